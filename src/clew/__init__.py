@@ -1,0 +1,1 @@
+"""Clew: durable workflows with memory, in plain Python."""

@@ -1,0 +1,353 @@
+"""One SQLite file: connections, transactions, migrations, and the mapping of SQLite's errors to ours.
+
+It knows nothing of threads, runs or memories: journals and items hand it functions of a connection.
+
+Writing: SQLite allows one writer at a time, so whoever gets the process's write lock commits for all who wait
+(group commit). An uncontended blocking write commits on the caller's own thread; async writes are committed by one
+writer thread, off the event loop. Reading: each OS thread has its own connection and never waits for a writer (WAL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.resources
+import os
+import sqlite3
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_BUSY_TIMEOUT_S = 30.0
+_PAGE_SIZE_BYTES = 8192  # measured: fewer overflow pages for vectors and messages than the default 4096
+_MOST_PER_COMMIT = 256
+
+
+class SqliteDatabase:
+    """A SQLite file (or ":memory:") that many OS threads, loops and processes use at once.
+
+    Args:
+        path: the file, made when missing together with its tables; ":memory:" for one that lives in this object.
+        synchronous: "FULL" survives a power cut with everything that was recorded; "NORMAL" may lose the last
+            commits then (never the file's consistency) and is faster on disks with slow flushes.
+
+    Raises:
+        Unavailable: the file cannot be opened, read or written.
+        SchemaMismatch: the file is no SQLite database, or a newer clew wrote it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+        if synchronous not in ("FULL", "NORMAL"):
+            raise UsageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
+        self.path = os.fspath(path)
+        self.in_memory = self.path == ":memory:"
+        self._synchronous = synchronous
+        self._open_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._waiting: deque[_Write[Any]] = deque()
+        self._writer: sqlite3.Connection | None = None
+        self._local = threading.local()
+        self._readers: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
+        self._workers: ThreadPoolExecutor | None = None
+        self._committer: ThreadPoolExecutor | None = None
+        self._closed = False
+        self._pid = os.getpid()
+        self._connect_writer()
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction and return what it returns, once that is committed.
+
+        Raises:
+            StorageError: nothing of this work was kept.
+            Whatever `work` raises: its changes are rolled back.
+        """
+        write = _Write(work)
+        self._waiting.append(write)
+        with self._write_lock:
+            if not write.done:
+                self._commit_waiting()
+        return write.result()
+
+    async def awrite(self, work: Work[T]) -> T:
+        """Like `write`, off the event loop. A write that has begun is finished even if the caller is cancelled."""
+        loop = asyncio.get_running_loop()
+        write = _Write(work)
+        write.loop, write.waiter = loop, loop.create_future()
+        self._waiting.append(write)
+        self._threads()[1].submit(self._commit_all)
+        try:
+            await asyncio.shield(write.waiter)
+        except asyncio.CancelledError:
+            # A write that has begun is never abandoned: whoever cancelled waits for it.
+            while not write.waiter.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(write.waiter)
+            raise
+        return write.result()
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on one consistent state of the database and return what it returns."""
+        if self.in_memory:
+            with self._write_lock, _errors(self.path):
+                return work(self._connect_writer())
+        with _errors(self.path):
+            connection = self._connect_reader()
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                connection.execute("COMMIT")
+
+    async def aread(self, work: Work[T]) -> T:
+        """Like `read`, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.read, work)
+
+    def look_ahead(self, work: Work[T]) -> T:
+        """Run `work`, which may write, and take back what it wrote: the view of a transaction that never was."""
+
+        def rolled_back(connection: sqlite3.Connection) -> T:
+            connection.execute("SAVEPOINT ahead")
+            try:
+                return work(connection)
+            finally:
+                connection.execute("ROLLBACK TO ahead")
+                connection.execute("RELEASE ahead")
+
+        return self.write(rolled_back)
+
+    async def alook_ahead(self, work: Work[T]) -> T:
+        """Like `look_ahead`, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.look_ahead, work)
+
+    def close(self) -> None:
+        """Close every connection. Closing twice is fine; using it afterwards raises Unavailable."""
+        self._closed = True
+        with self._open_lock:
+            executors = (self._workers, self._committer)
+            self._workers = self._committer = None
+        for executor in executors:
+            if executor is not None:
+                executor.shutdown(wait=True)
+        with self._write_lock, self._open_lock:
+            for connection in [self._writer, *self._readers]:
+                if connection is not None:
+                    connection.close()
+            self._writer = None
+
+    def _commit_all(self) -> None:
+        if self._waiting:
+            with self._write_lock:
+                self._commit_waiting()
+
+    def _commit_waiting(self) -> None:
+        """Commit everything that waits. The write lock is held."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PER_COMMIT))]
+            try:
+                with _errors(self.path):
+                    _commit(self._connect_writer(), batch)
+            except BaseException as error:
+                for write in batch:
+                    write.fail(error)
+                if not isinstance(error, Exception):
+                    raise
+            finally:
+                for write in batch:
+                    write.finish()
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        if self._writer is None or self._pid != os.getpid():
+            with self._open_lock:
+                if self._pid != os.getpid():
+                    # SQLite forbids using a connection that a parent process opened.
+                    self._pid, self._local, self._workers, self._committer = os.getpid(), threading.local(), None, None
+                with _errors(self.path):
+                    connection = self._connect()
+                    try:
+                        migrate(connection)
+                    except BaseException:
+                        connection.close()
+                        raise
+                self._writer = connection
+        return self._writer
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None or self._pid != os.getpid() or self._closed:
+            self._connect_writer()  # a fork is noticed, and the file has its tables, before anyone reads
+            connection = self._local.connection = self._connect()
+            with self._open_lock:
+                self._readers.add(connection)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._closed:
+            raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
+            factory=_Connection,
+        )  # fmt: skip
+        try:
+            if not self.in_memory:
+                connection.execute(f"PRAGMA page_size={_PAGE_SIZE_BYTES}")
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _threads(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+        with self._open_lock:
+            if self._closed:
+                raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
+            if self._workers is None or self._committer is None:
+                self._workers = ThreadPoolExecutor(4, thread_name_prefix="clew-sqlite-read")
+                self._committer = ThreadPoolExecutor(1, thread_name_prefix="clew-sqlite-write")
+            return self._workers, self._committer
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that can be weakly referenced, so that those of ended OS threads are forgotten."""
+
+
+class _Write(Generic[T]):
+    """One unit of work that waits for its commit."""
+
+    __slots__ = ("done", "error", "loop", "value", "waiter", "work")
+
+    def __init__(self, work: Work[T]) -> None:
+        self.work = work
+        self.done = False
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+
+    def finish(self) -> None:
+        self.done = True
+        if self.loop is not None and self.waiter is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                self.loop.call_soon_threadsafe(_wake, self.waiter)
+
+    def result(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]]) -> None:
+    """Run each work of the batch and commit once. A work that fails takes back its own changes alone."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if len(batch) == 1:
+            batch[0].value = batch[0].work(connection)
+        else:
+            for write in batch:
+                connection.execute("SAVEPOINT one")
+                try:
+                    write.value = write.work(connection)
+                except Exception as error:
+                    write.fail(error)
+                    connection.execute("ROLLBACK TO one")
+                connection.execute("RELEASE one")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to the version of this code, once, however many processes start together."""
+    scripts = _scripts()
+    if _version(connection) == len(scripts):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection)
+        if version > len(scripts):
+            raise SchemaMismatch(
+                f"the database is of schema version {version}, this clew knows up to {len(scripts)}: "
+                "a newer clew wrote it; upgrade clew here"
+            )
+        for script in scripts[version:]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute("CREATE TABLE IF NOT EXISTS clew_schema (version INTEGER NOT NULL)")
+        connection.execute("DELETE FROM clew_schema")
+        connection.execute("INSERT INTO clew_schema VALUES (?)", (len(scripts),))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'clew_schema'").fetchone():
+        return 0
+    row = connection.execute("SELECT version FROM clew_schema").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _scripts() -> list[str]:
+    folder = importlib.resources.files(__package__) / "schema"
+    return [f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name[0].isdigit()]
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextlib.contextmanager
+def _errors(path: str) -> Iterator[None]:
+    """Map SQLite's errors to ours, in this one place, with the cause kept."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+
+
+def _translated(error: sqlite3.Error, path: str) -> ClewError:
+    text, name = str(error), getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_NOTADB"):
+        return SchemaMismatch(f"{path!r} is not a SQLite database ({text}); choose another file")
+    if name.startswith("SQLITE_CORRUPT"):
+        return Unavailable(f"the database {path!r} is damaged ({text}); restore it from a copy")
+    if name.startswith("SQLITE_READONLY"):
+        return Unavailable(f"the database {path!r} is read-only ({text}); make the file and its folder writable")
+    if name.startswith("SQLITE_CANTOPEN"):
+        folder = Path(path).resolve().parent
+        why = "" if folder.is_dir() else f": the folder {str(folder)!r} does not exist"
+        return Unavailable(f"cannot open the database {path!r}{why} ({text})")
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        return Unavailable(f"cannot write the database {path!r} ({text}); nothing of this write was kept: free space")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable(f"another process has kept {path!r} locked for {_BUSY_TIMEOUT_S:.0f} s ({text}); try again")
+    if isinstance(error, sqlite3.ProgrammingError):
+        return Unavailable(f"the database {path!r} was closed ({text}); open a new Database")
+    return StorageError(f"{path!r}: {text}")
