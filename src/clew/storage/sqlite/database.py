@@ -154,7 +154,7 @@ class SqliteDatabase:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PER_COMMIT))]
             try:
                 with _errors(self.path):
-                    _commit(self._connect_writer(), batch)
+                    _commit(self._connect_writer(), batch, self.path)
             except BaseException as error:
                 for write in batch:
                     write.fail(error)
@@ -255,7 +255,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]]) -> None:
+def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]], path: str) -> None:
     """Run each work of the batch and commit once. A work that fails takes back its own changes alone."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -267,7 +267,7 @@ def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]]) -> None:
                 try:
                     write.value = write.work(connection)
                 except Exception as error:
-                    write.fail(error)
+                    write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
                     connection.execute("ROLLBACK TO one")
                 connection.execute("RELEASE one")
         connection.execute("COMMIT")
