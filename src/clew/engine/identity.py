@@ -1,0 +1,55 @@
+"""The stable name of a call within its run: the path of calls above it, its branch, its name, and which of that name.
+
+A call inserted before others of a different name shifts nothing. Calls made inside another asyncio task or OS thread
+of the same body form a branch and are counted for themselves; branches are numbered by their first call, so that the
+timing of parallel work shifts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from hashlib import blake2b
+
+_SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
+
+
+def key_name(name: str) -> str:
+    """Escape a task's name so that no name can look like a path of calls."""
+    return name.translate(_SPECIAL)
+
+
+class Counter:
+    """Names the calls that one body makes.
+
+    Args:
+        path: key of the call whose body it is; "" for the workflow itself.
+        home: the asyncio task or OS thread that runs the body.
+    """
+
+    __slots__ = ("_branches", "_counts", "_path", "home")
+
+    def __init__(self, path: str, home: Hashable) -> None:
+        self._path = path + "/" if path else ""
+        self.home = home
+        self._counts: dict[str, int] = {}
+        self._branches: dict[Hashable, Counter] = {}
+
+    def next_key(self, name: str, home: Hashable) -> str:
+        """Return the key of the next call of `name` (already escaped) made by `home`."""
+        if home != self.home:
+            return self._branch(home).next_key(name, home)
+        count = self._counts.get(name, 0) + 1
+        self._counts[name] = count
+        return f"{self._path}{name}#{count}"
+
+    def _branch(self, home: Hashable) -> Counter:
+        branch = self._branches.get(home)
+        if branch is None:
+            branch = Counter(f"{self._path}~{len(self._branches) + 1}", home)
+            self._branches[home] = branch
+        return branch
+
+
+def question_id(run_id: str, key: str) -> str:
+    """Return the id of a question: 32 hexadecimal digits, the same whenever the same run asks it again."""
+    return blake2b(f"{run_id}\0{key}".encode(), digest_size=16).hexdigest()

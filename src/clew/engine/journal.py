@@ -1,0 +1,121 @@
+"""The ordered records of a run during its execution: find, check, claim.
+
+What was recorded is the truth about the past. A call that the code makes now either has no record and simply runs,
+or has one whose fingerprint must fit; a record that no call claims by the end of the run is a disagreement too.
+
+One past may stop to hold: a failure that ended a run is tried again when the run is continued. Once that call has
+run again, what was recorded after it is used where it fits and run again where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from clew.engine.records import Record
+from clew.errors import ReplayMismatch
+
+OnMismatch = Literal["raise", "rerun", "accept"]
+
+
+class Journal:
+    """The records of one run.
+
+    Args:
+        records: what is kept of the run, oldest first.
+        on_mismatch: "raise" a ReplayMismatch; "rerun" the call and replace its record; or "accept" the record.
+        where: names the workflow and thread in messages.
+    """
+
+    __slots__ = ("_claimed", "_on_mismatch", "_places", "_records", "_where", "_yields_after")
+
+    def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
+        self._records = {record.key: record for record in records}
+        self._places = {key: place for place, key in enumerate(self._records)}
+        self._claimed: set[str] = set()
+        self._on_mismatch = on_mismatch
+        self._where = where
+        self._yields_after: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def knows(self, key: str) -> bool:
+        """Whether anything is kept under the key, usable or not."""
+        return key in self._records
+
+    def find(self, key: str, fingerprint: bytes, describe: Callable[[], str]) -> Record | None:
+        """Return the record that answers the call, or None if the call is to run.
+
+        Args:
+            key: the call's key.
+            fingerprint: digest of its arguments now.
+            describe: a short text of its arguments now, asked for only where it is shown.
+
+        Raises:
+            ReplayMismatch: the record was made with other arguments.
+        """
+        record = self._records.get(key)
+        if record is None:
+            return None
+        self._claimed.add(key)
+        if record.state == "reopened":
+            self._yield_after(key)
+            return None
+        if record.fingerprint == fingerprint or self._on_mismatch == "accept":
+            return record
+        if self._on_mismatch == "rerun" or self._gives_way(key):
+            self._yield_after(key)
+            return None
+        raise ReplayMismatch(self._other_arguments(record, describe()))
+
+    def add(self, record: Record) -> None:
+        """Take in a record that was just kept."""
+        self._records[record.key] = record
+        self._places[record.key] = len(self._places)
+        self._claimed.add(record.key)
+
+    def restart(self) -> None:
+        """Begin again at the first line of the workflow, with all that is recorded."""
+        self._claimed.clear()
+
+    def check_finished(self) -> None:
+        """Check, when the workflow is done, that it made every call that was recorded.
+
+        Raises:
+            ReplayMismatch: it did not.
+        """
+        if self._on_mismatch != "raise" or len(self._claimed) >= len(self._records):
+            return
+        vanished = [
+            record
+            for key, record in self._records.items()
+            if key not in self._claimed and record.state == "value" and not self._gives_way(key)
+        ]
+        if vanished:
+            raise ReplayMismatch(self._not_made(vanished))
+
+    def _yield_after(self, key: str) -> None:
+        place = self._places[key]
+        self._yields_after = place if self._yields_after is None else min(self._yields_after, place)
+
+    def _gives_way(self, key: str) -> bool:
+        return self._yields_after is not None and self._places[key] >= self._yields_after
+
+    def _other_arguments(self, record: Record, now: str) -> str:
+        return (
+            f"call {record.key!r} of {self._where} was recorded with ({record.arguments}), the code now passes ({now}). "
+            f"{_WHAT_NOW}"
+        )
+
+    def _not_made(self, vanished: list[Record]) -> str:
+        calls = ", ".join(f"{record.key!r} ({record.arguments})" for record in vanished[:5])
+        more = f" and {len(vanished) - 5} more" if len(vanished) > 5 else ""
+        return f"{self._where} recorded calls that the code no longer makes: {calls}{more}. {_WHAT_NOW}"
+
+
+_WHAT_NOW = (
+    "Either the code was changed while the run was unfinished, or it depends on something that is not recorded (time, "
+    "chance, the outside world: put that into a task). Bring back the old code to finish the run, start a new run, or "
+    'declare the entrypoint with on_mismatch="rerun" (run such calls again) or "accept" (take what was recorded).'
+)

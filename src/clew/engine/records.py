@@ -1,0 +1,121 @@
+"""What is kept of a thread: its runs, and the journal of each run. Values are opaque bytes here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Status = Literal["running", "done", "failed", "interrupted"]
+Source = Literal["input", "update", "fork"]
+RecordState = Literal["value", "failure", "reopened"]
+
+
+class ThreadKey(NamedTuple):
+    """The durable identity of a conversation or job. Workflows that share a thread_id are kept apart by name."""
+
+    thread_id: str
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One kept outcome of a call.
+
+    Args:
+        key: the call's stable name within its run.
+        name: name of the task, or of the engine's own kind of call such as ":interrupt".
+        fingerprint: digest of the arguments, or b"" where there are none to compare.
+        arguments: a short text of the arguments, for people.
+        state: "value"; "failure"; or "reopened", a failure that ended its run and is to be tried again.
+        outcome: the encoded value or failure.
+        attempts: how many tries it took, from 1.
+        started_s: seconds since the epoch.
+        ended_s: seconds since the epoch.
+    """
+
+    key: str
+    name: str
+    fingerprint: bytes
+    arguments: str
+    state: RecordState
+    outcome: bytes
+    attempts: int
+    started_s: float
+    ended_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution on a thread, as it is kept.
+
+    Args:
+        id: text of 32 hexadecimal digits.
+        number: place of the run on its thread, from 0.
+        source: "input" for a call of the workflow, "update" for a value set by hand, "fork" for a copy.
+        parent: the checkpoint it started from, or None.
+        previous: id of the run whose saved value is this run's `previous`, or None.
+        step: step number of its first checkpoint.
+        status: "running" until it ended; a run whose process died stays "running".
+        input: the encoded input, or None where the run has none.
+        value: the encoded returned value, or None before the run is done.
+        saved: the encoded value for the next run, or None where it is the returned one.
+        error: text of the exception that ended it, or None.
+        questions: the encoded questions that wait for answers.
+        metadata: the encoded metadata of its checkpoints.
+        created_s: seconds since the epoch.
+        ended_s: seconds since the epoch, or None.
+        attempts: how often it was begun or continued, from 1.
+    """
+
+    id: str
+    number: int
+    source: Source
+    parent: str | None
+    previous: str | None
+    step: int
+    status: Status
+    input: bytes | None
+    value: bytes | None = None
+    saved: bytes | None = None
+    error: str | None = None
+    questions: bytes = b""
+    metadata: bytes = b""
+    created_s: float
+    ended_s: float | None = None
+    attempts: int = 1
+
+    @property
+    def kept(self) -> bytes | None:
+        """What the next run gets as `previous`, encoded."""
+        return self.value if self.saved is None else self.saved
+
+    @property
+    def has_input_checkpoint(self) -> bool:
+        """Whether the run began with a checkpoint of its own; a value set by hand has only an end."""
+        return self.source == "input"
+
+    @property
+    def latest_checkpoint(self) -> str:
+        """Id of the newest checkpoint of this run."""
+        return end_checkpoint(self.id) if self.status == "done" else input_checkpoint(self.id)
+
+    @property
+    def end_step(self) -> int:
+        """Step number of the checkpoint that ends the run."""
+        return self.step + 1 if self.has_input_checkpoint else self.step
+
+
+def input_checkpoint(run_id: str) -> str:
+    """Name the checkpoint at which a run's input was kept."""
+    return f"{run_id}-0"
+
+
+def end_checkpoint(run_id: str) -> str:
+    """Name the checkpoint at which a run was done."""
+    return f"{run_id}-1"
+
+
+def run_of(checkpoint_id: str) -> tuple[str, bool]:
+    """Split a checkpoint's name into the run's id and whether it is the run's end."""
+    run_id, _, part = checkpoint_id.rpartition("-")
+    return run_id, part == "1"
