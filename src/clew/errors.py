@@ -8,6 +8,8 @@
     │   ├── InvalidNamespaceError      a namespace that is not a tuple of non-empty labels (ValueError)
     │   ├── InvalidFilter              a filter with an unknown operator or key (ValueError)
     │   ├── InvalidValue               a memory that is not JSON; names the path inside it (ValueError)
+    │   ├── InvalidMessage             something that is no message, or an id no message has (ValueError)
+    │   ├── MissingDependency          an optional package is needed and not installed; names it (ImportError)
     │   ├── NoSuchThread               nothing was ever kept on that thread (ValueError)
     │   └── InvalidResume              an answer that no question waits for (RuntimeError)
     ├── ReplayError                    journal and code disagree
@@ -61,6 +63,14 @@ class InvalidFilter(UsageError, ValueError):
 
 class InvalidValue(UsageError, ValueError):
     """A memory that is not JSON. The message names the place inside the value."""
+
+
+class InvalidMessage(UsageError, ValueError):
+    """Something given as a message that is none, or a removal of a message that is not there."""
+
+
+class MissingDependency(UsageError, ImportError):
+    """An optional package is needed and not installed. The message names it and how to get it."""
 
 
 class NoSuchThread(UsageError, ValueError):
