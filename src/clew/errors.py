@@ -169,7 +169,16 @@ class Conflict(StorageError):
 
 
 class ThreadBusy(StorageError):
-    """Another run holds the thread."""
+    """Another run holds the thread.
+
+    Args:
+        message: what is held.
+        owner: who holds it.
+    """
+
+    def __init__(self, message: str, owner: str = "") -> None:
+        self.owner = owner
+        super().__init__(message)
 
 
 class Unavailable(StorageError):

@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from hashlib import blake2b
 
+# Names of the engine's own calls. No task's name can look like them: key_name escapes the colon.
+INTERRUPT = ":interrupt"
+SLEEP = ":sleep"
+READ = ":read"
+WRITE = ":write"
+
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
 
 

@@ -1,0 +1,1 @@
+"""Keeps. The contracts of what is kept, and one room per engine."""

@@ -1,0 +1,50 @@
+-- Threads, their runs, and the journal of each run. Times are seconds since the epoch.
+
+CREATE TABLE clew_threads (
+    id        INTEGER PRIMARY KEY,
+    thread_id TEXT NOT NULL,
+    workflow  TEXT NOT NULL,
+    head      INTEGER,                      -- id in clew_runs of the newest run
+    epoch     INTEGER NOT NULL DEFAULT 0,   -- grows whenever the lease is taken
+    owner     TEXT,                         -- who holds the lease
+    until_s   REAL NOT NULL DEFAULT 0,      -- when it runs out
+    changed_s REAL NOT NULL,
+    UNIQUE (thread_id, workflow)
+);
+
+CREATE TABLE clew_runs (
+    id        INTEGER PRIMARY KEY,
+    run_id    TEXT NOT NULL UNIQUE,
+    thread    INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
+    number    INTEGER NOT NULL,             -- place on the thread, from 0
+    source    TEXT NOT NULL,                -- input, update, fork
+    parent    TEXT,                         -- the checkpoint it started from
+    previous  TEXT,                         -- run_id of the run whose saved value it was given
+    step      INTEGER NOT NULL,
+    status    TEXT NOT NULL,                -- running, done, failed, interrupted
+    input     BLOB,
+    value     BLOB,
+    saved     BLOB,                         -- NULL where it is the value itself
+    error     TEXT,
+    questions BLOB NOT NULL,
+    metadata  BLOB NOT NULL,
+    created_s REAL NOT NULL,
+    ended_s   REAL,
+    attempts  INTEGER NOT NULL,
+    UNIQUE (thread, number)
+);
+
+CREATE TABLE clew_records (
+    id          INTEGER PRIMARY KEY,        -- also the order of the journal
+    run         INTEGER NOT NULL REFERENCES clew_runs (id) ON DELETE CASCADE,
+    key         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    arguments   TEXT NOT NULL,
+    state       TEXT NOT NULL,              -- value, failure, reopened
+    outcome     BLOB NOT NULL,
+    attempts    INTEGER NOT NULL,
+    started_s   REAL NOT NULL,
+    ended_s     REAL NOT NULL,
+    UNIQUE (run, key)
+);

@@ -1,0 +1,181 @@
+"""What a call of a workflow means on a thread: a new run, the same run continued, a fork, or nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from clew.engine.identity import INTERRUPT, question_id
+from clew.engine.questions import Question, answers
+from clew.engine.records import Record, Run, end_checkpoint, input_checkpoint
+from clew.errors import InvalidResume, NoSuchThread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where on a thread a call begins.
+
+    Args:
+        head: the newest run, or None on a fresh thread.
+        run: the run of the chosen checkpoint; the newest where none was chosen.
+        at_end: whether the checkpoint is the end of that run.
+        chosen: whether the caller named a checkpoint.
+    """
+
+    head: Run | None
+    run: Run | None
+    at_end: bool
+    chosen: bool
+
+    @property
+    def is_latest(self) -> bool:
+        """Whether the thread can simply go on from here."""
+        if self.head is None or self.run is None:
+            return self.run is self.head
+        return self.run.id == self.head.id and self.at_end == (self.head.status == "done")
+
+    @property
+    def checkpoint(self) -> str | None:
+        if self.run is None:
+            return None
+        return end_checkpoint(self.run.id) if self.at_end else input_checkpoint(self.run.id)
+
+    @property
+    def step(self) -> int:
+        if self.run is None:
+            return -2
+        return self.run.end_step if self.at_end else self.run.step
+
+    @property
+    def previous(self) -> str | None:
+        """Id of the run whose saved value holds here."""
+        if self.run is None:
+            return None
+        return self.run.id if self.at_end else self.run.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be done.
+
+    Args:
+        act: "begin" a new run, "continue" a kept one, "fork" (begin a copy), or "return" a kept value.
+        run: the run as it is to be kept from now on; with "return" the run whose value it is.
+        answers: key of an `interrupt` call -> its answer, for the questions that are answered now.
+        records: the journal to go on with.
+    """
+
+    act: Literal["begin", "continue", "fork", "return"]
+    run: Run
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    records: Sequence[Record] = ()
+
+
+def new_run(place: Place, id: str, now_s: float, input: bytes, metadata: bytes) -> Plan:
+    """Plan a run with an input of its own."""
+    run = Run(
+        id=id, number=_next_number(place), source="input", parent=place.checkpoint, previous=place.previous,
+        step=place.step + 1, status="running", input=input, metadata=metadata, created_s=now_s,
+    )  # fmt: skip
+    return Plan(act="begin", run=run)
+
+
+def go_on(place: Place, id: str, now_s: float, asked: Sequence[Question], records: Sequence[Record]) -> Plan:
+    """Plan what a call without input means.
+
+    Args:
+        place: where on the thread.
+        id: for the run, if a new one is begun.
+        now_s: the clock.
+        asked: the questions that wait at that place.
+        records: the journal of the run at that place.
+
+    Raises:
+        NoSuchThread: nothing was kept there.
+    """
+    run = place.run
+    if run is None:
+        raise NoSuchThread("the workflow received no input, and there is nothing on this thread to continue")
+    if place.at_end:
+        return Plan(act="return", run=run) if place.is_latest else Plan(act="fork", run=_copy_of_end(place, id, now_s))
+    if place.is_latest:
+        return Plan(act="continue", run=_taken_up(run), answers=_overdue(asked, now_s), records=records)
+    return Plan(act="fork", run=_copy_of_input(place, id, now_s))
+
+
+def resume(
+    place: Place, id: str, now_s: float, answer: Any, asked: Sequence[Question], records: Sequence[Record]
+) -> Plan:
+    """Plan what an answer means.
+
+    Args:
+        place: where on the thread.
+        id: for the run, if a new one is begun.
+        now_s: the clock.
+        answer: what `Command(resume=...)` was given.
+        asked: the questions that can be answered there: those that wait; in the past, all that were asked.
+        records: the journal of the run at that place.
+
+    Raises:
+        InvalidResume: nothing waits there for such an answer.
+    """
+    run = place.run
+    if run is None or place.at_end:
+        why = "its last run is finished" if run else "it never ran"
+        raise InvalidResume(
+            f"nothing is waiting for an answer on this thread: {why}. Call the workflow with a new input"
+        )
+    answered = [question_id(run.id, record.key) for record in records if record.name == INTERRUPT]
+    given = answers(answer, asked, answered)
+    by_key = {question.key: given[question.id] for question in asked if question.id in given}
+    if place.is_latest:
+        return Plan(
+            act="continue", run=_taken_up(run), answers={**_overdue(asked, now_s), **by_key}, records=records
+        )
+    first = next((place for place, record in enumerate(records) if record.key in by_key), len(records))
+    return Plan(act="fork", run=_copy_of_input(place, id, now_s), answers=by_key, records=records[:first])
+
+
+def update(place: Place, id: str, now_s: float, value: bytes, saved: bytes | None, metadata: bytes) -> Run:
+    """Return the run that stands for a value set by hand."""
+    return Run(
+        id=id, number=_next_number(place), source="update", parent=place.checkpoint, previous=place.previous,
+        step=place.step + 1, status="done", input=None, value=value, saved=saved, metadata=metadata,
+        created_s=now_s, ended_s=now_s,
+    )  # fmt: skip
+
+
+def _overdue(asked: Sequence[Question], now_s: float) -> dict[str, Any]:
+    """Answer the questions whose time is over with their defaults."""
+    return {
+        question.key: question.default
+        for question in asked
+        if question.deadline_s is not None and question.deadline_s <= now_s
+    }
+
+
+def _next_number(place: Place) -> int:
+    return place.head.number + 1 if place.head else 0
+
+
+def _taken_up(run: Run) -> Run:
+    return replace(run, status="running", questions=b"", error=None, ended_s=None, attempts=run.attempts + 1)
+
+
+def _copy_of_input(place: Place, id: str, now_s: float) -> Run:
+    run = place.run
+    assert run is not None
+    return replace(
+        run, id=id, number=_next_number(place), parent=place.checkpoint, step=place.step + 1, status="running",
+        value=None, saved=None, error=None, questions=b"", created_s=now_s, ended_s=None, attempts=1,
+    )  # fmt: skip
+
+
+def _copy_of_end(place: Place, id: str, now_s: float) -> Run:
+    run = place.run
+    assert run is not None
+    return replace(
+        run, id=id, number=_next_number(place), source="fork", parent=place.checkpoint, step=place.step + 1,
+        previous=run.id, created_s=now_s, ended_s=now_s, attempts=1,
+    )  # fmt: skip

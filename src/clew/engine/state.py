@@ -1,0 +1,162 @@
+"""What a thread shows of itself: checkpoints as snapshots, newest first. Values come in decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from clew.engine.questions import Interrupt
+from clew.engine.records import Run, ThreadKey, end_checkpoint, input_checkpoint
+
+Config = dict[str, Any]
+
+
+class StateTask(NamedTuple):
+    """The workflow's own call, as a checkpoint shows it."""
+
+    id: str
+    name: str
+    path: tuple[Any, ...]
+    error: str | None = None
+    interrupts: tuple[Interrupt, ...] = ()
+    state: Any = None
+    result: Any = None
+
+
+class StateSnapshot(NamedTuple):
+    """A thread at one of its checkpoints.
+
+    Args:
+        values: the value of the last finished run at this point; `{}` on a thread that does not exist.
+        next: the workflow's name while there is something to run, else empty.
+        config: names this checkpoint.
+        metadata: source, step, parents, and scalars of the caller's config; None on a thread that does not exist.
+        created_at: ISO time in UTC, or None.
+        parent_config: names the checkpoint before, or None.
+        tasks: the workflow's call, while there is something to run.
+        interrupts: the questions of all tasks.
+        saved: what the next run gets as `previous` (see `entrypoint.final`).
+    """
+
+    values: Any
+    next: tuple[str, ...]
+    config: Config
+    metadata: Mapping[str, Any] | None
+    created_at: str | None
+    parent_config: Config | None
+    tasks: tuple[StateTask, ...]
+    interrupts: tuple[Interrupt, ...]
+    saved: Any = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the thread, and this checkpoint of it, exists at all."""
+        return self.created_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A run with its values decoded, as far as a snapshot shows them.
+
+    Args:
+        run: as it is kept.
+        value: what it returned.
+        saved: what it left for the next.
+        before: the value that the thread had when the run began.
+        saved_before: what the run was given as `previous`.
+        interrupts: the questions it asked: those that still wait, or in history all.
+        metadata: scalars of the caller's config.
+    """
+
+    run: Run
+    value: Any
+    saved: Any
+    before: Any
+    saved_before: Any
+    interrupts: tuple[Interrupt, ...]
+    metadata: Mapping[str, Any]
+
+
+def at_end(thread: ThreadKey, view: View) -> StateSnapshot:
+    """Show the checkpoint at which a run was done."""
+    run = view.run
+    source = {"input": "loop", "update": "update", "fork": "fork"}[run.source]
+    parent = input_checkpoint(run.id) if run.has_input_checkpoint else run.parent
+    return StateSnapshot(
+        values=view.value,
+        next=(),
+        config=config_of(thread, end_checkpoint(run.id)),
+        metadata=_metadata(view, source, run.end_step),
+        created_at=iso(run.ended_s if run.ended_s is not None else run.created_s),
+        parent_config=config_of(thread, parent) if parent else None,
+        tasks=(),
+        interrupts=(),
+        saved=view.saved,
+    )
+
+
+def at_input(thread: ThreadKey, view: View, state: Any = None) -> StateSnapshot:
+    """Show the checkpoint at which a run's input was kept, with what became of the run."""
+    run = view.run
+    task = StateTask(
+        id=run.id,
+        name=thread.workflow,
+        path=("workflow", thread.workflow),
+        error=run.error if run.status == "failed" else None,
+        interrupts=view.interrupts,
+        state=state,
+        result=view.value if run.status == "done" else None,
+    )
+    return StateSnapshot(
+        values=view.before,
+        next=(thread.workflow,),
+        config=config_of(thread, input_checkpoint(run.id)),
+        metadata=_metadata(view, "input", run.step),
+        created_at=iso(run.created_s),
+        parent_config=config_of(thread, run.parent) if run.parent else None,
+        tasks=(task,),
+        interrupts=view.interrupts,
+        saved=view.saved_before,
+    )
+
+
+def missing(config: Config) -> StateSnapshot:
+    """Show a thread, or a checkpoint, that does not exist."""
+    return StateSnapshot({}, (), config, None, None, None, (), ())
+
+
+def config_of(thread: ThreadKey, checkpoint_id: str | None) -> Config:
+    """Return the config that names a checkpoint of a thread."""
+    names = {"thread_id": thread.thread_id, "checkpoint_ns": ""}
+    return {"configurable": names if checkpoint_id is None else {**names, "checkpoint_id": checkpoint_id}}
+
+
+def iso(seconds: float) -> str:
+    """Return seconds since the epoch as ISO text in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def matches(snapshot: StateSnapshot, wanted: Mapping[str, Any] | None) -> bool:
+    """Say whether a snapshot's metadata has all that `filter=` asks for."""
+    metadata = snapshot.metadata or {}
+    return all(key in metadata and metadata[key] == value for key, value in (wanted or {}).items())
+
+
+def kept_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a caller's config is kept with its checkpoints: scalars, without the names of checkpoints."""
+    configurable = config.get("configurable") or {}
+    pairs: Sequence[tuple[Any, Any]] = [*configurable.items(), *(config.get("metadata") or {}).items()]
+    return {
+        key: value
+        for key, value in pairs
+        if isinstance(key, str)
+        and not key.startswith("__")
+        and key not in ("thread_id", "checkpoint_id", "checkpoint_ns")
+        and isinstance(value, str | int | float | bool)
+    }
+
+
+def _metadata(view: View, source: str, step: int) -> dict[str, Any]:
+    return {**view.metadata, "source": source, "step": step, "parents": {}}

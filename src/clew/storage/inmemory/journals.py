@@ -1,0 +1,200 @@
+"""A checkpointer that lives in this process: dictionaries under one lock. Everything ends with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from clew.engine.records import Record, Run, ThreadKey
+from clew.errors import Conflict, ThreadBusy
+from clew.storage.base import (
+    Append,
+    Begin,
+    Checkpointer,
+    DeleteThread,
+    End,
+    Keep,
+    Lease,
+    ListRuns,
+    ListThreads,
+    Load,
+    LoadRecords,
+    Operation,
+    Renew,
+)
+from clew.storage.inmemory.database import InMemoryDatabase
+from clew.storage.inmemory.items import apply_writes
+from clew.storage.opening import Opened, Setup
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Thread:
+    runs: dict[str, Run] = field(default_factory=dict)  # by id, in the order of their numbers
+    epoch: int = 0
+    owner: str | None = None
+    until_s: float = 0.0
+    changed_s: float = 0.0
+
+    @property
+    def head(self) -> Run | None:
+        return next(reversed(self.runs.values()), None)
+
+
+@dataclass(slots=True)
+class _Journals:
+    threads: dict[ThreadKey, _Thread] = field(default_factory=dict)
+    records: dict[str, dict[str, Record]] = field(default_factory=dict)  # run id -> key -> record
+
+
+class InMemorySaver(Checkpointer):
+    """Keeps threads in memory, for tests and for what need not survive the process.
+
+    Args:
+        database: shared with an InMemoryStore whose memories are to be committed together with tasks, or None.
+    """
+
+    database: InMemoryDatabase
+
+    def __init__(self, database: InMemoryDatabase | None = None) -> None:
+        self.database = database or InMemoryDatabase()
+        self._journals = _Journals()
+
+    @classmethod
+    def from_conn_string(cls, where: str = ":memory:") -> Opened[InMemorySaver]:
+        """Make one for the length of a `with` or `async with` block."""
+        return Opened(cls)
+
+    def setup(self) -> Setup:
+        """Do nothing. May be awaited, and called at any time."""
+        return Setup()
+
+    def execute(self, operation: Operation[T]) -> T:
+        work = _WORK[type(operation)]
+        with self.database.transaction():
+            result: T = work(self, operation)
+            return result
+
+    async def aexecute(self, operation: Operation[T]) -> T:
+        return self.execute(operation)
+
+    def close(self) -> None:
+        """Do nothing: the memory goes with the object."""
+
+    def _thread(self, thread: ThreadKey) -> _Thread | None:
+        return self._journals.threads.get(thread)
+
+    def _load(self, operation: Load) -> Run | None:
+        thread = self._thread(operation.thread)
+        if thread is None:
+            return None
+        return thread.head if operation.run_id is None else thread.runs.get(operation.run_id)
+
+    def _list_runs(self, operation: ListRuns) -> list[Run]:
+        thread = self._thread(operation.thread)
+        runs = list(reversed(thread.runs.values())) if thread else []
+        if operation.before is not None:
+            runs = [run for run in runs if run.number < operation.before]
+        return runs[: operation.limit]
+
+    def _load_records(self, operation: LoadRecords) -> list[Record]:
+        records = self._journals.records.get(operation.run_id, {}).values()
+        return [record for record in records if operation.name in (None, record.name)]
+
+    def _list_threads(self, operation: ListThreads) -> list[ThreadKey]:
+        threads = [
+            (thread.changed_s, key)
+            for key, thread in self._journals.threads.items()
+            if thread.runs and operation.workflow in (None, key.workflow)
+        ]
+        return [key for _, key in sorted(threads, key=lambda entry: -entry[0])][: operation.limit]
+
+    def _begin(self, operation: Begin) -> Lease:
+        thread = self._claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        run = operation.run
+        thread.runs[run.id] = run
+        records = self._journals.records.setdefault(run.id, {})
+        records.update((record.key, record) for record in operation.records)
+        thread.epoch += 1
+        thread.owner, thread.until_s, thread.changed_s = operation.owner, operation.until_s, operation.now_s
+        return Lease(operation.thread, run.id, thread.epoch)
+
+    def _claimed(self, key: ThreadKey, head: str | None, now_s: float, evicts: str | None) -> _Thread:
+        thread = self._journals.threads.setdefault(key, _Thread())
+        if thread.owner is not None and thread.until_s > now_s and thread.owner != evicts:
+            raise ThreadBusy(f"another run holds thread {key.thread_id!r} of {key.workflow!r}", thread.owner)
+        if (thread.head.id if thread.head else None) != head:
+            raise Conflict(f"thread {key.thread_id!r} of {key.workflow!r} was changed by another writer meanwhile")
+        return thread
+
+    def _held(self, lease: Lease) -> _Thread:
+        thread = self._thread(lease.thread)
+        if thread is None or thread.epoch != lease.epoch:
+            raise Conflict(
+                f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run while "
+                f"run {lease.run_id} was away (epoch {lease.epoch}); nothing of this write was kept"
+            )
+        return thread
+
+    def _append(self, operation: Append) -> None:
+        lease = operation.lease
+        thread = self._held(lease)
+        kept = self._journals.records[lease.run_id]
+        for record in operation.records:
+            if record.key in kept and record.key not in operation.replaces:
+                raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer")
+        if operation.writes:
+            apply_writes(self.database, operation.writes)
+        for key in operation.replaces:
+            kept.pop(key, None)
+        kept.update((record.key, record) for record in operation.records)
+        for nested_key, nested_run in operation.also:
+            self._keep_as_head(self._journals.threads.setdefault(nested_key, _Thread()), nested_run)
+        if operation.end is not None:
+            self._end(thread, kept, lease.run_id, operation.end)
+
+    def _end(self, thread: _Thread, kept: dict[str, Record], run_id: str, end: End) -> None:
+        for key in end.reopened:
+            kept[key] = replace(kept[key], state="reopened")
+        thread.runs[run_id] = replace(
+            thread.runs[run_id], status=end.status, value=end.value, saved=end.saved, error=end.error,
+            questions=end.questions, ended_s=end.ended_s,
+        )  # fmt: skip
+        thread.owner, thread.until_s, thread.changed_s = None, 0.0, end.ended_s
+
+    def _renew(self, operation: Renew) -> None:
+        self._held(operation.lease).until_s = operation.until_s
+
+    def _keep(self, operation: Keep) -> Run:
+        thread = self._claimed(operation.thread, operation.head, operation.now_s, None)
+        return self._keep_as_head(thread, operation.run)
+
+    def _keep_as_head(self, thread: _Thread, run: Run) -> Run:
+        run = replace(run, number=thread.head.number + 1 if thread.head else 0)
+        thread.runs[run.id] = run
+        thread.epoch += 1
+        thread.changed_s = run.created_s
+        return run
+
+    def _delete_thread(self, operation: DeleteThread) -> int:
+        threads = self._journals.threads
+        gone = [threads.pop(key) for key in list(threads) if key.thread_id == operation.thread_id]
+        runs = [run_id for thread in gone for run_id in thread.runs]
+        for run_id in runs:
+            self._journals.records.pop(run_id, None)
+        return len(runs)
+
+
+_WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {
+    Load: InMemorySaver._load,
+    ListRuns: InMemorySaver._list_runs,
+    LoadRecords: InMemorySaver._load_records,
+    ListThreads: InMemorySaver._list_threads,
+    Begin: InMemorySaver._begin,
+    Append: InMemorySaver._append,
+    Renew: InMemorySaver._renew,
+    Keep: InMemorySaver._keep,
+    DeleteThread: InMemorySaver._delete_thread,
+}
