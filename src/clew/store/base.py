@@ -1,0 +1,328 @@
+"""The contract of a store: one abstract verb in two colours, the comforts built once above it, and the scoped view.
+
+It knows no engine. What the operations mean is decided in namespaces, values, filters, expiry and search.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from clew.errors import UsageError
+from clew.store.expiry import NOT_GIVEN, Expiry, NotGiven
+from clew.store.namespaces import check_labels, check_namespace, list_matching
+from clew.store.operations import (
+    GetOp,
+    Item,
+    ListNamespacesOp,
+    MatchCondition,
+    Mode,
+    Namespace,
+    NamespacePath,
+    Op,
+    PutOp,
+    Result,
+    SearchItem,
+    SearchOp,
+)
+from clew.store.planning import PreparedWrite, check_listing
+
+Index = Literal[False] | list[str] | None
+_EVERY = 2**31 - 1
+
+
+class BaseStore(ABC):
+    """Long-term memory: items by namespace and key, shared by threads.
+
+    Every verb has an async twin with the prefix `a`. All raise UsageError (InvalidNamespaceError, InvalidValue,
+    InvalidFilter) for what they cannot take, before anything is written, and StorageError when the database fails.
+    """
+
+    supports_ttl: bool = True
+    expiry: Expiry = Expiry()
+
+    @abstractmethod
+    def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """Carry out operations and give one result for each, in order.
+
+        Args:
+            ops: reads see the store as it was before this call; writes are applied after them, in order, in one
+                transaction.
+            pending: writes that are not committed yet: reads see the store as if they had been applied, and nothing
+                of them remains.
+        """
+
+    @abstractmethod
+    async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """Like `execute`, off the event loop."""
+
+    @abstractmethod
+    def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """Check writes and embed what they need, so that a caller may apply them in a transaction of its own."""
+
+    @abstractmethod
+    async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """Like `prepare`, off the event loop."""
+
+    @abstractmethod
+    def delete_namespace(self, prefix: NamespacePath) -> int:
+        """Delete every item at or below the prefix and give their number."""
+
+    @abstractmethod
+    async def adelete_namespace(self, prefix: NamespacePath) -> int:
+        """Like `delete_namespace`, off the event loop."""
+
+    def batch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out operations and give one result for each, in order; reads see the store as it was before."""
+        return self.execute(list(ops))
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Like `batch`, off the event loop."""
+        return await self.aexecute(list(ops))
+
+    def get(self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None) -> Item | None:
+        """Give one item, or None; `refresh_ttl` gives it its whole ttl again (default: as the store was set up)."""
+        return _item(self.execute([self._get_op(namespace, key, refresh_ttl)]))
+
+    async def aget(self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None) -> Item | None:
+        """Like `get`, off the event loop."""
+        return _item(await self.aexecute([self._get_op(namespace, key, refresh_ttl)]))
+
+    def put(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any] | None,
+        index: Index = None,
+        *,
+        ttl: float | NotGiven | None = NOT_GIVEN,
+        if_version: int | None = None,
+    ) -> None:
+        """Keep an item, replacing the one of that key; a value of None deletes it.
+
+        Args:
+            index: paths to index instead of the store's; False: no index, no search finds it by a query.
+            ttl: minutes it lives; None: for ever; left out: as the store was set up.
+            if_version: the version that it must replace (0: none).
+
+        Raises:
+            Conflict: the item is of another version than `if_version`.
+        """
+        self.execute([self._put_op(namespace, key, value, index, ttl, if_version)])
+
+    async def aput(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any] | None,
+        index: Index = None,
+        *,
+        ttl: float | NotGiven | None = NOT_GIVEN,
+        if_version: int | None = None,
+    ) -> None:
+        """Like `put`, off the event loop."""
+        await self.aexecute([self._put_op(namespace, key, value, index, ttl, if_version)])
+
+    def delete(self, namespace: Namespace, key: str) -> None:
+        """Delete an item; what is not there may be deleted."""
+        self.execute([PutOp(check_namespace(namespace), key, None)])
+
+    async def adelete(self, namespace: Namespace, key: str) -> None:
+        """Like `delete`, off the event loop."""
+        await self.aexecute([PutOp(check_namespace(namespace), key, None)])
+
+    def search(
+        self,
+        namespace_prefix: Namespace,
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        mode: Mode | None = None,
+        min_score: float | None = None,
+        explain: bool = False,
+    ) -> list[SearchItem]:
+        """Give one page of the items below a prefix, ranked by the query, else newest first.
+
+        Args:
+            filter: conditions on the value; see clew.store.filters for the language.
+            mode: rank by meaning, by words, or by both; left out: as the store was set up.
+            min_score: leave out what scores lower, and what has no score.
+            explain: say in each item's `why` what contributed to its score.
+        """
+        refresh = self._refresh(refresh_ttl)
+        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain)
+        return _items(self.execute([op]))
+
+    async def asearch(
+        self,
+        namespace_prefix: Namespace,
+        /,
+        *,
+        query: str | None = None,
+        filter: dict[str, Any] | None = None,
+        limit: int = 10,
+        offset: int = 0,
+        refresh_ttl: bool | None = None,
+        mode: Mode | None = None,
+        min_score: float | None = None,
+        explain: bool = False,
+    ) -> list[SearchItem]:
+        """Like `search`, off the event loop."""
+        refresh = self._refresh(refresh_ttl)
+        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain)
+        return _items(await self.aexecute([op]))
+
+    def list_namespaces(
+        self,
+        *,
+        prefix: NamespacePath | None = None,
+        suffix: NamespacePath | None = None,
+        max_depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Namespace]:
+        """Give the namespaces that hold items: sorted, cut to `max_depth` labels, one page of them.
+
+        Args:
+            prefix, suffix: whole labels they begin or end with; `*` is any one label.
+        """
+        return _namespaces(self.execute([_listing_op(prefix, suffix, max_depth, limit, offset)]))
+
+    async def alist_namespaces(
+        self,
+        *,
+        prefix: NamespacePath | None = None,
+        suffix: NamespacePath | None = None,
+        max_depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Namespace]:
+        """Like `list_namespaces`, off the event loop."""
+        return _namespaces(await self.aexecute([_listing_op(prefix, suffix, max_depth, limit, offset)]))
+
+    def scoped(self, *labels: str) -> ScopedStore:
+        """Give a view of the store that sees and reaches only what lies below these labels."""
+        return ScopedStore(self, check_namespace(labels, new=True))
+
+    def _get_op(self, namespace: Namespace, key: str, refresh_ttl: bool | None) -> GetOp:
+        return GetOp(namespace, key, self._refresh(refresh_ttl))
+
+    def _put_op(
+        self,
+        namespace: Namespace,
+        key: str,
+        value: Mapping[str, Any] | None,
+        index: Index,
+        ttl: float | NotGiven | None,
+        if_version: int | None,
+    ) -> PutOp:
+        minutes = self.expiry.default_minutes if isinstance(ttl, NotGiven) else ttl
+        return PutOp(check_namespace(namespace, new=True), key, value, index, minutes, if_version)
+
+    def _refresh(self, asked: bool | None) -> bool:
+        return self.expiry.refresh_on_read if asked is None else asked
+
+
+class ScopedStore(BaseStore):
+    """What `store.scoped("tenant-7")` gives: labels are added on the way in and cut off on the way out."""
+
+    def __init__(self, store: BaseStore, labels: Namespace) -> None:
+        self.store = store
+        self.labels = labels
+        self.expiry = store.expiry
+
+    def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """See BaseStore.execute."""
+        inner = self.store.execute([self._inward(op) for op in ops], pending=[self._write(w) for w in pending])
+        return [self._outward(op, result) for op, result in zip(ops, inner, strict=True)]
+
+    async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """See BaseStore.aexecute."""
+        inner = await self.store.aexecute([self._inward(op) for op in ops], pending=[self._write(w) for w in pending])
+        return [self._outward(op, result) for op, result in zip(ops, inner, strict=True)]
+
+    def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """See BaseStore.prepare. What it gives is for the store below: the labels are added already."""
+        return self.store.prepare([self._put(op) for op in writes])
+
+    async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """See BaseStore.aprepare."""
+        return await self.store.aprepare([self._put(op) for op in writes])
+
+    def delete_namespace(self, prefix: NamespacePath) -> int:
+        """See BaseStore.delete_namespace."""
+        return self.store.delete_namespace(self.labels + check_labels(prefix, what="prefix"))
+
+    async def adelete_namespace(self, prefix: NamespacePath) -> int:
+        """See BaseStore.adelete_namespace."""
+        return await self.store.adelete_namespace(self.labels + check_labels(prefix, what="prefix"))
+
+    def _inward(self, op: Op) -> Op:
+        match op:
+            case GetOp():
+                return op._replace(namespace=self.labels + check_namespace(op.namespace))
+            case PutOp():
+                return self._put(op)
+            case SearchOp():
+                return op._replace(namespace_prefix=self.labels + check_labels(op.namespace_prefix, what="prefix"))
+            case ListNamespacesOp():
+                check_listing(op)
+                # Matched, cut and paged after the labels are cut off: a suffix must not reach into them.
+                return ListNamespacesOp([MatchCondition("prefix", self.labels)], None, _EVERY, 0)
+        raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
+
+    def _put(self, op: PutOp) -> PutOp:
+        return op._replace(namespace=self.labels + check_namespace(op.namespace))
+
+    def _write(self, write: PutOp | PreparedWrite) -> PutOp | PreparedWrite:
+        return self._put(write) if isinstance(write, PutOp) else write
+
+    def _outward(self, op: Op, result: Result) -> Result:
+        match op, result:
+            case ListNamespacesOp(), list():
+                return self._listed(op, _namespaces([result]))
+            case SearchOp(), list():
+                return [replace(found, namespace=self._cut(found.namespace)) for found in _items([result])]
+            case GetOp(), Item():
+                return replace(result, namespace=self._cut(result.namespace))
+        return result
+
+    def _listed(self, op: ListNamespacesOp, namespaces: list[Namespace]) -> list[Namespace]:
+        listing = check_listing(op)
+        inside = [self._cut(n) for n in namespaces if self._is_inside(n)]
+        return list_matching(inside, listing.conditions, listing.max_depth, listing.limit, listing.offset)
+
+    def _is_inside(self, namespace: Namespace) -> bool:
+        return len(namespace) > len(self.labels) and namespace[: len(self.labels)] == self.labels
+
+    def _cut(self, namespace: Namespace) -> Namespace:
+        return namespace[len(self.labels) :]
+
+
+def _listing_op(
+    prefix: NamespacePath | None, suffix: NamespacePath | None, max_depth: int | None, limit: int, offset: int
+) -> ListNamespacesOp:
+    conditions = []
+    if prefix:
+        conditions.append(MatchCondition("prefix", prefix))
+    if suffix:
+        conditions.append(MatchCondition("suffix", suffix))
+    return ListNamespacesOp(conditions, max_depth, limit, offset)
+
+
+def _item(results: list[Result]) -> Item | None:
+    return results[0]  # type: ignore[return-value]  # a GetOp gives nothing else
+
+
+def _items(results: list[Result]) -> list[SearchItem]:
+    return results[0]  # type: ignore[return-value]  # a SearchOp gives nothing else
+
+
+def _namespaces(results: list[Result]) -> list[Namespace]:
+    return results[0]  # type: ignore[return-value]  # a ListNamespacesOp gives nothing else

@@ -1,0 +1,257 @@
+"""Adapts whatever the user gave as an embedder: texts in, checked vectors out, equal texts embedded once.
+
+A failing embedder is an outcome here, not an exception: a memory is never lost because of it (see planning).
+Nothing of items or databases; the only outside thing it calls is what the user gave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from clew.errors import EmbeddingError, UsageError
+
+log = logging.getLogger("clew.store")
+
+TextsToVectors = Callable[[Sequence[str]], Any]
+HASH_BYTES = 16
+_MOST_PER_CALL = 256
+_MOST_CACHED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What an embedder answered.
+
+    Args:
+        vectors: per text, its float32 bytes; texts that failed are missing.
+        failure: what went wrong, or None.
+    """
+
+    vectors: dict[str, bytes] = field(default_factory=dict)
+    failure: str | None = None
+
+
+def text_hash(text: str) -> bytes:
+    """Give the 16 bytes by which an embedded text is recognised."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=HASH_BYTES).digest()
+
+
+class Embedder:
+    """An embedder as the store uses it.
+
+    Args:
+        given: a function from texts to vectors (sync or async), or an object with `embed_documents` and
+            `embed_query`, or their async forms, or both.
+        dims: length of its vectors; None: whatever the first one has.
+        model: name under which its vectors are kept; vectors of other models are never compared with them.
+
+    Raises:
+        UsageError: `given` is neither.
+    """
+
+    def __init__(self, given: Any, *, dims: int | None = None, model: str | None = None) -> None:
+        self.model = model or model_name(given)
+        self.dims = dims
+        self._documents, self._adocuments = _documents_of(given)
+        self._query, self._aquery = _query_of(given)
+        self._cache: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        """Embed the texts of items; a failure is part of the answer."""
+        known, missing = self._known(texts)
+        for chunk in _chunks(missing):
+            try:
+                known.update(self._keep(chunk, self._call(chunk)))
+            except Exception as error:
+                return Embedded(known, _reason(error))
+        return Embedded(known)
+
+    async def adocuments(self, texts: Sequence[str]) -> Embedded:
+        """Embed the texts of items off the event loop; a failure is part of the answer."""
+        known, missing = self._known(texts)
+        for chunk in _chunks(missing):
+            try:
+                known.update(self._keep(chunk, await self._acall(chunk)))
+            except Exception as error:
+                return Embedded(known, _reason(error))
+        return Embedded(known)
+
+    def query(self, text: str) -> bytes:
+        """Embed the text of a query.
+
+        Raises:
+            EmbeddingError: the embedder failed, cause kept.
+        """
+        if (cached := self._cached(text, query=True)) is not None:
+            return cached
+        try:
+            if self._query is not None:
+                vector = self._query(text)
+            elif self._aquery is not None:
+                vector = _finish(self._aquery(text))
+            else:
+                return self._keep([text], self._call([text]), query=True)[text]
+        except Exception as error:
+            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {_reason(error)}") from error
+        return self._keep([text], [vector], query=True)[text]
+
+    async def aquery(self, text: str) -> bytes:
+        """Embed the text of a query off the event loop.
+
+        Raises:
+            EmbeddingError: the embedder failed, cause kept.
+        """
+        if (cached := self._cached(text, query=True)) is not None:
+            return cached
+        try:
+            if self._aquery is not None:
+                vector = await self._aquery(text)
+            elif self._query is not None:
+                vector = await asyncio.to_thread(self._query, text)
+            else:
+                return self._keep([text], await self._acall([text]), query=True)[text]
+        except Exception as error:
+            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {_reason(error)}") from error
+        return self._keep([text], [vector], query=True)[text]
+
+    def _call(self, texts: list[str]) -> Any:
+        if self._documents is not None:
+            answer = self._documents(texts)
+            return _finish(answer) if inspect.isawaitable(answer) else answer
+        assert self._adocuments is not None
+        return _finish(self._adocuments(texts))
+
+    async def _acall(self, texts: list[str]) -> Any:
+        if self._adocuments is not None:
+            return await self._adocuments(texts)
+        assert self._documents is not None
+        answer = await asyncio.to_thread(self._documents, texts)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def _known(self, texts: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
+        """Give the cached vectors, and each distinct text that has none."""
+        known: dict[str, bytes] = {}
+        missing: dict[str, None] = {}
+        for text in texts:
+            cached = self._cached(text, query=False)
+            if cached is None:
+                missing[text] = None
+            else:
+                known[text] = cached
+        return known, list(missing)
+
+    def _cached(self, text: str, *, query: bool) -> bytes | None:
+        name = (query, text_hash(text))
+        with self._lock:
+            if (vector := self._cache.get(name)) is not None:
+                self._cache.move_to_end(name)
+            return vector
+
+    def _keep(self, texts: list[str], answer: Any, *, query: bool = False) -> dict[str, bytes]:
+        vectors = self._check(texts, answer)
+        with self._lock:
+            for text, vector in vectors.items():
+                self._cache[query, text_hash(text)] = vector
+            while len(self._cache) > _MOST_CACHED:
+                self._cache.popitem(last=False)
+        return vectors
+
+    def _check(self, texts: list[str], answer: Any) -> dict[str, bytes]:
+        """Turn the embedder's answer into float32 bytes.
+
+        Raises:
+            EmbeddingError: not one vector of finite numbers of the right length for each text.
+        """
+        import numpy as np
+
+        try:
+            matrix = np.asarray(answer, dtype="<f4")
+        except (TypeError, ValueError) as error:
+            raise EmbeddingError(f"the embedder {self.model!r} gave no vectors of equal length: {error}") from error
+        if matrix.ndim != 2 or len(matrix) != len(texts):
+            raise EmbeddingError(
+                f"the embedder {self.model!r} gave an answer of shape {matrix.shape} for {len(texts)} texts; "
+                "it must give one vector for each"
+            )
+        if matrix.shape[1] == 0 or (self.dims is not None and matrix.shape[1] != self.dims):
+            raise EmbeddingError(
+                f"the embedder {self.model!r} gave vectors of length {matrix.shape[1]}, declared is dims={self.dims}"
+            )
+        if not np.isfinite(matrix).all():
+            raise EmbeddingError(f"the embedder {self.model!r} gave a vector that is not finite")
+        self.dims = matrix.shape[1]
+        return {text: row.tobytes() for text, row in zip(texts, matrix, strict=True)}
+
+
+def model_name(given: Any) -> str:
+    """Give the name under which the vectors of an embedder are kept when the user gave none."""
+    for attribute in ("model", "model_name", "model_id"):
+        if isinstance(name := getattr(given, attribute, None), str) and name:
+            return f"{type(given).__name__}:{name}"
+    return str(getattr(given, "__qualname__", None) or type(given).__qualname__)
+
+
+def _documents_of(given: Any) -> tuple[TextsToVectors | None, Callable[[Sequence[str]], Awaitable[Any]] | None]:
+    sync, asynchronous = getattr(given, "embed_documents", None), getattr(given, "aembed_documents", None)
+    if sync is not None or asynchronous is not None:
+        return sync, asynchronous
+    if not callable(given):
+        raise UsageError(
+            f"{given!r} is no embedder: give a function from texts to vectors, an object with embed_documents and "
+            "embed_query, or a name such as 'local'"
+        )
+    if inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(getattr(given, "__call__", None)):  # noqa: B004
+        return None, given
+    return given, None
+
+
+def _query_of(given: Any) -> tuple[Callable[[str], Any] | None, Callable[[str], Awaitable[Any]] | None]:
+    return getattr(given, "embed_query", None), getattr(given, "aembed_query", None)
+
+
+def _chunks(texts: list[str]) -> list[list[str]]:
+    return [texts[i : i + _MOST_PER_CALL] for i in range(0, len(texts), _MOST_PER_CALL)]
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    return text if isinstance(error, EmbeddingError) else f"{type(error).__name__}: {text}"
+
+
+def _finish(awaitable: Awaitable[Any]) -> Any:
+    """Run an async embedder for a blocking caller: on a loop of its own, beside one that is running here."""
+
+    async def wait() -> Any:
+        return await awaitable
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(wait())
+    return _in_a_thread(wait())
+
+
+def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.extend((asyncio.run(work), None))
+        except Exception as error:
+            outcome.extend((None, error))
+
+    thread = threading.Thread(target=run, name="clew-embed")
+    thread.start()
+    thread.join()
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]

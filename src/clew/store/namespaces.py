@@ -1,0 +1,109 @@
+"""What a namespace is, when one lies below another, and its bytes. Nothing of items or databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from clew.errors import InvalidNamespaceError
+from clew.store.operations import MatchCondition, Namespace
+
+RESERVED = "langgraph"
+_END, _ESCAPED, _ABOVE = b"\x00", b"\x00\xff", b"\xff"
+
+
+def check_namespace(namespace: object, *, new: bool = False) -> Namespace:
+    """Give the namespace as a tuple of labels.
+
+    Args:
+        namespace: a tuple or list of non-empty texts without periods, at least one.
+        new: also refuse the reserved first label; reading below it is fine.
+
+    Raises:
+        InvalidNamespaceError: it is none.
+    """
+    labels = check_labels(namespace)
+    if not labels:
+        raise InvalidNamespaceError('the namespace is empty: give at least one label, as in ("memories", user_id)')
+    if new and labels[0] == RESERVED:
+        raise InvalidNamespaceError(f"the namespace {labels!r} begins with {RESERVED!r}, which is reserved")
+    return labels
+
+
+def check_labels(path: object, *, what: str = "namespace") -> Namespace:
+    """Give a prefix, a suffix or a namespace as a tuple of labels, possibly empty.
+
+    Raises:
+        InvalidNamespaceError: it is no tuple or list, or one of its labels is no usable text.
+    """
+    if isinstance(path, str) or not isinstance(path, Sequence):
+        raise InvalidNamespaceError(
+            f"a {what} is a tuple of text, not {path!r}: write ({path!r},)"
+            if isinstance(path, str)
+            else f"a {what} is a tuple of text, not {type(path).__name__}: {path!r}"
+        )
+    for label in path:
+        _check_label(label, tuple(path))
+    return tuple(path)
+
+
+def check_pattern(path: object) -> Namespace:
+    """Give the path of a MatchCondition as labels; a single text is one label."""
+    return check_labels((path,) if isinstance(path, str) else path, what="pattern")
+
+
+def _check_label(label: object, namespace: Namespace) -> None:
+    if not isinstance(label, str):
+        raise InvalidNamespaceError(f"label {label!r} of namespace {namespace!r} is not text: turn it into a str")
+    if not label:
+        raise InvalidNamespaceError(f"namespace {namespace!r} has an empty label")
+    if "." in label:
+        raise InvalidNamespaceError(f"label {label!r} of namespace {namespace!r} contains a period ('.')")
+    try:
+        label.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidNamespaceError(f"label {label!r} cannot be written as UTF-8: {error.reason}") from error
+
+
+def below(namespace: Namespace, prefix: Namespace) -> bool:
+    """Say whether the namespace is the prefix or lies below it, label by label."""
+    return namespace[: len(prefix)] == prefix
+
+
+def encode(namespace: Namespace) -> bytes:
+    """Give bytes that sort like the labels and of which those of every prefix are the beginning.
+
+    Every label ends with 00; a 00 inside a label is 00 FF. UTF-8 has no byte FF, so nothing else looks like it.
+    """
+    return b"".join(label.encode().replace(_END, _ESCAPED) + _END for label in namespace)
+
+
+def decode(path: bytes) -> Namespace:
+    """Undo `encode`."""
+    labels = path.replace(_ESCAPED, _ABOVE).split(_END)[:-1]
+    return tuple(label.replace(_ABOVE, _END).decode() for label in labels)
+
+
+def path_range(prefix: Namespace) -> tuple[bytes, bytes]:
+    """Give the first path at or below the prefix, and the first after all of them."""
+    start = encode(prefix)
+    return start, start + _ABOVE
+
+
+def list_matching(
+    namespaces: Iterable[Namespace],
+    conditions: Sequence[MatchCondition],
+    max_depth: int | None,
+    limit: int,
+    offset: int,
+) -> list[Namespace]:
+    """Give the distinct namespaces that meet all conditions, cut to `max_depth` labels, sorted, one page of them."""
+    met = (n for n in namespaces if all(_meets(n, condition) for condition in conditions))
+    return sorted({n[:max_depth] for n in met})[offset : offset + limit]
+
+
+def _meets(namespace: Namespace, condition: MatchCondition) -> bool:
+    pattern = tuple(condition.path)
+    if len(pattern) > len(namespace):
+        return False
+    start = 0 if condition.match_type == "prefix" else len(namespace) - len(pattern)
+    return all(p in ("*", label) for p, label in zip(pattern, namespace[start:], strict=False))

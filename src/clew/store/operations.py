@@ -1,0 +1,140 @@
+"""What one may ask of a store, and what one gets: plain values, no behaviour.
+
+Names and positional orders are those that LangGraph users know; `if_version`, `mode`, `min_score`, `explain` and
+`Item.version` are ours. This file knows no rules (see namespaces, values, filters, expiry) and no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+Namespace = tuple[str, ...]
+NamespacePath = Sequence[str]
+Mode = Literal["semantic", "keyword", "hybrid"]
+
+
+class GetOp(NamedTuple):
+    """Ask for one item."""
+
+    namespace: Namespace
+    key: str
+    refresh_ttl: bool = True
+
+
+class PutOp(NamedTuple):
+    """Keep one item; a value of None deletes it.
+
+    `ttl` is in minutes, None means never. `if_version` makes it a Conflict when the item is of another version
+    (0: when there is one already).
+    """
+
+    namespace: Namespace
+    key: str
+    value: Mapping[str, Any] | None
+    index: Literal[False] | list[str] | None = None
+    ttl: float | None = None
+    if_version: int | None = None
+
+
+class SearchOp(NamedTuple):
+    """Ask for the items below a prefix: filtered, ranked by a query or newest first, one page of them."""
+
+    namespace_prefix: Namespace
+    filter: dict[str, Any] | None = None
+    limit: int = 10
+    offset: int = 0
+    query: str | None = None
+    refresh_ttl: bool = True
+    mode: Mode | None = None
+    min_score: float | None = None
+    explain: bool = False
+
+
+class MatchCondition(NamedTuple):
+    """One condition on listed namespaces: whole labels at the start or at the end, `*` for any one label."""
+
+    match_type: Literal["prefix", "suffix"]
+    path: NamespacePath
+
+
+class ListNamespacesOp(NamedTuple):
+    """Ask for the namespaces that hold items: sorted, distinct, one page of them."""
+
+    match_conditions: Sequence[MatchCondition] | None = None
+    max_depth: int | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Item:
+    """One memory.
+
+    Args:
+        value: its JSON value; a copy, free to change.
+        key: unique within the namespace.
+        namespace: where it is kept.
+        created_at: when the key was first put, aware UTC.
+        updated_at: when it was last put, aware UTC.
+        version: 1 when first put, one more with every replacement.
+
+    Two items are equal when all of this but the version is, also when one of them was found by a search.
+    """
+
+    value: dict[str, Any]
+    key: str
+    namespace: Namespace
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        self.namespace = tuple(self.namespace)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Item) and self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash((self.namespace, self.key))
+
+    def _compared(self) -> tuple[object, ...]:
+        return self.namespace, self.key, self.value, self.created_at, self.updated_at
+
+    def dict(self) -> dict[str, Any]:
+        """Give the item as JSON-able values, times as ISO text."""
+        return {
+            "namespace": list(self.namespace),
+            "key": self.key,
+            "value": self.value,
+            "created_at": self.created_at.isoformat(),
+            "updated_at": self.updated_at.isoformat(),
+            "version": self.version,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Explanation:
+    """What each way of ranking contributed to a score; None where it did not take part."""
+
+    meaning: float | None = None
+    words: float | None = None
+    context: float | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SearchItem(Item):
+    """One memory as found: with its score (higher is better, None where nothing was ranked) and, if asked, why."""
+
+    score: float | None = None
+    why: Explanation | None = None
+
+    def dict(self) -> dict[str, Any]:
+        """Give the item as JSON-able values, times as ISO text."""
+        return {**Item.dict(self), "score": self.score}
+
+
+Op = GetOp | PutOp | SearchOp | ListNamespacesOp
+Result = Item | list[SearchItem] | list[Namespace] | None

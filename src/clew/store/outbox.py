@@ -1,0 +1,90 @@
+"""What waits for its vectors, when it is tried again, and what became of it. Nothing of databases or clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from clew.store.embedding import Embedded
+from clew.store.planning import Vectors, item_texts, join_vectors
+from clew.store.settings import Settings
+from clew.store.values import decode_value
+
+_MOST_DELAY_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An item whose vectors are to be made.
+
+    Args:
+        id: the engine's name for it.
+        version: of the item when it was read; a later one makes this work void.
+        value: its JSON bytes.
+        fields: paths indexed for it instead of the store's.
+        attempts: failures so far.
+    """
+
+    id: int
+    version: int
+    value: bytes | str
+    fields: tuple[str, ...] | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """What became of a waiting item: vectors, or a reason to wait `again_in_s` more."""
+
+    id: int
+    version: int
+    vectors: Vectors | None = None
+    reason: str = ""
+    again_in_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStatus:
+    """How far a store's items are indexed.
+
+    Args:
+        items: kept, expired ones not yet swept included.
+        embedded: with vectors of the store's model.
+        waiting: without vectors yet.
+        other_models: items with vectors of other models, by the model's name; `reindex` moves them.
+        reasons: why items wait, with their number.
+    """
+
+    items: int
+    embedded: int
+    waiting: int
+    other_models: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def waiting_texts(found: Sequence[Waiting], settings: Settings) -> list[str]:
+    """Give the texts that need vectors."""
+    return [text for item in found for text in _texts(item, settings)]
+
+
+def finish_waiting(found: Sequence[Waiting], embedded: Embedded, settings: Settings) -> list[Worked]:
+    """Give each item its vectors, or the reason for which it goes on waiting."""
+    model = settings.embedder.model if settings.embedder else ""
+    worked = []
+    for item in found:
+        vectors = join_vectors(_texts(item, settings), embedded, model)
+        if vectors is None:
+            reason = embedded.failure or "the embedder gave no vector"
+            worked.append(Worked(id=item.id, version=item.version, reason=reason, again_in_s=_delay_s(item.attempts)))
+        else:
+            worked.append(Worked(id=item.id, version=item.version, vectors=vectors))
+    return worked
+
+
+def _texts(item: Waiting, settings: Settings) -> tuple[str, ...]:
+    return item_texts(decode_value(item.value), item.fields, settings)
+
+
+def _delay_s(attempts: int) -> int:
+    """Give the pause before the next try: none after the first failure, then doubling up to an hour."""
+    return 0 if attempts < 1 else min(_MOST_DELAY_S, int(2 ** min(attempts, 20)))

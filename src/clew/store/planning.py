@@ -1,0 +1,263 @@
+"""From what was asked to what an engine carries out: everything checked, embedded and encoded before a transaction.
+
+Two steps, so that the embedder may be called in either colour between them: `draft_*` checks and says which texts
+need vectors, `finish_*` puts the vectors in. Nothing here touches a database or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from clew.errors import InvalidValue, UsageError
+from clew.store import words
+from clew.store.embedding import Embedded, text_hash
+from clew.store.expiry import ttl_us
+from clew.store.filters import Condition, parse_filter
+from clew.store.namespaces import check_labels, check_namespace, check_pattern
+from clew.store.operations import GetOp, ListNamespacesOp, MatchCondition, Mode, Namespace, Op, PutOp, SearchOp
+from clew.store.paths import WHOLE, found_at, leaf_texts, texts_at
+from clew.store.settings import Settings, check_fields, check_mode
+from clew.store.values import check_key, copy_value, encode_value
+
+_MOST = 2**31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vectors:
+    """The vectors of one item.
+
+    Args:
+        model: name of the embedder that made them; vectors of two models are never compared.
+        hashes: 16 bytes per embedded text.
+        data: float32 bytes, the vectors one after another, as many as hashes.
+    """
+
+    model: str
+    hashes: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedWrite:
+    """A put or delete, ready to be applied inside a transaction.
+
+    Args:
+        value: JSON bytes; None deletes.
+        ttl_us: how long the item lives; None: for ever.
+        if_version: the version that it must replace; None: any.
+        fields: paths indexed for this item instead of the store's; empty: none.
+        words: 32-bit hashes of its terms, with repetitions.
+        vectors: of its texts; None: it has none, or still waits for them.
+        waiting: why its vectors are still to be made; None: they are not.
+    """
+
+    namespace: Namespace
+    key: str
+    value: bytes | None = None
+    ttl_us: int | None = None
+    if_version: int | None = None
+    fields: tuple[str, ...] | None = None
+    words: bytes = b""
+    vectors: Vectors | None = None
+    waiting: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedGet:
+    """A checked GetOp."""
+
+    namespace: Namespace
+    key: str
+    refresh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSearch:
+    """A checked SearchOp; `mode` is None when nothing is ranked, `vector` when meaning takes no part.
+
+    Args:
+        words: the query's distinct terms, hashed.
+        vector: float32 bytes of the query.
+        model: whose vectors it may be compared with.
+    """
+
+    prefix: Namespace
+    condition: Condition | None
+    limit: int
+    offset: int
+    refresh: bool
+    mode: Mode | None = None
+    query: str = ""
+    words: tuple[int, ...] = ()
+    vector: bytes | None = None
+    model: str = ""
+    min_score: float | None = None
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedListing:
+    """A checked ListNamespacesOp."""
+
+    conditions: tuple[MatchCondition, ...]
+    max_depth: int | None
+    limit: int
+    offset: int
+
+
+PreparedRead = PreparedGet | PreparedSearch | PreparedListing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A checked put before its texts are embedded."""
+
+    write: PreparedWrite
+    texts: tuple[str, ...] = ()
+
+
+def draft_write(op: PutOp, settings: Settings) -> Draft:
+    """Check a put and find the texts that need vectors.
+
+    Raises:
+        UsageError: InvalidNamespaceError, InvalidValue, or an index that is no list of paths.
+    """
+    namespace, key = check_namespace(op.namespace), check_key(op.key)
+    if_version = None if op.if_version is None else _whole_number(op.if_version, "if_version")
+    if op.value is None:
+        return Draft(write=PreparedWrite(namespace=namespace, key=key, if_version=if_version))
+    value = copy_value(op.value)
+    fields = _fields(op.index)
+    write = PreparedWrite(
+        namespace=namespace,
+        key=key,
+        value=encode_value(value),
+        ttl_us=None if op.ttl is None else ttl_us(op.ttl),
+        if_version=if_version,
+        fields=fields,
+        words=item_words(value, fields, settings),
+    )
+    return Draft(write=write, texts=item_texts(value, fields, settings))
+
+
+def finish_write(draft: Draft, embedded: Embedded, settings: Settings) -> PreparedWrite:
+    """Put the vectors into a drafted write, or the reason why it waits for them."""
+    if not draft.texts or settings.embedder is None:
+        return draft.write
+    vectors = join_vectors(draft.texts, embedded, settings.embedder.model)
+    waiting = None if vectors else embedded.failure or "the embedder gave no vector"
+    return replace(draft.write, vectors=vectors, waiting=waiting)
+
+
+def join_vectors(texts: Sequence[str], embedded: Embedded, model: str) -> Vectors | None:
+    """Give the vectors of an item's texts; None when one of them is missing."""
+    found = [embedded.vectors.get(text) for text in texts]
+    if not texts or None in found:
+        return None
+    return Vectors(model=model, hashes=b"".join(map(text_hash, texts)), data=b"".join(v for v in found if v))
+
+
+def item_texts(value: dict[str, Any], fields: tuple[str, ...] | None, settings: Settings) -> tuple[str, ...]:
+    """Give the distinct texts of a value that get vectors; none without an embedder."""
+    if settings.embedder is None:
+        return ()
+    paths = settings.fields if fields is None else fields
+    if paths is None:
+        whole = "\n".join(leaf_texts(value))
+        return (whole,) if whole else ()
+    return tuple(dict.fromkeys(texts_at(value, paths)))
+
+
+def item_words(value: dict[str, Any], fields: tuple[str, ...] | None, settings: Settings) -> bytes:
+    """Give the hashed terms of a value's indexed texts."""
+    paths = (settings.fields or (WHOLE,)) if fields is None else fields
+    texts = (text for found in found_at(value, paths) for text in leaf_texts(found))
+    return words.hashes(texts, settings.stem).tobytes()
+
+
+def draft_read(op: Op, settings: Settings) -> PreparedRead:
+    """Check a read; a search that needs the query's vector gets it later, by `with_vector`.
+
+    Raises:
+        UsageError: InvalidNamespaceError, InvalidFilter, InvalidValue, or a mode that this store cannot serve.
+    """
+    match op:
+        case GetOp():
+            return PreparedGet(
+                namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl)
+            )
+        case ListNamespacesOp():
+            return check_listing(op)
+        case SearchOp():
+            return _draft_search(op, settings)
+    raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
+
+
+def with_vector(search: PreparedSearch, vector: bytes | None) -> PreparedSearch:
+    """Give the search with its query's vector."""
+    return replace(search, vector=vector)
+
+
+def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
+    mode = _mode(op, settings)
+    query = op.query if mode and op.query else ""
+    return PreparedSearch(
+        prefix=check_labels(op.namespace_prefix, what="prefix"),
+        condition=parse_filter(op.filter),
+        limit=_whole_number(op.limit, "limit"),
+        offset=_whole_number(op.offset, "offset"),
+        refresh=bool(op.refresh_ttl),
+        mode=mode if query else None,
+        query=query,
+        words=tuple(dict.fromkeys(words.hashes([query], settings.stem))) if query else (),
+        model=settings.embedder.model if settings.embedder else "",
+        min_score=op.min_score,
+        explain=op.explain,
+    )
+
+
+def _mode(op: SearchOp, settings: Settings) -> Mode | None:
+    if op.query is not None and not isinstance(op.query, str):
+        raise InvalidValue(f"a query is text, not {op.query!r}")
+    check_mode(op.mode)
+    mode = op.mode or settings.mode
+    if mode in ("semantic", "hybrid") and settings.embedder is None:
+        raise UsageError(f"mode={mode!r} needs an embedder, and this store has none: use mode='keyword'")
+    return mode
+
+
+def check_listing(op: ListNamespacesOp) -> PreparedListing:
+    """Check a ListNamespacesOp.
+
+    Raises:
+        UsageError: InvalidNamespaceError or InvalidValue.
+    """
+    conditions = tuple(_condition(c) for c in op.match_conditions or ())
+    if op.max_depth is not None and _whole_number(op.max_depth, "max_depth") == 0:
+        raise InvalidValue("max_depth is the most labels to show, 1 or more, not 0")
+    return PreparedListing(
+        conditions=conditions,
+        max_depth=op.max_depth,
+        limit=_whole_number(op.limit, "limit"),
+        offset=_whole_number(op.offset, "offset"),
+    )
+
+
+def _condition(condition: MatchCondition) -> MatchCondition:
+    if condition.match_type not in ("prefix", "suffix"):
+        raise InvalidValue(f"match_type is 'prefix' or 'suffix', not {condition.match_type!r}")
+    return MatchCondition(condition.match_type, check_pattern(condition.path))
+
+
+def _fields(index: object) -> tuple[str, ...] | None:
+    if index is None:
+        return None
+    return () if index is False else check_fields(index)
+
+
+def _whole_number(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
+        raise InvalidValue(f"{name} is a whole number of at least 0, not {value!r}")
+    return value

@@ -1,0 +1,117 @@
+"""How one store was set up: what is embedded, what a query means, how long memories live. Checked once, then fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, get_args
+
+from clew.errors import UsageError
+from clew.store.embedding import Embedder
+from clew.store.expiry import Expiry, check_expiry
+from clew.store.operations import Mode
+from clew.store.paths import WHOLE
+from clew.store.words import Stem, light_stem
+
+LoadEmbedder = Callable[[str], Any]
+_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "stem"}
+
+
+class IndexConfig(TypedDict, total=False):
+    """What a store indexes, as users write it.
+
+    dims: length of the vectors; optional here. embed: function, object or name. fields: paths of the texts (see
+    paths), default the whole value. model: name that the vectors are kept under. stem: from a word to its stem, or
+    None for none, used by words search.
+    """
+
+    dims: int
+    embed: Any
+    fields: list[str] | None
+    model: str
+    stem: Stem | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A store's checked settings.
+
+    Args:
+        embedder: makes vectors; None: there are none.
+        fields: paths of the texts that are indexed; None: every text of the value, without the names of its keys.
+        mode: what a query means when the search does not say; None: queries are ignored.
+        stem: how words are cut before they are compared.
+        expiry: how long memories live.
+    """
+
+    embedder: Embedder | None = None
+    fields: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    stem: Stem | None = light_stem
+    expiry: Expiry = field(default_factory=Expiry)
+
+
+def check_settings(
+    index: Mapping[str, Any] | None,
+    ttl: Mapping[str, Any] | None,
+    search_mode: Mode | None,
+    load: LoadEmbedder | None = None,
+) -> Settings:
+    """Read what a store was made with.
+
+    Args:
+        index: an IndexConfig or None.
+        ttl: a TTLConfig or None.
+        search_mode: what a query means; None: its meaning where there is an index, nothing where there is none.
+        load: turns an embedder's name into an embedder.
+
+    Raises:
+        UsageError: an unknown setting, or one of the wrong kind.
+    """
+    expiry = check_expiry(ttl)
+    check_mode(search_mode)
+    if index is None:
+        if search_mode in ("semantic", "hybrid"):
+            raise UsageError(f"search_mode={search_mode!r} needs an embedder: give index={{'embed': ...}}")
+        return Settings(mode=search_mode, expiry=expiry)
+    if unknown := set(index) - _KNOWN:
+        raise UsageError(f"unknown index settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
+    mode: Mode = search_mode or "semantic"
+    fields = index.get("fields") or index.get("text_fields")
+    return Settings(
+        embedder=_embedder(index, load),
+        fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
+        mode=mode,
+        stem=index.get("stem", light_stem),
+        expiry=expiry,
+    )
+
+
+def check_mode(mode: object) -> None:
+    """Raise UsageError when this is no way to search."""
+    if mode is not None and mode not in get_args(Mode):
+        raise UsageError(f"search mode {mode!r} is unknown: there are 'semantic', 'keyword' and 'hybrid'")
+
+
+def check_fields(fields: object) -> tuple[str, ...]:
+    """Give the paths to index.
+
+    Raises:
+        UsageError: not a list of text.
+    """
+    if isinstance(fields, str) or not isinstance(fields, (list, tuple)) or not all(isinstance(f, str) for f in fields):
+        raise UsageError(f"index fields are a list of paths such as ['text'], or False for no index, not {fields!r}")
+    return tuple(fields)
+
+
+def _embedder(index: Mapping[str, Any], load: LoadEmbedder | None) -> Embedder:
+    given, dims, model = index.get("embed"), index.get("dims"), index.get("model")
+    if given is None:
+        raise UsageError("an index needs an embedder: index={'embed': function, object or name, ...}")
+    if dims is not None and (isinstance(dims, bool) or not isinstance(dims, int) or dims < 1):
+        raise UsageError(f"dims is the length of the vectors, a whole number above 0, not {dims!r}")
+    if isinstance(given, str):
+        if load is None:
+            raise UsageError(f"the embedder {given!r} was given by name; give the function or object itself")
+        return Embedder(load(given), dims=dims, model=model or given)
+    return Embedder(given, dims=dims, model=model)

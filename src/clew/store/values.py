@@ -1,0 +1,104 @@
+"""Which values a memory may hold: JSON, the same on every engine, copied in and out. Nothing of databases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from clew.errors import InvalidValue
+
+MAX_DEPTH = 128
+_INT_RANGE = range(-(2**63), 2**63)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def check_key(key: object) -> str:
+    """Give the key.
+
+    Raises:
+        InvalidValue: it is not text, or cannot be written as UTF-8.
+    """
+    if not isinstance(key, str):
+        raise InvalidValue(f"a key is text, not {type(key).__name__}: {key!r}; turn it into a str")
+    _check_text(key, f"key {key!r}")
+    return str(key)
+
+
+def copy_value(value: object) -> dict[str, Any]:
+    """Give a copy of a memory's value, made of the exact JSON types.
+
+    Args:
+        value: a dictionary of JSON values. Tuples are kept as lists.
+
+    Raises:
+        InvalidValue: the message names the place inside the value.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidValue(f'a memory is a dictionary, not {type(value).__name__}: wrap it, as in {{"data": ...}}')
+    copy: dict[str, Any] = _plain_container(value, "value", 0)
+    return copy
+
+
+def encode_value(copy: dict[str, Any]) -> bytes:
+    """Give the JSON bytes of what `copy_value` gave."""
+    return _encode(copy)
+
+
+def decode_value(data: bytes | str) -> dict[str, Any]:
+    """Give a fresh copy of the value from its bytes."""
+    value: dict[str, Any] = _decode(data)
+    return value
+
+
+def _plain(value: object, place: str, depth: int) -> object:
+    """Give a copy made of the exact JSON types, or say what is wrong and where."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if isinstance(value, str):
+        _check_text(value, place)
+        if "\x00" in value:
+            raise InvalidValue(f"{place} contains a NUL character, which not every database can keep: remove it")
+        return value if kind is str else str.__str__(value)
+    if isinstance(value, int):
+        if value not in _INT_RANGE:
+            raise InvalidValue(f"{place} is {value}, beyond 64 bits: keep it as text")
+        return int(value)
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise InvalidValue(f"{place} is {value}, which JSON cannot hold: keep None or text")
+        return float(value)
+    return _plain_container(value, place, depth)
+
+
+def _plain_container(value: object, place: str, depth: int) -> Any:
+    if depth >= MAX_DEPTH:
+        raise InvalidValue(f"{place[:60]}... is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, Mapping):
+        return {_plain_name(k, place): _plain(v, f"{place}[{k!r}]", depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
+    raise InvalidValue(
+        f"{place} is of type {type(value).__name__}, which is not JSON: keep text, numbers, lists, dicts"
+    )
+
+
+def _plain_name(name: object, place: str) -> str:
+    if not isinstance(name, str):
+        raise InvalidValue(f"{place} has a key that is not text: {name!r}; turn it into a str")
+    _check_text(name, f"a key of {place}")
+    if "\x00" in name:
+        raise InvalidValue(f"a key of {place} contains a NUL character: {name!r}; remove it")
+    return str.__str__(name)
+
+
+def _check_text(text: str, place: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidValue(f"{place} cannot be written as UTF-8: {error.reason}") from error
