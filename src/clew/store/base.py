@@ -67,6 +67,14 @@ class BaseStore(ABC):
         """Like `prepare`, off the event loop."""
 
     @abstractmethod
+    def apply(self, writes: Sequence[PreparedWrite]) -> None:
+        """Apply prepared writes in one transaction of their own."""
+
+    @abstractmethod
+    async def aapply(self, writes: Sequence[PreparedWrite]) -> None:
+        """Like `apply`, off the event loop."""
+
+    @abstractmethod
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """Delete every item at or below the prefix and give their number."""
 
@@ -254,6 +262,14 @@ class ScopedStore(BaseStore):
     async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.aprepare."""
         return await self.store.aprepare([self._put(op) for op in writes])
+
+    def apply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.apply. What was prepared here has its labels already."""
+        self.store.apply(writes)
+
+    async def aapply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.aapply."""
+        await self.store.aapply(writes)
 
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.delete_namespace."""

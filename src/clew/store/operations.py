@@ -34,7 +34,7 @@ class PutOp(NamedTuple):
     namespace: Namespace
     key: str
     value: Mapping[str, Any] | None
-    index: Literal[False] | list[str] | None = None
+    index: Literal[False] | list[str] | None = None  # type: ignore[assignment]  # hides tuple.index, as users know it
     ttl: float | None = None
     if_version: int | None = None
 

@@ -43,7 +43,8 @@ def _steps(path: str) -> list[re.Match[str]] | None:
     """Cut a path into its steps; None when it is malformed."""
     if path in ("", WHOLE):
         return []
-    steps, at = [], 0
+    steps: list[re.Match[str]] = []
+    at = 0
     while at < len(path):
         if path[at] == "." and steps:
             at += 1

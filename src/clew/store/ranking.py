@@ -78,7 +78,7 @@ def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float64]:
 
     vector = np.frombuffer(query, dtype="<f4")
     length = float(np.linalg.norm(vector))
-    per_vector = corpus.vectors @ (vector / length if length else vector)
+    per_vector: NDArray[np.float32] = corpus.vectors @ (vector / length if length else vector)
     if corpus.one_vector_each:
         return per_vector.astype(np.float64)
     best = np.full(len(corpus), -np.inf)

@@ -200,6 +200,14 @@ class TransactionalStore(BaseStore, Generic[S]):
         drafts = self._draft(writes, ())
         return self._finish(drafts, [], await self._aembed(drafts.texts())).writes
 
+    def apply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.apply."""
+        self._transact("write", partial(self._apply, writes))
+
+    async def aapply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.aapply."""
+        await self._atransact("write", partial(self._apply, writes))
+
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.delete_namespace."""
         labels = check_labels(prefix, what="prefix")

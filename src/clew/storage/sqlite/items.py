@@ -1,0 +1,259 @@
+"""Memories in SQLite: writing them, and reading them one by one or newest first. See items_search for queries.
+
+Functions of an open connection; who opens the transaction decides what is committed together.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from msgspec import json
+
+from clew.errors import Conflict
+from clew.store.expiry import to_us
+from clew.store.namespaces import decode, encode, path_range
+from clew.store.operations import Namespace
+from clew.store.planning import PreparedWrite, Vectors
+from clew.store.search import Stored
+
+SEQUENCE_BITS = 32
+COLUMNS = "i.id, n.path, i.key, i.value, i.created_at, i.updated_at, i.ttl, i.version"
+JOINED = "clew_items i JOIN clew_namespaces n ON n.id = i.namespace"
+LIVE = "(i.expires_at IS NULL OR i.expires_at > ?)"
+
+
+def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
+    """Apply writes in order, inside a transaction that the caller has open.
+
+    Raises:
+        Conflict: an item is of another version than the write demands.
+    """
+    now_us = to_us(now)
+    spaces: dict[Namespace, _Space | None] = {}
+    for position, write in enumerate(writes):
+        if write.namespace not in spaces:
+            spaces[write.namespace] = _find_space(connection, write.namespace)
+        # Each write of a transaction has a microsecond of its own, so that newest first is their order.
+        spaces[write.namespace] = _apply(connection, write, spaces[write.namespace], now_us, now_us + position)
+    for space in spaces.values():
+        if space is not None:
+            _keep_space(connection, space)
+
+
+@dataclass(slots=True)
+class _Space:
+    """A namespace's row while its items are written."""
+
+    id: int
+    changes: int
+    next_sequence: int
+    may_be_empty: bool = False
+
+
+@dataclass(slots=True)
+class _Old:
+    """What is known of an item before it is written."""
+
+    id: int
+    version: int
+    created_us: int
+    updated_us: int
+    is_live: bool
+
+
+def _apply(
+    connection: sqlite3.Connection, write: PreparedWrite, space: _Space | None, now_us: int, moment_us: int
+) -> _Space | None:
+    old = _find_old(connection, space, write.key, now_us) if space else None
+    version = old.version if old and old.is_live else 0
+    if write.if_version is not None and write.if_version != version:
+        raise Conflict(
+            f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
+            "another writer was first; read it again"
+        )
+    if write.value is None and (old is None or space is None):
+        return space
+    space = space or _make_space(connection, write.namespace)
+    space.changes += 1
+    if old is not None and (write.value is None or not old.is_live):
+        delete_items(connection, [old.id])
+        space.may_be_empty = True
+    if write.value is None:
+        return space
+    if old is not None and old.is_live:
+        _replace(connection, write, old, now_us, moment_us)
+        _index(connection, old.id, write, now_us, is_new=False)
+    else:
+        item_id = space.id << SEQUENCE_BITS | space.next_sequence
+        space.next_sequence += 1
+        _insert(connection, write, item_id, space.id, now_us, moment_us)
+        _index(connection, item_id, write, now_us, is_new=True)
+    return space
+
+
+def _find_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space | None:
+    row = connection.execute(
+        "SELECT id, changes, next_sequence FROM clew_namespaces WHERE path = ?", (encode(namespace),)
+    ).fetchone()
+    return _Space(*row) if row else None
+
+
+def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
+    made = connection.execute(
+        "INSERT INTO clew_namespaces (path, changes, next_sequence) VALUES (?, 0, 0)", (encode(namespace),)
+    )
+    assert made.lastrowid is not None
+    return _Space(made.lastrowid, 0, 0)
+
+
+def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
+    connection.execute(
+        "UPDATE clew_namespaces SET changes = ?, next_sequence = ? WHERE id = ?",
+        (space.changes, space.next_sequence, space.id),
+    )
+    if space.may_be_empty:
+        _forget_empty(connection, [space.id])
+
+
+def _forget_empty(connection: sqlite3.Connection, spaces: Iterable[int]) -> None:
+    connection.executemany(
+        "DELETE FROM clew_namespaces WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM clew_items WHERE namespace = ?1)",
+        [(space,) for space in spaces],
+    )
+
+
+def _find_old(connection: sqlite3.Connection, space: _Space, key: str, now_us: int) -> _Old | None:
+    row = connection.execute(
+        "SELECT id, version, created_at, updated_at, expires_at IS NULL OR expires_at > ? FROM clew_items "
+        "WHERE namespace = ? AND key = ?",
+        (now_us, space.id, key),
+    ).fetchone()
+    return _Old(*row) if row else None
+
+
+def _insert(
+    connection: sqlite3.Connection, write: PreparedWrite, item_id: int, space_id: int, now_us: int, moment_us: int
+) -> None:
+    connection.execute(
+        "INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        (
+            item_id, space_id, write.key, _value(write), moment_us, moment_us, write.ttl_us,
+            None if write.ttl_us is None else now_us + write.ttl_us, _fields(write),
+        ),
+    )  # fmt: skip
+
+
+def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, now_us: int, moment_us: int) -> None:
+    connection.execute(
+        "UPDATE clew_items SET value = ?, updated_at = ?, ttl = ?, expires_at = ?, version = ?, fields = ? "
+        "WHERE id = ?",
+        (
+            _value(write), max(moment_us, old.updated_us + 1), write.ttl_us,
+            None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, _fields(write), old.id,
+        ),
+    )  # fmt: skip
+
+
+def _value(write: PreparedWrite) -> str:
+    return (write.value or b"").decode()
+
+
+def _fields(write: PreparedWrite) -> str | None:
+    return None if write.fields is None else json.encode(write.fields).decode()
+
+
+def _index(connection: sqlite3.Connection, item_id: int, write: PreparedWrite, now_us: int, *, is_new: bool) -> None:
+    """Keep the item's words and vectors instead of any that it had."""
+    vectors = write.vectors
+    connection.execute(
+        "INSERT OR REPLACE INTO clew_item_index (id, words, model, hashes, vectors) VALUES (?, ?, ?, ?, ?)",
+        (item_id, write.words, *vector_columns(connection, vectors)),
+    )
+    if not is_new:
+        connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))
+    if write.waiting is not None:
+        connection.execute("INSERT INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, write.waiting, now_us))
+
+
+def vector_columns(
+    connection: sqlite3.Connection, vectors: Vectors | None
+) -> tuple[int | None, bytes | None, bytes | None]:
+    """Give the columns model, hashes and vectors."""
+    if vectors is None:
+        return None, None, None
+    model = find_model(connection, vectors.model)
+    if model is None:
+        model = connection.execute("INSERT INTO clew_embedders (name) VALUES (?)", (vectors.model,)).lastrowid
+    return model, vectors.hashes, vectors.data
+
+
+def find_model(connection: sqlite3.Connection, name: str) -> int | None:
+    """Give the number of an embedder; None when it made nothing that is kept here."""
+    row = connection.execute("SELECT id FROM clew_embedders WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Delete items by id with all that is kept of them; their namespaces stay."""
+    doomed = [(i,) for i in ids]
+    connection.executemany("DELETE FROM clew_item_index WHERE id = ?", doomed)
+    connection.executemany("DELETE FROM clew_item_outbox WHERE id = ?", doomed)
+    connection.executemany("DELETE FROM clew_items WHERE id = ?", doomed)
+
+
+def delete_whole(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+    """Delete items by id, and the namespaces that they leave empty; give their number."""
+    delete_items(connection, ids)
+    spaces = {item_id >> SEQUENCE_BITS for item_id in ids}
+    connection.executemany("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", [(s,) for s in spaces])
+    _forget_empty(connection, spaces)
+    return len(ids)
+
+
+def ids_below(connection: sqlite3.Connection, prefix: Namespace) -> list[int]:
+    """Give the ids of everything at or below the prefix, expired items included."""
+    rows = connection.execute(f"SELECT i.id FROM {JOINED} WHERE n.path >= ? AND n.path < ?", path_range(prefix))
+    return [row[0] for row in rows]
+
+
+def ids_expired(connection: sqlite3.Connection, now_us: int) -> list[int]:
+    """Give the ids of everything that has expired."""
+    return [row[0] for row in connection.execute("SELECT id FROM clew_items WHERE expires_at <= ?", (now_us,))]
+
+
+def find_item(connection: sqlite3.Connection, namespace: Namespace, key: str, now_us: int) -> Stored | None:
+    """Give one item that has not expired."""
+    row = connection.execute(
+        f"SELECT {COLUMNS} FROM {JOINED} WHERE n.path = ? AND i.key = ? AND {LIVE}", (encode(namespace), key, now_us)
+    ).fetchone()
+    return as_stored(row) if row else None
+
+
+def refresh_item(connection: sqlite3.Connection, namespace: Namespace, key: str, now_us: int) -> None:
+    """Give an item its whole ttl again."""
+    connection.execute(
+        "UPDATE clew_items SET expires_at = ?1 + ttl WHERE expires_at > ?1 AND key = ?3 "
+        "AND namespace = (SELECT id FROM clew_namespaces WHERE path = ?2)",
+        (now_us, encode(namespace), key),
+    )
+
+
+def held_namespaces(connection: sqlite3.Connection, now_us: int) -> Iterator[Namespace]:
+    """Give the namespaces with an item that has not expired."""
+    rows = connection.execute(
+        "SELECT n.path FROM clew_namespaces n "
+        f"WHERE EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = n.id AND {LIVE})",
+        (now_us,),
+    )
+    return (decode(row[0]) for row in rows)
+
+
+def as_stored(row: Sequence[Any]) -> Stored:
+    """Give an item from a row of COLUMNS."""
+    item_id, path, *rest = row
+    return Stored(item_id, decode(path), *rest)

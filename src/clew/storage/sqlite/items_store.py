@@ -1,0 +1,111 @@
+"""The store on SQLite, as users open it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, TypeVar
+
+from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.items_search import SqliteKeeper
+from clew.store.operations import Mode
+from clew.store.settings import LoadEmbedder
+from clew.store.sweeping import Done
+from clew.store.transactional import How, TransactionalStore
+
+T = TypeVar("T")
+
+
+class SqliteStore(TransactionalStore[sqlite3.Connection]):
+    """Long-term memory in one SQLite file, sync and async on the same object.
+
+    Args:
+        where: a path, ":memory:", or a SqliteDatabase that it shares, so that a task's record and memories are
+            committed together.
+        index: what is embedded and how; see IndexConfig. Without it queries are ignored, as LangGraph users know.
+        ttl: how long memories live; see TTLConfig.
+        search_mode: what a query means when a search does not say.
+        load_embedder: turns the name of an embedder into one.
+        clock: gives the time, aware UTC.
+
+    Raises:
+        UsageError: a setting that is unknown or of the wrong kind.
+        StorageError: the file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str] | SqliteDatabase,
+        index: Mapping[str, Any] | None = None,
+        ttl: Mapping[str, Any] | None = None,
+        *,
+        search_mode: Mode | None = None,
+        load_embedder: LoadEmbedder | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        super().__init__(
+            SqliteKeeper(), index=index, ttl=ttl, search_mode=search_mode, load_embedder=load_embedder, clock=clock
+        )
+        self._owns_database = not isinstance(where, SqliteDatabase)
+        self.database = where if isinstance(where, SqliteDatabase) else SqliteDatabase(where)
+
+    @classmethod
+    def from_conn_string(
+        cls,
+        conn_string: str,
+        *,
+        index: Mapping[str, Any] | None = None,
+        ttl: Mapping[str, Any] | None = None,
+    ) -> SqliteStore:
+        """Open a store for a `with` or `async with` block, which closes it."""
+        return cls(conn_string, index=index, ttl=ttl)
+
+    def setup(self) -> Done:
+        """Do nothing: the tables are made when the file is opened. May be awaited."""
+        return Done()
+
+    def close(self) -> None:
+        """Stop the sweeper, and close the database unless it was given."""
+        self.stop_ttl_sweeper()
+        if self._owns_database:
+            self.database.close()
+
+    def __enter__(self) -> SqliteStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> SqliteStore:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _transact(self, how: How, work: Callable[[sqlite3.Connection], T]) -> T:
+        match how:
+            case "read":
+                return self.database.read(work)
+            case "write":
+                return self.database.write(work)
+            case "look_ahead":
+                return self.database.look_ahead(work)
+
+    async def _atransact(self, how: How, work: Callable[[sqlite3.Connection], T]) -> T:
+        match how:
+            case "read":
+                return await self.database.aread(work)
+            case "write":
+                return await self.database.awrite(work)
+            case "look_ahead":
+                return await self.database.alook_ahead(work)
+
+
+AsyncSqliteStore = SqliteStore

@@ -1,0 +1,127 @@
+"""How a search goes on any engine: newest first, or ranked over the corpus. The engine only fetches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from clew.store.corpus import Corpus
+from clew.store.expiry import from_us
+from clew.store.filters import Condition, matches
+from clew.store.operations import Explanation, Item, Namespace, SearchItem
+from clew.store.planning import PreparedSearch
+from clew.store.ranking import rank
+from clew.store.values import decode_value
+
+
+class Stored(NamedTuple):
+    """An item as an engine keeps it; `value` is JSON, times are microseconds since 1970."""
+
+    id: int
+    namespace: Namespace
+    key: str
+    value: bytes | str
+    created_us: int
+    updated_us: int
+    ttl_us: int | None
+    version: int
+
+    def item(self) -> Item:
+        """Give the item, its value a fresh copy."""
+        return Item(
+            namespace=self.namespace,
+            key=self.key,
+            value=decode_value(self.value),
+            created_at=from_us(self.created_us),
+            updated_at=from_us(self.updated_us),
+            version=self.version,
+        )
+
+    def found(self, score: float | None, why: Explanation | None) -> SearchItem:
+        """Give the item as found by a search, its value a fresh copy."""
+        return SearchItem(
+            namespace=self.namespace,
+            key=self.key,
+            value=decode_value(self.value),
+            created_at=from_us(self.created_us),
+            updated_at=from_us(self.updated_us),
+            version=self.version,
+            score=score,
+            why=why,
+        )
+
+
+class Shelf(Protocol):
+    """What an engine fetches of the items below one prefix, in one transaction. Expired items are not there."""
+
+    def newest(self) -> Iterator[Stored]:
+        """Give the items, newest first, reading no more than is taken."""
+
+    def corpus(self, dims: int) -> Corpus:
+        """Give what is indexed, expired items included."""
+
+    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+        """Give the ids of the items that meet the condition; None when that is all there are."""
+
+    def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
+        """Give items by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedCorpus:
+    """A corpus and the state of the store it was built from."""
+
+    token: object
+    corpus: Corpus
+
+
+class CorpusCache:
+    """The corpora used last, up to a number of bytes; each is valid as long as its token is the store's."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: dict[object, CachedCorpus] = {}
+
+    def get(self, name: object, token: object, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
+        """Give the cached corpus if it is of this token, else build it, and keep it if asked."""
+        known = self._kept.get(name)
+        if known is not None and known.token == token:
+            self._kept[name] = self._kept.pop(name, known)
+            return known.corpus
+        corpus = build()
+        if keep:
+            self._keep(name, CachedCorpus(token, corpus))
+        return corpus
+
+    def _keep(self, name: object, cached: CachedCorpus) -> None:
+        self._kept.pop(name, None)
+        if cached.corpus.size_bytes > self._most_bytes:
+            return
+        kept = {**self._kept, name: cached}
+        size = sum(c.corpus.size_bytes for c in kept.values())
+        for oldest in list(kept):
+            if size <= self._most_bytes:
+                break
+            size -= kept.pop(oldest).corpus.size_bytes
+        self._kept = kept  # replaced as a whole: readers on other OS threads never see it half done
+
+
+def search(shelf: Shelf, request: PreparedSearch) -> list[tuple[Stored, SearchItem]]:
+    """Give one page of what is found, each as it is kept and as it is shown."""
+    if request.limit == 0:
+        return []
+    if request.mode is None:
+        return [(stored, stored.found(None, None)) for stored in _newest_page(shelf, request)]
+    corpus = shelf.corpus(len(request.vector) // 4 if request.vector else 0)
+    hits = rank(corpus, request, shelf.allowed(request.condition))
+    stored = shelf.by_ids([hit.id for hit in hits])
+    return [(stored[hit.id], stored[hit.id].found(hit.score, hit.why)) for hit in hits]
+
+
+def _newest_page(shelf: Shelf, request: PreparedSearch) -> Iterator[Stored]:
+    found = shelf.newest()
+    if request.condition is not None:
+        found = (s for s in found if matches(request.condition, decode_value(s.value)))
+    return islice(found, request.offset, request.offset + request.limit)
