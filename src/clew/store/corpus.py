@@ -68,5 +68,4 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     import numpy as np
 
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    unit: NDArray[np.float32] = vectors / np.where(lengths > 0, lengths, np.float32(1))
-    return unit
+    return np.divide(vectors, np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -78,9 +78,9 @@ def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float64]:
 
     vector = np.frombuffer(query, dtype="<f4")
     length = float(np.linalg.norm(vector))
-    per_vector: NDArray[np.float32] = corpus.vectors @ (vector / length if length else vector)
+    per_vector = (corpus.vectors @ (vector / (length or 1.0)).astype(np.float32)).astype(np.float64)
     if corpus.one_vector_each:
-        return per_vector.astype(np.float64)
+        return per_vector
     best = np.full(len(corpus), -np.inf)
     np.maximum.at(best, corpus.owners, per_vector)
     return np.where(np.isinf(best), np.nan, best)
@@ -94,7 +94,7 @@ def bm25(corpus: Corpus, terms: tuple[int, ...]) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    total = np.zeros(len(corpus))
+    total: NDArray[np.float64] = np.zeros(len(corpus))
     norm = _K1 * (1 - _B + _B * corpus.lengths / max(1.0, corpus.lengths.mean()))
     for term in terms:
         owners = np.searchsorted(corpus.ends, np.flatnonzero(corpus.terms == term), side="right")

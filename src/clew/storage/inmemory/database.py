@@ -11,7 +11,7 @@ from typing import Any
 class InMemoryDatabase:
     """What the in-memory store and saver share, so that their writes can be committed together.
 
-    `rooms` holds each part's state under its own name, as in `database.rooms.setdefault("items", ItemState())`.
+    `rooms` holds each part's state under its own name.
     """
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from clew.errors import Conflict
@@ -109,13 +109,22 @@ class ItemState:
             del self.paths[bisect_left(self.paths, path)]
 
 
-def apply_writes(state: ItemState, writes: Sequence[PreparedWrite], now: datetime) -> None:
-    """Apply writes in order, inside a transaction that the caller has open.
+def items_of(database: InMemoryDatabase) -> ItemState:
+    """Give the items of a database, made when missing."""
+    with database.lock:
+        if "items" not in database.rooms:
+            database.rooms["items"] = ItemState(database)
+        state: ItemState = database.rooms["items"]
+        return state
+
+
+def apply_writes(database: InMemoryDatabase, writes: Sequence[PreparedWrite], now: datetime | None = None) -> None:
+    """Apply writes in order, inside a transaction that the caller has open; `now` is the time if left out.
 
     Raises:
         Conflict: an item is of another version than the write demands.
     """
-    now_us = to_us(now)
+    state, now_us = items_of(database), to_us(now or datetime.now(UTC))
     for position, write in enumerate(writes):
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.
         _apply(state, write, now_us, now_us + position)
@@ -221,7 +230,7 @@ class MemoryKeeper:
         return list_matching(held, read.conditions, read.max_depth, read.limit, read.offset)
 
     def apply(self, state: ItemState, writes: Sequence[PreparedWrite], now: datetime) -> None:
-        apply_writes(state, writes, now)
+        apply_writes(state.database, writes, now)
 
     def refresh(self, state: ItemState, items: Sequence[Place], now: datetime) -> None:
         now_us = to_us(now)
@@ -316,7 +325,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
             MemoryKeeper(), index=index, ttl=ttl, search_mode=search_mode, load_embedder=load_embedder, clock=clock
         )
         self.database = database or InMemoryDatabase()
-        self.state: ItemState = self.database.rooms.setdefault("items", ItemState(self.database))
+        self.state = items_of(self.database)
 
     def _transact(self, how: How, work: Callable[[ItemState], T]) -> T:
         with self.database.transaction(keep=how != "look_ahead"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import json
@@ -26,13 +26,13 @@ JOINED = "clew_items i JOIN clew_namespaces n ON n.id = i.namespace"
 LIVE = "(i.expires_at IS NULL OR i.expires_at > ?)"
 
 
-def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
-    """Apply writes in order, inside a transaction that the caller has open.
+def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime | None = None) -> None:
+    """Apply writes in order, inside a transaction that the caller has open; `now` is the time if left out.
 
     Raises:
         Conflict: an item is of another version than the write demands.
     """
-    now_us = to_us(now)
+    now_us = to_us(now or datetime.now(UTC))
     spaces: dict[Namespace, _Space | None] = {}
     for position, write in enumerate(writes):
         if write.namespace not in spaces:
