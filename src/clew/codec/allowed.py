@@ -1,0 +1,187 @@
+"""The types that recorded bytes may bring back: those that the application named, and clew's own list.
+
+One registry for the process. A type is found by the name under which it was allowed, never by importing it.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+import typing
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+from typing import Any
+
+from clew.codec.exceptions import BUILTIN_EXCEPTIONS
+from clew.codec.named import functions_in, names_in_annotations, types_in, types_in_fields, types_named_by
+from clew.codec.objects import EXCEPTION, shape_of
+from clew.codec.standard import standard_kind
+from clew.errors import UsageError
+
+__all__ = ["allow", "allow_named_by", "find", "is_allowed", "name_of", "package_to_import", "types_named_by"]
+
+# Packages whose own classes may come back without being named, once the application has imported them.
+_OWN_LIST = (
+    "clew",
+    "langchain_core.agents",
+    "langchain_core.documents",
+    "langchain_core.messages",
+    "langchain_core.outputs",
+    "langchain_core.prompt_values",
+)
+_MOST_NOT_FOUND = 1_000
+
+_types: dict[str, type] = {}
+# The functions that name types, and the local names their annotations need. They are looked at when a type is not
+# found, so that declaring a task costs next to nothing and a class declared further down in a module is found.
+_functions: dict[int, tuple[weakref.ref[types.FunctionType], Mapping[str, Any]]] = {}
+_declarations = count(1)
+_last_declaration = 0
+_not_found: dict[str, tuple[int, int]] = {}
+
+
+def allow(*types_: Any) -> None:
+    """Let values of these types be recorded and come back, with the types that their fields name.
+
+    Args:
+        types_: classes, or annotations that name classes, such as `list[Order]`.
+
+    Raises:
+        UsageError: a class of a kind that cannot be recorded, or no class at all.
+    """
+    for each in types_:
+        if isinstance(each, type) and not isinstance(each, types.GenericAlias):
+            if shape_of(each) is None and standard_kind(each) is None and not typing.is_typeddict(each):
+                raise UsageError(
+                    f"{each.__module__}.{each.__qualname__} cannot be allowed: only dataclasses, pydantic models, enums, "
+                    "NamedTuples, msgspec Structs, attrs classes, exceptions and subclasses of builtin types can be recorded"
+                )
+            _register([each])
+        elif named := types_in(each):
+            _register(named)
+        else:
+            raise UsageError(f"allow takes classes, not {each!r}")
+
+
+def allow_named_by(function: Callable[..., Any], localns: Mapping[str, Any] | None = None) -> None:
+    """Let values of the types that a function names be recorded and come back, for as long as the process lives.
+
+    Args:
+        function: a function, method, partial or callable object; it is not kept alive.
+        localns: names that string annotations may use, such as the locals where the function was declared.
+    """
+    global _last_declaration
+    for inner in functions_in(function):
+        local: Mapping[str, Any] = {}
+        if localns:
+            # Only the classes that the annotations need: a frame's locals may be large.
+            needed = names_in_annotations(inner) & localns.keys()
+            local = {name: localns[name] for name in needed if isinstance(localns[name], type)}
+        key = id(inner)
+        _functions[key] = (weakref.ref(inner, lambda _, key=key: _functions.pop(key, None)), local)
+        _last_declaration = next(_declarations)
+
+
+def find(name: str) -> type | None:
+    """Return the type that may come back under a name, or None."""
+    return _types.get(name) or BUILTIN_EXCEPTIONS.get(name) or _look_again(name)
+
+
+def is_allowed(cls: type) -> bool:
+    """Say whether values of a class may be recorded and come back."""
+    return find(name_of(cls)) is not None
+
+
+def name_of(cls: type) -> str:
+    """Return the name under which a class is recorded: "module:qualified name".
+
+    A class of the script that was started is named as if the script had been imported, so that another process that
+    does import it can read the record.
+    """
+    module = cls.__module__
+    return f"{_script_name() if module == '__main__' else module}:{cls.__qualname__}"
+
+
+def package_to_import(name: str) -> str | None:
+    """Return the module that would bring a type of the own list, if it is not imported."""
+    module = name.partition(":")[0]
+    return module if _is_own(module) and module not in sys.modules else None
+
+
+def _register(classes: Iterable[type]) -> None:
+    waiting, seen = list(classes), set()
+    while waiting:
+        cls = waiting.pop()
+        if cls in seen:
+            continue
+        seen.add(cls)
+        if shape_of(cls) is not None:
+            name = name_of(cls)
+            if _types.get(name) is not cls:
+                _types[name] = cls
+        elif not typing.is_typeddict(cls):
+            continue
+        waiting += types_in_fields(cls)
+
+
+def _look_again(name: str) -> type | None:
+    """Look for a type in the own list, and in what all functions name now; None if nothing has changed since."""
+    now = (_last_declaration, len(sys.modules))
+    if _not_found.get(name) == now:
+        return None
+    found = _own(name)
+    if found is None:
+        for function, localns in list(_functions.values()):
+            if (inner := function()) is not None:
+                _register(types_named_by(inner, localns))
+        found = _types.get(name) or _below_allowed(name)
+    if found is not None:
+        _types[name] = found
+        return found
+    if len(_not_found) >= _MOST_NOT_FOUND:
+        _not_found.clear()
+    _not_found[name] = now
+    return None
+
+
+def _own(name: str) -> type | None:
+    module, _, qualname = name.partition(":")
+    if not _is_own(module):
+        return None
+    for holder in (module, *(package for package in _OWN_LIST if module.startswith(package + "."))):
+        loaded = sys.modules.get(holder)
+        if loaded is None:
+            continue
+        # A package may load its public classes when they are first asked for.
+        public = qualname in vars(loaded).get("__all__", ())
+        cls = getattr(loaded, qualname, None) if public else vars(loaded).get(qualname)
+        if isinstance(cls, type) and name_of(cls) == name and shape_of(cls) is not None:
+            return cls
+    return None
+
+
+def _is_own(module: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in _OWN_LIST)
+
+
+def _below_allowed(name: str) -> type | None:
+    """Return an exception class whose base was allowed: who names the base in `except` means all of them."""
+    waiting = [cls for cls in list(_types.values()) if shape_of(cls) is EXCEPTION]
+    seen: set[type] = set()
+    while waiting:
+        cls = waiting.pop()
+        if name_of(cls) == name:
+            return cls
+        if cls not in seen:
+            seen.add(cls)
+            waiting += type.__subclasses__(cls)
+    return None
+
+
+def _script_name() -> str:
+    main = sys.modules.get("__main__")
+    if (spec := getattr(main, "__spec__", None)) is not None:
+        return str(spec.name.removesuffix(".__main__"))
+    path = getattr(main, "__file__", None)
+    return "__main__" if path is None else path.replace("\\", "/").rpartition("/")[2].partition(".")[0]

@@ -1,0 +1,106 @@
+"""A short print of a call's arguments: equal for equal arguments, in every process, whatever the order of dicts, sets
+and keywords.
+
+A print need not be decoded, so that arguments of any kind count: by their content if they have one that can be seen,
+else by their type. It knows nothing of keys and journals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from msgspec import Raw
+from msgspec.msgpack import Ext
+
+from clew.codec.description import describe
+from clew.codec.foreign import SECRET
+from clew.codec.objects import shape_of
+from clew.codec.plain import SCALARS, is_plain, pack, pack_sorted
+from clew.codec.standard import pairs, standard_kind
+from clew.codec.values import named_kind
+from clew.codec.writing import MAPPING, CarefulWriter, Kind, Refusal, TooDeep
+
+__all__ = ["describe", "fingerprint"]
+
+_SIZE_BYTES = 16
+_OPAQUE = 127
+_only_scalars = SCALARS.issuperset
+
+
+def fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """Return 16 bytes that tell these arguments from others.
+
+    Types count: 1, 1.0 and True differ, and so do a tuple and a list. It never raises for what an argument is.
+    """
+    if _only_scalars(map(type, args)) and (not kwargs or _only_scalars(map(type, kwargs.values()))):
+        try:
+            return blake2b(pack_sorted((args, kwargs)), digest_size=_SIZE_BYTES).digest()
+        except (OverflowError, UnicodeEncodeError):
+            pass
+    prints = ([_canonical(arg) for arg in args], {name: _canonical(kwargs[name]) for name in sorted(kwargs)})
+    return blake2b(pack(prints), digest_size=_SIZE_BYTES).digest()
+
+
+def _canonical(value: Any) -> bytes:
+    try:
+        if is_plain(value):
+            return pack_sorted(value)
+    except (TypeError, OverflowError, UnicodeEncodeError, RecursionError):
+        pass  # keys that are not text, or what the careful walk carries
+    try:
+        return pack_sorted(_PRINTS.value(value, 0))
+    except (Exception, RecursionError):
+        return pack_sorted(_opaque(value))
+
+
+def _opaque(value: Any) -> Ext:
+    """Return what stands for a value whose content cannot be seen: its type."""
+    of = type(value)
+    return Ext(_OPAQUE, f"{of.__module__}:{of.__qualname__}".encode(errors="replace"))
+
+
+class PrintWriter(CarefulWriter):
+    """Writes values of any kind in one canonical form, which is never read."""
+
+    only_what_compares = True
+
+    def value(self, value: Any, depth: int) -> Any:
+        try:
+            return super().value(value, depth)
+        except (TooDeep, RecursionError):
+            raise  # or a value that contains itself would take for ever
+        except Exception:
+            return _opaque(value)
+
+    def kind_for(self, value: Any) -> Kind:
+        of = type(value)
+        # A secret that was renewed is no other call, and a print of it could be searched for.
+        if (kind := standard_kind(of)) is not None and kind is not SECRET:
+            return kind
+        shape = shape_of(of)
+        if shape is None:
+            raise Refusal(": no content")
+        return named_kind(shape)
+
+    def packed(self, parts: Any) -> bytes:
+        return pack_sorted(parts)
+
+    def mapping(self, mapping: dict[Any, Any], depth: int) -> Any:
+        try:
+            if is_plain(mapping):
+                return Raw(pack_sorted(mapping))
+        except (TypeError, OverflowError, UnicodeEncodeError):
+            pass
+        return Ext(MAPPING, self.packed(self.entries(mapping, depth + 1)))
+
+    def unordered(self, items: Iterable[Any], depth: int) -> list[Any]:
+        return sorted(self.packed(item) for item in super().unordered(items, depth))
+
+    def entries(self, mapping: Mapping[Any, Any], depth: int) -> list[Any]:
+        written = super().entries(mapping, depth)
+        return sorted((self.packed(key), self.packed(value)) for key, value in pairs(written))
+
+
+_PRINTS = PrintWriter()
