@@ -10,6 +10,7 @@ import types
 import typing
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -54,8 +55,9 @@ def allow(*types_: Any) -> None:
         if isinstance(each, type) and not isinstance(each, types.GenericAlias):
             if shape_of(each) is None and standard_kind(each) is None and not typing.is_typeddict(each):
                 raise UsageError(
-                    f"{each.__module__}.{each.__qualname__} cannot be allowed: only dataclasses, pydantic models, enums, "
-                    "NamedTuples, msgspec Structs, attrs classes, exceptions and subclasses of builtin types can be recorded"
+                    f"{each.__module__}.{each.__qualname__} cannot be allowed; what can be recorded: dataclasses, "
+                    "pydantic models, enums, NamedTuples, msgspec Structs, attrs classes, exceptions, "
+                    "and subclasses of builtin types"
                 )
             _register([each])
         elif named := types_in(each):
@@ -78,8 +80,7 @@ def allow_named_by(function: Callable[..., Any], localns: Mapping[str, Any] | No
             # Only the classes that the annotations need: a frame's locals may be large.
             needed = names_in_annotations(inner) & localns.keys()
             local = {name: localns[name] for name in needed if isinstance(localns[name], type)}
-        key = id(inner)
-        _functions[key] = (weakref.ref(inner, lambda _, key=key: _functions.pop(key, None)), local)
+        _functions[id(inner)] = (weakref.ref(inner, partial(_forget, id(inner))), local)
         _last_declaration = next(_declarations)
 
 
@@ -107,6 +108,10 @@ def package_to_import(name: str) -> str | None:
     """Return the module that would bring a type of the own list, if it is not imported."""
     module = name.partition(":")[0]
     return module if _is_own(module) and module not in sys.modules else None
+
+
+def _forget(key: int, _: object) -> None:
+    _functions.pop(key, None)
 
 
 def _register(classes: Iterable[type]) -> None:

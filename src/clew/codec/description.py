@@ -17,7 +17,9 @@ from clew.codec.standard import standard_kind
 _MOST_TEXT = 200
 _MOST_OF_ONE = 60
 _MOST_ELEMENTS = 3
-_BRACKETS: dict[type, str] = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", deque: "[]"}
+_BRACKETS: dict[type, tuple[str, str]] = {
+    list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}"), deque: ("[", "]"),
+}  # fmt: skip
 _HIDDEN = ("pydantic.types", "numpy")
 
 
@@ -55,7 +57,7 @@ def _told(value: Any, depth: int) -> str:
     return f"<{of.__qualname__}>"
 
 
-def _items(items: Any, brackets: str, depth: int) -> str:
+def _items(items: Any, brackets: tuple[str, str], depth: int) -> str:
     begin, end = brackets
     if len(items) > _MOST_ELEMENTS or (depth and items):
         return f"{begin}{len(items)} items…{end}"

@@ -28,11 +28,11 @@ BUILTIN_EXCEPTIONS: dict[str, type[BaseException]] = {
 }
 
 
-def arguments_of(error: BaseException) -> tuple[Any, ...]:
-    """Return what the builtin base of the class is made from; for a group, its message and its members."""
+def parts_of(error: BaseException) -> tuple[tuple[Any, ...], tuple[BaseException, ...]]:
+    """Return what the builtin base of the class is made from, and the members of a group."""
     if isinstance(error, BaseExceptionGroup):
-        return (error.message, list(error.exceptions))
-    return tuple(BaseException.args.__get__(error))  # type: ignore[attr-defined]
+        return (error.message,), error.exceptions
+    return tuple(BaseException.args.__get__(error)), ()  # type: ignore[attr-defined]
 
 
 def state_of(error: BaseException) -> dict[str, Any]:
@@ -48,7 +48,11 @@ def native_state_of(error: BaseException) -> dict[str, Any]:
 
 
 def rebuilt(
-    cls: type[BaseException], arguments: Sequence[Any], state: Mapping[str, Any], native_state: Mapping[str, Any]
+    cls: type[BaseException],
+    arguments: Sequence[Any],
+    members: Sequence[BaseException],
+    state: Mapping[str, Any],
+    native_state: Mapping[str, Any],
 ) -> BaseException:
     """Make an exception again from its parts, calling no code but that of Python's own classes.
 
@@ -56,12 +60,13 @@ def rebuilt(
         Exception: the parts do not make one.
     """
     base = _builtin_base(cls)
+    if issubclass(base, BaseExceptionGroup):
+        arguments = (*arguments, list(members))
     error = base.__new__(cls, *arguments)
     if not isinstance(error, cls):
         raise TypeError(f"a {cls.__qualname__} cannot be made from its parts")
     base.__init__(error, *arguments)
-    if not isinstance(error, BaseExceptionGroup):
-        error.args = tuple(arguments)
+    error.args = tuple(arguments)
     known = next((names for of, names in _NATIVE if issubclass(cls, of)), ())
     for name, value in native_state.items():
         if name not in known:

@@ -66,7 +66,8 @@ def _dtype_text(dtype: Any) -> str:
     text: str = dtype.str
     if not _DTYPE.fullmatch(text):
         raise Refusal(
-            f": numpy values of dtype {dtype} cannot be recorded; use numbers, texts or times, one array for each column"
+            f": numpy values of dtype {dtype} cannot be recorded; "
+            "use numbers, texts or times, one array for each column"
         )
     return text
 

@@ -184,7 +184,8 @@ def _annotations(thing: Any) -> Mapping[str, Any]:
             import annotationlib
 
             return annotationlib.get_annotations(thing, format=annotationlib.Format.FORWARDREF)
-        annotations = thing.__dict__.get("__annotations__") if isinstance(thing, type) else thing.__annotations__
+        own = vars(thing) if isinstance(thing, type) else {"__annotations__": thing.__annotations__}
+        annotations = own.get("__annotations__")
     except Exception:
         return _NO_NAMES
     return annotations if isinstance(annotations, dict) else _NO_NAMES

@@ -207,18 +207,18 @@ def _unpack_subclass(cls: Any, parts: Any) -> Any:
     if type(content) is not base:
         raise ValueError(f"it was recorded as a {type(content).__name__}, the class is a {base.__name__} now")
     value = base.__new__(cls, content)
-    if base in (list, set):
-        base.__init__(value, content)
-    elif base is dict:
-        dict.update(value, content)
+    if base in _FILLED_BY_INIT:
+        base.__init__(value, content)  # of the builtin base, not of the class
     layout_of(cls).restore(value, state)
     return value
 
 
 def _pack_exception(value: BaseException, writer: Writer, depth: int) -> Any:
     cause = value.__cause__
+    arguments, members = exceptions.parts_of(value)
     return [
-        writer.items(exceptions.arguments_of(value), depth),
+        writer.items(arguments, depth),
+        writer.items(members, depth),
         writer.fields(exceptions.state_of(value), depth),
         writer.fields(exceptions.native_state_of(value), depth),
         None if cause is None else _cause(cause, writer, depth),
@@ -234,8 +234,8 @@ def _cause(cause: BaseException, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_exception(cls: Any, parts: Any) -> Any:
-    arguments, state, native_state, cause = parts
-    error = exceptions.rebuilt(cls, arguments, state, native_state)
+    arguments, members, state, native_state, cause = parts
+    error = exceptions.rebuilt(cls, arguments, members, state, native_state)
     if cause is not None:
         error.__cause__ = cause
     return error
@@ -253,6 +253,7 @@ _EXACT: dict[type, Callable[[Any], Any]] = {
     frozenset: lambda value: frozenset(frozenset.__iter__(value)),
     dict: dict.copy,
 }
+_FILLED_BY_INIT: tuple[Any, ...] = (list, set, dict)
 ENUM = Shape(code=64, name="enum", pack=_pack_enum, unpack=_unpack_enum)
 FLAG = Shape(code=65, name="flag", pack=_pack_flag, unpack=_unpack_flag)
 OBJECT = Shape(code=66, name="dataclass or attrs class", pack=_pack_object, unpack=_unpack_object)

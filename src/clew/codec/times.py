@@ -21,8 +21,8 @@ def _pack_datetime(value: datetime, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_datetime(parts: Any) -> datetime:
-    *numbers, fold, zone = parts
-    return datetime(*numbers, tzinfo=_zone(zone), fold=fold)
+    year, month, day, hour, minute, second, microsecond, fold, zone = parts
+    return datetime(year, month, day, hour, minute, second, microsecond, _zone(zone), fold=fold)
 
 
 def _pack_time(value: time, writer: Writer, depth: int) -> Any:
@@ -30,8 +30,8 @@ def _pack_time(value: time, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_time(parts: Any) -> time:
-    *numbers, fold, zone = parts
-    return time(*numbers, tzinfo=_zone(zone), fold=fold)
+    hour, minute, second, microsecond, fold, zone = parts
+    return time(hour, minute, second, microsecond, _zone(zone), fold=fold)
 
 
 def _pack_timedelta(value: timedelta, writer: Writer, depth: int) -> Any:

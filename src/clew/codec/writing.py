@@ -195,7 +195,7 @@ class CarefulWriter(Writer):
 
 def key_text(key: object) -> str:
     """Return a short text for a key, without calling what a user wrote."""
-    if type(key) in SCALARS and not (type(key) is int and key.bit_length() > 128):  # type: ignore[attr-defined]
+    if type(key) in SCALARS and not (type(key) is int and key.bit_length() > 128):
         text = repr(key)
         return text if len(text) <= _MOST_OF_A_KEY else text[: _MOST_OF_A_KEY - 1] + "…"
     return f"<{type(key).__qualname__}>"
