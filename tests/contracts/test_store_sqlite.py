@@ -1,0 +1,98 @@
+"""The store's contract on SQLite, and what only a file can promise."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contracts.store_contract import Letters, OpenStore, StoreContract
+
+from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.items import apply_writes
+from clew.storage.sqlite.items_store import AsyncSqliteStore, SqliteStore
+from clew.store.operations import PutOp
+
+
+class TestSqliteStore(StoreContract):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        numbers = count()
+        return lambda **settings: SqliteStore(tmp_path / f"{next(numbers)}.db", **settings)
+
+
+class TestSqliteStoreInMemory(StoreContract):
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        return lambda **settings: SqliteStore(":memory:", **settings)
+
+
+def hybrid(where: Any) -> SqliteStore:
+    return SqliteStore(where, index={"dims": 26, "embed": Letters()}, search_mode="hybrid")
+
+
+def test_memories_outlive_the_store(tmp_path: Path) -> None:
+    with hybrid(tmp_path / "a.db") as store:
+        store.put(("m",), "k", {"text": "zebra"}, ttl=100)
+        before = store.get(("m",), "k", refresh_ttl=False)
+    with hybrid(tmp_path / "a.db") as store:
+        assert store.get(("m",), "k") == before
+        assert store.search(("m",), query="zebra")[0].key == "k"
+
+
+def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
+    with hybrid(tmp_path / "a.db") as one, hybrid(tmp_path / "a.db") as other:
+        one.put(("m",), "a", {"text": "zebra"})
+        assert [item.key for item in other.search(("m",), query="zebra", mode="keyword")] == ["a"]
+        one.put(("m",), "b", {"text": "zebra"})
+        assert {item.key for item in other.search(("m",), query="zebra", mode="keyword")} == {"a", "b"}
+        other.delete_namespace(("m",))
+        other.put(("m",), "a", {"text": "lion"})
+        assert one.search(("m",), query="zebra", mode="keyword") == []
+
+
+def test_what_waits_for_its_vector_outlives_the_process(tmp_path: Path) -> None:
+    embedder = Letters()
+    embedder.error = ConnectionError("down")
+    with SqliteStore(tmp_path / "a.db", index={"embed": embedder, "fields": ["text"]}) as store:
+        store.put(("m",), "k", {"text": "zebra", "other": "lion"}, index=["other"])
+    embedder.error = None
+    with SqliteStore(tmp_path / "a.db", index={"embed": embedder, "fields": ["text"]}) as store:
+        assert store.index_status().waiting == 1
+        assert store.embed_waiting() == 1
+        assert store.search(("m",), query="lion")[0].score == pytest.approx(1)
+
+
+def test_it_opens_as_langgraph_users_write_it(tmp_path: Path) -> None:
+    with SqliteStore.from_conn_string(str(tmp_path / "a.db")) as store:
+        store.setup()
+        store.setup()
+        store.put(("m",), "k", {"n": 1})
+
+    async def awaited() -> Any:
+        async with AsyncSqliteStore.from_conn_string(str(tmp_path / "a.db"), ttl={"default_ttl": 1}) as store:
+            await store.setup()
+            return await store.aget(("m",), "k")
+
+    assert asyncio.run(awaited()).value == {"n": 1}
+
+
+def test_prepared_writes_commit_with_the_callers_transaction(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "a.db")
+    store = hybrid(database)
+    prepared = store.prepare([PutOp(("m",), "k", {"text": "zebra"})])
+
+    def fails(connection: Any) -> None:
+        apply_writes(connection, prepared)
+        raise RuntimeError("the task's record could not be written")
+
+    with pytest.raises(RuntimeError):
+        database.write(fails)
+    assert store.get(("m",), "k") is None
+    database.write(lambda connection: apply_writes(connection, prepared))
+    assert store.search(("m",), query="zebra")[0].key == "k"
+    store.close()
+    assert store.get(("m",), "k") is not None
+    database.close()
