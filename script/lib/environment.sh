@@ -30,12 +30,14 @@ environment_is_current() {
 
 # uv from PATH, else one of our own inside the environment, where an exact sync leaves it alone.
 find_uv() {
+    local python
     if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then
         command -v uv
         return
     fi
     if ! [ -x "$venv/uv/bin/uv" ]; then
-        "$(find_python)" -m venv --clear "$venv" >&2 || return 1
+        python="$(find_python)" || return 1
+        "$python" -m venv --clear "$venv" >&2 || return 1
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$venv/uv" uv >&2 || return 1
     fi
     echo "$venv/uv/bin/uv"
