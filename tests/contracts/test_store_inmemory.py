@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contracts.store_contract import OpenStore, StoreContract
 
 from clew.storage.inmemory.items import InMemoryStore
+from contracts.store_contract import OpenStore, StoreContract
 
 
 class TestInMemoryStore(StoreContract):

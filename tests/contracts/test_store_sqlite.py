@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.store_contract import Letters, OpenStore, StoreContract
 
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.items_store import AsyncSqliteStore, SqliteStore
 from clew.store.operations import PutOp
+from contracts.store_contract import Letters, OpenStore, StoreContract
 
 
 class TestSqliteStore(StoreContract):
