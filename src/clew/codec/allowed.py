@@ -122,12 +122,19 @@ def _register(classes: Iterable[type]) -> None:
             continue
         seen.add(cls)
         if shape_of(cls) is not None:
-            name = name_of(cls)
-            if _types.get(name) is not cls:
-                _types[name] = cls
+            if not _is_replaced(cls):
+                _types[name_of(cls)] = cls
         elif not typing.is_typeddict(cls):
             continue
         waiting += types_in_fields(cls)
+
+
+def _is_replaced(cls: type) -> bool:
+    """Say whether its module has another class of the same name: that one is meant."""
+    current: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        current = vars(current).get(part) if isinstance(current, (types.ModuleType, type)) else None
+    return isinstance(current, type) and current is not cls
 
 
 def _look_again(name: str) -> type | None:

@@ -60,10 +60,10 @@ def rebuilt(
         Exception: the parts do not make one.
     """
     base = _builtin_base(cls)
-    if issubclass(base, BaseExceptionGroup):
+    if issubclass(cls, BaseExceptionGroup):
         arguments = (*arguments, list(members))
     error = base.__new__(cls, *arguments)
-    if not isinstance(error, cls):
+    if type(error) is not cls:
         raise TypeError(f"a {cls.__qualname__} cannot be made from its parts")
     base.__init__(error, *arguments)
     error.args = tuple(arguments)
@@ -73,10 +73,11 @@ def rebuilt(
             raise ValueError(f"a {base.__qualname__} has no {name!r}")
         object.__setattr__(error, name, value)
     layout_of(cls).restore(error, state)
-    return error
+    result: BaseException = error
+    return result
 
 
-def _builtin_base(cls: type[BaseException]) -> type[BaseException]:
+def _builtin_base(cls: type[BaseException]) -> Any:
     return next(base for base in cls.__mro__ if BUILTIN_EXCEPTIONS.get(f"builtins:{base.__qualname__}") is base)
 
 

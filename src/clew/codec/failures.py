@@ -159,7 +159,7 @@ def _known(names: Iterable[str]) -> Iterable[type[Exception]]:
             yield cls
 
 
-def _failure_below(base: type[Exception], failure: _Failure) -> BaseException:
+def _failure_below(base: Any, failure: _Failure) -> BaseException:
     name = _readable(failure.bases[0])
     text = f"{name}: {failure.message}" if failure.message else name
     error = exceptions.rebuilt(_failure_class(base), [text], (), {}, {})

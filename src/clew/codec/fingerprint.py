@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from msgspec import Raw
 from msgspec.msgpack import Ext
@@ -82,7 +83,10 @@ class PrintWriter(CarefulWriter):
         shape = shape_of(of)
         if shape is None:
             raise Refusal(": no content")
-        return named_kind(shape)
+        kind = _kinds_of_users.get(of)
+        if kind is None:
+            kind = _kinds_of_users[of] = named_kind(of, shape)
+        return kind
 
     def packed(self, parts: Any) -> bytes:
         return pack_sorted(parts)
@@ -103,4 +107,5 @@ class PrintWriter(CarefulWriter):
         return sorted((self.packed(key), self.packed(value)) for key, value in pairs(written))
 
 
+_kinds_of_users: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
 _PRINTS = PrintWriter()

@@ -20,6 +20,7 @@ _DOTTED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _MOST_DEPTH = 12
 _MOST_ELEMENTS = 20
 _MOST_FUNCTIONS = 2_000
+_GENERATED = ("<strin", "<attrs")
 _BINDERS = (staticmethod, classmethod)
 _CONTAINERS = (list, tuple, set, frozenset, deque)
 _NO_NAMES: Mapping[str, Any] = types.MappingProxyType({})
@@ -122,6 +123,8 @@ def _named_by(function: types.FunctionType, localns: Mapping[str, Any]) -> Itera
 
 def _closure(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        if name == "__class__":  # a class that was made anew for its slots leaves its first version here
+            continue
         try:
             yield name, cell.cell_contents
         except ValueError:  # not filled yet
@@ -160,7 +163,8 @@ def _code_of(thing: Any, package: str) -> list[types.FunctionType]:
     members = (
         getattr(member, "__func__", member) if type(member) in _BINDERS else member for member in vars(cls).values()
     )
-    return [member for member in members if isinstance(member, types.FunctionType)]
+    # Methods that a library generated refer to the class as it was before it was decorated.
+    return [m for m in members if isinstance(m, types.FunctionType) and m.__code__.co_filename[:6] not in _GENERATED]
 
 
 def _package(thing: types.FunctionType | type) -> str:

@@ -43,9 +43,9 @@ class Shape:
 
 def shape_of(cls: type) -> Shape | None:
     """Return how the objects of a class are packed, or None if it is of no kind that can be recorded."""
-    if cls in _shapes:
-        return _shapes[cls]
-    shape = _shapes[cls] = _look_at(cls)
+    shape = _shapes.get(cls, ...)
+    if shape is ...:
+        shape = _shapes[cls] = _look_at(cls)
     return shape
 
 
@@ -148,12 +148,16 @@ def _without_post_init(cls: Any) -> Any:
 
 def _pack_pydantic(value: Any, writer: Writer, depth: int) -> Any:
     attributes = attributes_of(value) or {}
-    fields = {name: attributes[name] for name in type(value).__pydantic_fields__ if name in attributes}
+    declared = type(value).__pydantic_fields__
+    # Beside the fields there may be cached properties, which are no state.
+    fields = (
+        attributes if attributes.keys() == declared.keys() else {k: attributes[k] for k in declared if k in attributes}
+    )
     extra = value.__pydantic_extra__
     return [
         writer.fields(fields, depth),
         None if writer.only_what_compares else sorted(value.__pydantic_fields_set__),
-        None if extra is None else writer.fields(extra, depth),
+        extra and writer.fields(extra, depth),
         _private_of(value, writer, depth),
     ]
 
@@ -175,14 +179,7 @@ def _private_of(value: Any, writer: Writer, depth: int) -> dict[str, Any] | None
 def _unpack_pydantic(cls: Any, parts: Any) -> Any:
     fields, fields_set, extra, private = parts
     declared = cls.__pydantic_fields__
-    if gone := fields.keys() - declared.keys():
-        raise ValueError(f"it was recorded with {sorted(gone)[0]!r}, which the class no longer has")
-    state = dict(fields)
-    for name, field in declared.items():
-        if name not in state:
-            if field.is_required():
-                raise ValueError(f"the class has a field {name!r} now that was not recorded; give it a default")
-            state[name] = field.get_default(call_default_factory=True)
+    state = fields if fields.keys() == declared.keys() else _with_defaults(fields, declared)
     if private is not None:
         defaults = {k: a.get_default() for k, a in cls.__private_attributes__.items() if k not in private}
         undefined = sys.modules["pydantic_core"].PydanticUndefined
@@ -193,6 +190,19 @@ def _unpack_pydantic(cls: Any, parts: Any) -> Any:
     object.__setattr__(value, "__pydantic_extra__", extra)
     object.__setattr__(value, "__pydantic_private__", private)
     return value
+
+
+def _with_defaults(fields: dict[str, Any], declared: Any) -> dict[str, Any]:
+    """Return the fields of a model that has changed since they were recorded."""
+    if gone := fields.keys() - declared.keys():
+        raise ValueError(f"it was recorded with {sorted(gone)[0]!r}, which the class no longer has")
+    state = dict(fields)
+    for name, field in declared.items():
+        if name not in state:
+            if field.is_required():
+                raise ValueError(f"the class has a field {name!r} now that was not recorded; give it a default")
+            state[name] = field.get_default(call_default_factory=True)
+    return state
 
 
 def _pack_subclass(value: Any, writer: Writer, depth: int) -> Any:

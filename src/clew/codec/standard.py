@@ -22,11 +22,11 @@ _ADDRESSES = ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network", "IPv4I
 
 def standard_kind(of: type) -> Kind | None:
     """Return how a type of the standard library is packed, or None for all other types."""
-    kind = _known.get(of)
+    kind = known_kinds.get(of)
     if kind is None and (kind := _BY_NAME.get(f"{of.__module__}:{of.__qualname__}")):
         if getattr(sys.modules.get(of.__module__), of.__qualname__, None) is not of:
             return None
-        _known[of] = kind
+        known_kinds[of] = kind
     return kind
 
 
@@ -157,7 +157,7 @@ _ATOMS = {
 }
 _BY_NAME: dict[str, Kind] = {**_CONTAINERS, **_ATOMS, **TIMES, **FOREIGN}
 _ELLIPSIS = _atom(15, lambda value: None, _unpack_ellipsis)
-_known: dict[type, Kind] = {EllipsisType: _ELLIPSIS}  # no builtin has its name
+known_kinds: dict[type, Kind] = {EllipsisType: _ELLIPSIS}  # no builtin has its name
 
 STANDARD_UNPACK: dict[int, Callable[[Any], Any]] = {
     LONG_INTEGER: lambda p: int.from_bytes(_of(bytes, p), "big", signed=True),

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from clew.codec.allowed import find, is_allowed, name_of, package_to_import
 from clew.codec.objects import SHAPES, Shape, shape_of
 from clew.codec.plain import is_plain, pack
-from clew.codec.standard import STANDARD_UNPACK, standard_kind
+from clew.codec.standard import STANDARD_UNPACK, known_kinds, standard_kind
 from clew.codec.writing import MOST_LEVELS, CarefulWriter, Kind, Refusal, Writer
 from clew.errors import NotRecordable, UnreadableRecord
 
@@ -76,32 +77,35 @@ class ValueWriter(Writer):
 
     def kind_for(self, value: Any) -> Kind:
         of = type(value)
-        if (kind := standard_kind(of)) is not None:
-            return kind
-        shape = shape_of(of)
-        if shape is None or not is_allowed(of):
-            raise Refusal(_why_not(value, shape))
-        return named_kind(shape)
+        kind = known_kinds.get(of) or _kinds_of_users.get(of)
+        if kind is None and (kind := standard_kind(of)) is None:
+            shape = shape_of(of)
+            if shape is None or not is_allowed(of):
+                raise Refusal(_why_not(value, shape))
+            kind = _kinds_of_users[of] = named_kind(of, shape)
+        return kind
 
 
 class CarefulValueWriter(CarefulWriter, ValueWriter):
     """The same for values with very large integers or odd text."""
 
 
-def named_kind(shape: Shape) -> Kind:
+def named_kind(cls: type, shape: Shape) -> Kind:
     """Return how the objects of a class are packed together with its name."""
-    return _named[shape.code]
+    name = name_of(cls)
 
-
-def _with_name(shape: Shape) -> Kind:
     def pack_named(value: Any, writer: Writer, depth: int) -> Any:
-        return [name_of(type(value)), shape.pack(value, writer, depth)]
+        return [name, shape.pack(value, writer, depth)]
 
+    return Kind(shape.code, pack_named, _unpacker_of(shape))
+
+
+def _unpacker_of(shape: Shape) -> Callable[[Any], Any]:
     def unpack_named(parts: Any) -> Any:
         name, inner = parts
         return shape.unpack(_class_of(name, shape), inner)
 
-    return Kind(shape.code, pack_named, unpack_named)
+    return unpack_named
 
 
 def _class_of(name: Any, shape: Shape) -> type:
@@ -170,11 +174,11 @@ def _decoder(level: int) -> Callable[[Any], Any]:
     return msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
 
 
-_named = {shape.code: _with_name(shape) for shape in SHAPES.values()}
 _UNPACK: dict[int, Callable[[Any], Any]] = {
     **STANDARD_UNPACK,
-    **{kind.code: kind.unpack for kind in _named.values()},
+    **{code: _unpacker_of(shape) for code, shape in SHAPES.items()},
 }
+_kinds_of_users: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
 # One decoder for each level: how deep the bytes nest is known without anything shared between OS threads.
 _decoders = [_decoder(level) for level in range(MOST_LEVELS + 1)]
 _VALUES, _CAREFUL_VALUES = ValueWriter(), CarefulValueWriter()
