@@ -1,1 +1,82 @@
-"""Clew: durable workflows with memory, in plain Python."""
+"""Clew: durable workflows with memory, in plain Python.
+
+Write workflows:        entrypoint, task, TaskFuture, interrupt, sleep, asleep
+Ask the running one:    get_store, get_config, get_stream_writer, get_runtime, Runtime
+Answer and look:        Command, Interrupt, StateSnapshot, Output
+Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
+Keep threads:           Database, SqliteSaver, InMemorySaver
+Keep memories:          Database, SqliteStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
+Keep results:           InMemoryCache, SqliteCache
+Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
+Errors:                 clew.errors draws the tree
+"""
+
+from clew.configs import RunnableConfig
+from clew.context import (
+    StreamWriter,
+    asleep,
+    get_config,
+    get_runtime,
+    get_store,
+    get_stream_writer,
+    interrupt,
+    sleep,
+)
+from clew.database import Database
+from clew.engine.caching import CachePolicy
+from clew.engine.limits import TimeoutPolicy
+from clew.engine.questions import Command, Interrupt
+from clew.engine.retry import RetryPolicy
+from clew.engine.state import StateSnapshot
+from clew.errors import (
+    ClewError,
+    Conflict,
+    InvalidNamespaceError,
+    InvalidResume,
+    NodeCancelledError,
+    NodeTimeoutError,
+    NotInWorkflow,
+    NotRecordable,
+    ReplayMismatch,
+    ThreadBusy,
+)
+from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
+from clew.runner.futures import TaskFuture
+from clew.runner.launching import Output
+from clew.runner.runtime import ExecutionInfo, Runtime
+from clew.storage.base import Checkpointer
+from clew.storage.cache import BaseCache
+from clew.storage.inmemory.cache import InMemoryCache
+from clew.storage.inmemory.items import InMemoryStore
+from clew.storage.inmemory.journals import InMemorySaver
+from clew.storage.sqlite.cache import SqliteCache
+from clew.storage.sqlite.items_store import SqliteStore
+from clew.storage.sqlite.journals import SqliteSaver
+from clew.store.base import BaseStore
+from clew.store.operations import (
+    GetOp,
+    Item,
+    ListNamespacesOp,
+    MatchCondition,
+    PutOp,
+    SearchItem,
+    SearchOp,
+)
+from clew.tasks import Task, task
+from clew.workflow import Workflow, entrypoint
+
+# One class serves both colours; these are the names that people may know.
+MemorySaver = InMemorySaver
+AsyncSqliteSaver = SqliteSaver
+AsyncSqliteStore = SqliteStore
+
+__all__ = [
+    "REMOVE_ALL_MESSAGES", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",
+    "Checkpointer", "ClewError", "Command", "Conflict", "Database", "ExecutionInfo", "GetOp", "InMemoryCache",
+    "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item",
+    "ListNamespacesOp", "MatchCondition", "MemorySaver", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow",
+    "NotRecordable", "Output", "PutOp", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunnableConfig", "Runtime",
+    "SearchItem", "SearchOp", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",
+    "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Workflow", "add_messages", "asleep", "entrypoint", "get_config",
+    "get_runtime", "get_store", "get_stream_writer", "interrupt", "sleep", "task",
+]  # fmt: skip

@@ -10,6 +10,7 @@
     │   ├── InvalidValue               a memory that is not JSON; names the path inside it (ValueError)
     │   ├── InvalidMessage             something that is no message, or an id no message has (ValueError)
     │   ├── MissingDependency          an optional package is needed and not installed; names it (ImportError)
+    │   ├── NoThreadId                 a workflow with a checkpointer was called without a thread (ValueError)
     │   ├── NoSuchThread               nothing was ever kept on that thread (ValueError)
     │   └── InvalidResume              an answer that no question waits for (RuntimeError)
     ├── ReplayError                    journal and code disagree
@@ -71,6 +72,10 @@ class InvalidMessage(UsageError, ValueError):
 
 class MissingDependency(UsageError, ImportError):
     """An optional package is needed and not installed. The message names it and how to get it."""
+
+
+class NoThreadId(UsageError, ValueError):
+    """A workflow with a checkpointer was called without naming a thread."""
 
 
 class NoSuchThread(UsageError, ValueError):

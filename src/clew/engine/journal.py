@@ -10,6 +10,7 @@ run again, what was recorded after it is used where it fits and run again where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal
 
 from clew.engine.records import Record
@@ -40,9 +41,9 @@ class Journal:
     def __len__(self) -> int:
         return len(self._records)
 
-    def knows(self, key: str) -> bool:
-        """Whether anything is kept under the key, usable or not."""
-        return key in self._records
+    def keys(self) -> Iterable[str]:
+        """Return the keys under which anything is kept, usable or not."""
+        return self._records.keys()
 
     def find(self, key: str, fingerprint: bytes, describe: Callable[[], str]) -> Record | None:
         """Return the record that answers the call, or None if the call is to run.
@@ -72,12 +73,13 @@ class Journal:
     def add(self, record: Record) -> None:
         """Take in a record that was just kept."""
         self._records[record.key] = record
-        self._places[record.key] = len(self._places)
+        self._places.setdefault(record.key, len(self._places))
         self._claimed.add(record.key)
 
-    def restart(self) -> None:
-        """Begin again at the first line of the workflow, with all that is recorded."""
-        self._claimed.clear()
+    def reopen(self, keys: Iterable[str]) -> None:
+        """Let failures that ended an attempt be tried again."""
+        for key in keys:
+            self._records[key] = replace(self._records[key], state="reopened")
 
     def check_finished(self) -> None:
         """Check, when the workflow is done, that it made every call that was recorded.

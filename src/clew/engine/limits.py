@@ -93,27 +93,32 @@ class Deadlines:
         now_s: the clock at the attempt's start.
     """
 
-    __slots__ = ("_node", "_policy", "_started_s", "alive_s")
+    __slots__ = ("_alive_s", "_node", "_policy", "_started_s")
 
     def __init__(self, policy: TimeoutPolicy, node: str, now_s: float) -> None:
         self._policy = policy
         self._node = node
         self._started_s = now_s
-        self.alive_s = now_s
+        self._alive_s = now_s
+
+    def refresh(self, now_s: float, *, heartbeat: bool) -> None:
+        """Note a sign of life; with `refresh_on="heartbeat"` only heartbeats are."""
+        if heartbeat or self._policy.refresh_on == "auto":
+            self._alive_s = now_s
 
     def remaining_s(self, now_s: float) -> float:
         """Return the seconds until the next limit fires, at most 0 if one has."""
         run_s, idle_s = self._policy.run_s, self._policy.idle_s
         ends = [self._started_s + run_s] if run_s is not None else []
         if idle_s is not None:
-            ends.append(self.alive_s + idle_s)
+            ends.append(self._alive_s + idle_s)
         return min(ends) - now_s if ends else float("inf")
 
     def error(self, now_s: float) -> NodeTimeoutError:
         """Return the error of the limit that has fired."""
         run_s, idle_s = self._policy.run_s, self._policy.idle_s
         ran = run_s is not None and now_s - self._started_s >= run_s
-        since = self._started_s if ran else self.alive_s
+        since = self._started_s if ran else self._alive_s
         return NodeTimeoutError(
             self._node, now_s - since, kind="run" if ran else "idle", run_timeout=run_s, idle_timeout=idle_s
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from clew.engine.identity import INTERRUPT, question_id
@@ -62,13 +62,13 @@ class Plan:
     Args:
         act: "begin" a new run, "continue" a kept one, "fork" (begin a copy), or "return" a kept value.
         run: the run as it is to be kept from now on; with "return" the run whose value it is.
-        answers: key of an `interrupt` call -> its answer, for the questions that are answered now.
+        answers: the questions that are answered now, each with its answer.
         records: the journal to go on with.
     """
 
     act: Literal["begin", "continue", "fork", "return"]
     run: Run
-    answers: Mapping[str, Any] = field(default_factory=dict)
+    answers: Sequence[tuple[Question, Any]] = ()
     records: Sequence[Record] = ()
 
 
@@ -127,14 +127,14 @@ def resume(
             f"nothing is waiting for an answer on this thread: {why}. Call the workflow with a new input"
         )
     answered = [question_id(run.id, record.key) for record in records if record.name == INTERRUPT]
-    given = answers(answer, asked, answered)
-    by_key = {question.key: given[question.id] for question in asked if question.id in given}
+    given = answers(answer, asked, answered if place.is_latest else ())
+    pairs = [(question, given[question.id]) for question in asked if question.id in given]
     if place.is_latest:
-        return Plan(
-            act="continue", run=_taken_up(run), answers={**_overdue(asked, now_s), **by_key}, records=records
-        )
-    first = next((place for place, record in enumerate(records) if record.key in by_key), len(records))
-    return Plan(act="fork", run=_copy_of_input(place, id, now_s), answers=by_key, records=records[:first])
+        late = [pair for pair in _overdue(asked, now_s) if pair[0].id not in given]
+        return Plan(act="continue", run=_taken_up(run), answers=[*late, *pairs], records=records)
+    keys = {question.key for question, _ in pairs}
+    first = next((place for place, record in enumerate(records) if record.key in keys), len(records))
+    return Plan(act="fork", run=_copy_of_input(place, id, now_s), answers=pairs, records=records[:first])
 
 
 def update(place: Place, id: str, now_s: float, value: bytes, saved: bytes | None, metadata: bytes) -> Run:
@@ -146,13 +146,13 @@ def update(place: Place, id: str, now_s: float, value: bytes, saved: bytes | Non
     )  # fmt: skip
 
 
-def _overdue(asked: Sequence[Question], now_s: float) -> dict[str, Any]:
+def _overdue(asked: Sequence[Question], now_s: float) -> list[tuple[Question, Any]]:
     """Answer the questions whose time is over with their defaults."""
-    return {
-        question.key: question.default
+    return [
+        (question, question.default)
         for question in asked
         if question.deadline_s is not None and question.deadline_s <= now_s
-    }
+    ]
 
 
 def _next_number(place: Place) -> int:

@@ -1,0 +1,1 @@
+"""Does. The only room with OS threads or await: carries out what the engine decides, on what storage keeps."""

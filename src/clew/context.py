@@ -1,0 +1,108 @@
+"""What a running workflow or task may ask for. Outside of one, each of these raises NotInWorkflow (a RuntimeError)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from clew.errors import NotInWorkflow, WouldWait
+from clew.runner.async_io import AsyncIO
+from clew.runner.frame import running
+from clew.runner.io import run_blocking
+from clew.runner.procedures import ask, pause
+from clew.runner.runtime import Runtime
+from clew.runner.sync_io import BLOCKING
+from clew.store.base import BaseStore
+
+ContextT = TypeVar("ContextT")
+StreamWriter = Callable[[Any], None]
+
+
+def interrupt(value: Any, *, timeout_s: float | None = None, default: Any = None) -> Any:
+    """Ask a question, and stop until it is answered.
+
+    The first time the run ends here and gives the question to its caller; `Command(resume=answer)` runs the workflow
+    again, and this call returns the answer.
+
+    Args:
+        value: what is asked: anything that can be recorded.
+        timeout_s: seconds after which `default` is the answer, once the thread is run again; None: never.
+        default: see `timeout_s`.
+
+    Returns:
+        The answer.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+        NotRecordable: the question could not be read back.
+        ReplayMismatch: the answer that was kept is to another question.
+    """
+    return ask(running(), value, timeout_s, default)
+
+
+def sleep(seconds: float) -> None:
+    """Wait in a blocking workflow or task. A run that was stopped meanwhile waits only for the rest.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+        WouldWait: called on an event loop; use `asleep`.
+    """
+    frame = running()
+    if frame.on_loop():
+        raise WouldWait("clew.sleep would hold up the event loop; use `await clew.asleep(seconds)`")
+    run_blocking(pause(BLOCKING, frame, seconds))
+
+
+async def asleep(seconds: float) -> None:
+    """Wait in an async workflow or task. A run that was stopped meanwhile waits only for the rest.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+    """
+    await pause(AsyncIO(), running(), seconds)
+
+
+def get_store() -> BaseStore:
+    """Return the run's view of the store.
+
+    Raises:
+        NotInWorkflow: nothing runs here, or its entrypoint was given no store.
+    """
+    store = running().call.scope.store
+    if store is None:
+        raise NotInWorkflow("no store was configured: pass store=... (or database=...) to the entrypoint")
+    return store
+
+
+def get_config() -> dict[str, Any]:
+    """Return the config of the run.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+    """
+    return running().call.scope.config
+
+
+def get_stream_writer() -> StreamWriter:
+    """Return the function that writes to the stream in the mode "custom".
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+    """
+    return running().write
+
+
+@overload
+def get_runtime() -> Runtime[Any]: ...
+@overload
+def get_runtime(context_schema: type[ContextT]) -> Runtime[ContextT]: ...
+def get_runtime(context_schema: type[Any] | None = None) -> Runtime[Any]:
+    """Return the runtime of the running call.
+
+    Args:
+        context_schema: the type of its context, for type checkers.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+    """
+    return Runtime.of(running())

@@ -1,0 +1,108 @@
+"""One address for threads and memories: a SQLite file, or the memory of this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from clew.errors import UsageError
+from clew.storage.base import Checkpointer
+from clew.storage.inmemory.database import InMemoryDatabase
+from clew.storage.inmemory.items import InMemoryStore
+from clew.storage.inmemory.journals import InMemorySaver
+from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.items_store import SqliteStore
+from clew.storage.sqlite.journals import SqliteSaver
+from clew.store.base import BaseStore
+
+
+class Database:
+    """Keeps threads and memories together, over one connection source, so that they are committed together.
+
+    Args:
+        url: "sqlite:///relative.db", "sqlite:////absolute.db", a plain path of a file, or ":memory:" for the memory of
+            this process.
+        embed: makes vectors of texts, so that memories are found by meaning as well as by words: a function from texts
+            to vectors, an object with `embed_documents` and `embed_query`, or a name such as "local". Without it they
+            are found by words.
+        dims: length of the vectors, or None to take it from the first.
+        fields: paths of the parts of a value that are searched; the whole value by default.
+        synchronous: see SqliteDatabase.
+
+    Raises:
+        UsageError: an address of a kind that there is not.
+        Unavailable, SchemaMismatch: the file cannot be used; see SqliteDatabase.
+    """
+
+    checkpointer: Checkpointer
+    store: BaseStore
+
+    def __init__(
+        self,
+        url: str | Path = ":memory:",
+        *,
+        embed: Any = None,
+        dims: int | None = None,
+        fields: list[str] | None = None,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+    ) -> None:
+        self.url = str(url)
+        index = _index(embed, dims, fields)
+        mode: Literal["hybrid", "keyword"] = "keyword" if embed is None else "hybrid"
+        path = _sqlite_path(self.url)
+        self._sqlite: SqliteDatabase | None = None
+        if path is None:
+            memory = InMemoryDatabase()
+            self.checkpointer = InMemorySaver(memory)
+            self.store = InMemoryStore(index=index, database=memory, search_mode=mode)
+        else:
+            self._sqlite = SqliteDatabase(path, synchronous=synchronous)
+            self.checkpointer = SqliteSaver(self._sqlite)
+            self.store = SqliteStore(self._sqlite, index=index, search_mode=mode)
+
+    def close(self) -> None:
+        """Give back files and OS threads. Closing twice is fine."""
+        for part in (self.store, self.checkpointer, self._sqlite):
+            close = getattr(part, "close", None)
+            if close is not None:
+                close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Database:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Database({self.url!r})"
+
+
+def _index(embed: Any, dims: int | None, fields: list[str] | None) -> Any:
+    if embed is None:
+        return None if fields is None else {"fields": fields}
+    return {"embed": embed} | ({} if dims is None else {"dims": dims}) | ({} if fields is None else {"fields": fields})
+
+
+def _sqlite_path(url: str) -> str | None:
+    """Return the path of the SQLite file, or None for the memory of this process."""
+    if url == ":memory:":
+        return None
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    if scheme != "sqlite":
+        raise UsageError(f"there is no engine for {scheme!r}: use sqlite:///file.db, a plain path, or :memory:")
+    if not rest.startswith("/"):
+        raise UsageError(f"{url!r} lacks a slash: sqlite:///relative.db or sqlite:////absolute.db")
+    return rest[1:] or None

@@ -1,0 +1,131 @@
+"""The verbs of a procedure for async code, on the loop that runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from clew.engine.limits import Deadlines, TimeoutPolicy
+from clew.errors import NodeCancelledError
+from clew.runner.frame import Frame, current
+from clew.runner.futures import LoopFuture
+from clew.runner.io import Drain
+from clew.runner.turns import Turn, turns
+from clew.storage.base import Checkpointer, Operation
+from clew.storage.cache import BaseCache
+from clew.store.base import BaseStore, PreparedWrite
+from clew.store.operations import Op, PutOp, Result
+
+T = TypeVar("T")
+
+
+class AsyncIO:
+    """Runs coroutine functions, and waits, on the running loop."""
+
+    async def call(self, frame: Frame) -> Any:
+        limit = frame.call.callee.limit
+        try:
+            value = await (self._body(frame) if limit is None else self._limited(frame, limit))
+        except asyncio.CancelledError as error:
+            if _was_cancelled():
+                raise
+            raise NodeCancelledError(frame.call.callee.name) from error
+        emitter = frame.call.execution.emitter
+        if emitter is not None:
+            await emitter.room()
+        return value
+
+    async def _body(self, frame: Frame) -> Any:
+        call = frame.call
+        frame.enter(asyncio.get_running_loop())
+        token = current.set(frame)
+        try:
+            return await call.callee.function(*call.args, **frame.arguments())
+        finally:
+            current.reset(token)
+
+    async def _limited(self, frame: Frame, limit: TimeoutPolicy) -> Any:
+        frame.deadlines = deadlines = Deadlines(limit, frame.call.callee.name, time.monotonic())
+        body = asyncio.ensure_future(self._body(frame))
+        try:
+            while not body.done():
+                remaining_s = deadlines.remaining_s(time.monotonic())
+                if remaining_s <= 0:
+                    break
+                await asyncio.wait([body], timeout=None if remaining_s == float("inf") else remaining_s)
+        except asyncio.CancelledError:
+            body.cancel()
+            await asyncio.wait([body])
+            raise
+        if body.done():
+            return body.result()
+        error = deadlines.error(time.monotonic())
+        body.cancel()
+        await asyncio.wait([body])  # a body that swallows the cancellation is waited for, and its result dropped
+        if not body.cancelled():
+            body.exception()
+        raise error
+
+    async def drain(self, frame: Frame, how: Drain) -> None:
+        while frame.children:
+            waiting = [_on_loop(child) for child in frame.children]
+            for future in waiting:
+                if how == "abandon" or (how == "stop" and not getattr(future, "on_pool", False)):
+                    future.cancel()
+            await asyncio.wait(waiting)
+            frame.children = {child for child in frame.children if not child.done()}
+
+    async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
+        return await saver.aexecute(operation)
+
+    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> list[Result]:
+        return await store.aexecute(ops, pending=pending)
+
+    async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
+        await store.aapply(writes)
+
+    async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        return await store.aprepare(writes)
+
+    async def cached(self, cache: BaseCache, namespace: tuple[str, ...], key: str) -> bytes | None:
+        return await cache.aget(namespace, key)
+
+    async def cache(
+        self, cache: BaseCache, namespace: tuple[str, ...], key: str, data: bytes, ttl_s: float | None
+    ) -> None:
+        await cache.aset(namespace, key, data, ttl_s)
+
+    async def wait(self, future: concurrent.futures.Future[None] | None) -> None:
+        if future is not None:
+            await asyncio.wrap_future(future)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait_for(self, turn: Turn, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        came = asyncio.Event()
+        turns.when_ready(turn, lambda: loop.call_soon_threadsafe(came.set))
+        try:
+            await asyncio.wait_for(came.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def chance(self, low: float, high: float) -> float:
+        return random.uniform(low, high)
+
+
+def _was_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _on_loop(child: Any) -> asyncio.Future[Any]:
+    if isinstance(child, LoopFuture):
+        return child
+    return asyncio.wrap_future(child)

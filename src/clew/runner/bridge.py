@@ -1,0 +1,195 @@
+"""Starts a call in the colour of its function, from code of either colour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from clew.engine.questions import UNSET
+from clew.errors import WouldWait
+from clew.runner import futures, pools
+from clew.runner.async_io import AsyncIO
+from clew.runner.callee import Callee
+from clew.runner.frame import Call, Frame, Scope
+from clew.runner.futures import Future, LoopFuture
+from clew.runner.io import run_blocking
+from clew.runner.procedures import run_call
+from clew.runner.sync_io import BLOCKING
+
+
+def start_call(
+    frame: Frame, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any], scope: Scope | None = None
+) -> Future[Any] | LoopFuture[Any]:
+    """Start a call made by a running body, and return its future.
+
+    Args:
+        frame: the body.
+        callee: what is called.
+        args: passed by position.
+        kwargs: passed by name.
+        scope: of a nested workflow; a task has that of its caller.
+    """
+    execution = frame.call.execution
+    execution.check_stopped()
+    frame.shows_life()
+    call = Call(execution, callee, frame.next_key(callee.key_name), args, kwargs, frame, scope or frame.call.scope)
+    if frame.on_loop():
+        return _from_loop(call)
+    return _to_loop(call) if callee.is_async else _from_thread(call)
+
+
+def call_alone(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Call a task's function outside any run, and give a finished future; nothing is recorded.
+
+    An async function called on a running event loop gives a future that is finished once it is awaited.
+    """
+    arguments = callee.bound(args, kwargs, _nothing)
+    if not callee.is_async:
+        return _finished(lambda: callee.function(*args, **arguments))
+    if asyncio._get_running_loop() is not None:
+        return asyncio.ensure_future(callee.function(*args, **arguments))
+    return _finished(lambda: asyncio.run(callee.function(*args, **arguments)))
+
+
+def _nothing(name: str) -> Any:
+    return {"config": {}, "writer": lambda chunk: None}.get(name, UNSET)
+
+
+class _Finished(Future[Any]):
+    """The future of a call outside any run."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, None)  # type: ignore[arg-type]  # nothing is left to begin
+
+    def begin(self) -> None:
+        pass
+
+    def _before_waiting(self, timeout: float | None) -> None:
+        pass
+
+
+def _finished(work: Callable[[], Any]) -> _Finished:
+    future = _Finished()
+    try:
+        future.set_result(work())
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _from_thread(call: Call) -> Future[Any]:
+    """A blocking task called by blocking code."""
+    parent = call.parent
+    assert parent is not None
+    if call.execution.places is not None and not call.is_workflow:
+        return _placed_from_thread(call)
+    future: Future[Any] = Future(call, copy_context(), _run_here)
+    if parent.lazy is not None:
+        futures.hand_over(parent.lazy)
+    parent.lazy = future
+    futures.remember(future)
+    return future
+
+
+def _placed_from_thread(call: Call) -> Future[Any]:
+    future: Future[Any] = Future(call, copy_context(), _run_in_place)
+
+    def start() -> None:
+        futures.remember(future)
+        futures.hand_over(future)
+
+    if _request_place(call, start):
+        start()
+    else:
+        futures.await_place(future)
+    return future
+
+
+def _to_loop(call: Call) -> Future[Any]:
+    """An async task called by blocking code."""
+    loop = call.execution.loop or pools.background_loop()
+    if asyncio._get_running_loop() is loop:
+        raise WouldWait(f"async task {call.callee.name!r} was called by blocking code on its own event loop; use ainvoke")
+    future: Future[Any] = Future(call, copy_context(), _run_here)
+    assert call.parent is not None
+    call.parent.children.add(future)
+    future.add_done_callback(call.parent.children.discard)
+
+    def launch() -> None:
+        if future.set_running_or_notify_cancel():
+            work = loop.create_task(_on_own_loop(call, loop))
+            work.add_done_callback(partial(futures.transfer, future))
+
+    loop.call_soon_threadsafe(launch, context=copy_context())
+    return future
+
+
+def _from_loop(call: Call) -> LoopFuture[Any]:
+    """Any task called by async code."""
+    loop = asyncio.get_running_loop()
+    if call.callee.is_async:
+        return futures.on_loop(loop, call, _on_own_loop(call, loop))
+    future = futures.on_loop(loop, call, _with_place(call, loop, partial(_on_pool, call, loop)))
+    future.on_pool = True
+    return future
+
+
+def _on_own_loop(call: Call, loop: asyncio.AbstractEventLoop) -> Coroutine[Any, Any, Any]:
+    return _with_place(call, loop, lambda: run_call(AsyncIO(), call))
+
+
+def _with_place(
+    call: Call, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, Any]]
+) -> Coroutine[Any, Any, Any]:
+    if call.execution.places is None or call.is_workflow:
+        return work()
+    return _wait_for_place(call, loop, work)
+
+
+async def _wait_for_place(
+    call: Call, loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, Any]]
+) -> Any:
+    granted = asyncio.Event()
+    if _request_place(call, lambda: loop.call_soon_threadsafe(granted.set)):
+        granted.set()
+    try:
+        await granted.wait()
+        return await work()
+    finally:
+        _release_place(call)
+
+
+async def _on_pool(call: Call, loop: asyncio.AbstractEventLoop) -> Any:
+    return await loop.run_in_executor(pools.tasks(), copy_context().run, _run_here, call)
+
+
+def _run_here(call: Call) -> Any:
+    return run_blocking(run_call(BLOCKING, call))
+
+
+def _run_in_place(call: Call) -> Any:
+    try:
+        return _run_here(call)
+    finally:
+        _release_place(call)
+
+
+def _request_place(call: Call, start: Callable[[], Any]) -> bool:
+    """Ask for the right to be under way; say whether it was given at once, else `start` is called later."""
+    execution, parent = call.execution, call.parent
+    assert execution.places is not None
+    assert parent is not None
+    with execution.lock:
+        call.place, now = execution.places.request(parent.call.place, start)
+    return now
+
+
+def _release_place(call: Call) -> None:
+    assert call.place is not None
+    with call.execution.lock:
+        start = call.place.release()
+    if start is not None:
+        start()

@@ -1,0 +1,177 @@
+"""One run in progress: what all its calls share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clew.codec.values import decode
+from clew.engine.failures import lineage
+from clew.engine.journal import Journal
+from clew.engine.places import Places
+from clew.engine.questions import Interrupt, Question
+from clew.engine.records import Record, Run, input_checkpoint
+from clew.errors import StorageError, Suspended
+from clew.runner import pools
+from clew.runner.streams import Emitter
+from clew.storage.base import Append, Checkpointer, Lease
+from clew.storage.cache import BaseCache
+
+log = logging.getLogger("clew")
+
+Durability = Literal["sync", "async", "exit"]
+
+
+class Stopped(Suspended):
+    """Raised at the next call of a task in a run that is to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a run came to: a value, or questions that wait for answers."""
+
+    value: Any = None
+    interrupts: tuple[Interrupt, ...] = ()
+    interrupted: bool = False
+
+
+class Execution:
+    """A run in progress.
+
+    Args:
+        run_id: 32 hexadecimal digits.
+        saver: where it is kept, or None.
+        lease: the right to keep it, or None.
+        run: as it was kept when it began, or None without a saver.
+        journal: what was recorded and is to be replayed, or None where nothing is.
+        cache: where results of tasks with a cache policy are kept, or None.
+        emitter: where events go, or None where nobody listens.
+        durability: when outcomes are kept.
+        most: how many calls may be under way at once, or None.
+        loop: runs async tasks of blocking bodies, or None for the background loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        saver: Checkpointer | None = None,
+        lease: Lease | None = None,
+        run: Run | None = None,
+        journal: Journal | None = None,
+        cache: BaseCache | None = None,
+        emitter: Emitter | None = None,
+        durability: Durability = "sync",
+        most: int | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.saver = saver
+        self.lease = lease
+        self.run = run
+        self.journal = journal
+        self.cache = cache
+        self.emitter = emitter
+        self.durability = durability
+        self.loop = loop
+        self.places = Places(most) if most else None
+        self.lock = threading.Lock()
+        self.stopped: str | None = None
+        self.questions: dict[str, Question] = {}
+        self.unheard: list[str] = []  # errors of calls that nobody asked for
+        self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
+        self.flushing: Future[None] | None = None
+        self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
+        self._waiting: dict[str, Record] = {}  # goes with the next append
+        self._stored: set[str] = set(journal.keys()) if journal is not None else set()
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The checkpoint at which the run began."""
+        return input_checkpoint(self.run_id)
+
+    def stop(self, why: str) -> None:
+        """End the run at its next call of a task."""
+        self.stopped = why
+
+    def check_stopped(self) -> None:
+        """Raise Stopped if the run is to end here."""
+        if self.stopped is not None:
+            raise Stopped(self.stopped)
+
+    def is_stored(self, key: str) -> bool:
+        """Say whether a record is kept under a key, so that a new one has to take its place."""
+        return key in self._stored
+
+    def value_of(self, record: Record) -> Any:
+        """Return the recorded value of a call."""
+        return self.values[record.key] if self.saver is None else decode(record.outcome)
+
+    def note_kept(self, records: Sequence[Record]) -> None:
+        """Take note of records that are kept now."""
+        self._stored.update(record.key for record in records)
+        if self.journal is not None:
+            for record in records:
+                self.journal.add(record)
+
+    def note_failure(self, key: str, error: BaseException, record: Record | None) -> None:
+        """Remember what a call failed with; a new record waits until the run goes on, for only then does it matter."""
+        with self.lock:
+            self._failures[key] = error
+            if record is not None:
+                self._waiting[key] = record
+        if record is not None and self.journal is not None:
+            self.journal.add(record)
+
+    def take_waiting(self) -> tuple[list[Record], list[str]]:
+        """Return the records that go with the next append, and the keys of those that replace one."""
+        with self.lock:
+            waiting, self._waiting = list(self._waiting.values()), {}
+        return waiting, [record.key for record in waiting if self.is_stored(record.key)]
+
+    def give_back(self, records: Sequence[Record]) -> None:
+        """Let records whose append failed go with the next one."""
+        with self.lock:
+            self._waiting = {record.key: record for record in records} | self._waiting
+
+    def put_off(self, records: Sequence[Record]) -> None:
+        """Keep records later: soon, on a pool, or at the end of the run."""
+        with self.lock:
+            self._waiting.update((record.key, record) for record in records)
+            if self.durability == "async" and (self.flushing is None or self.flushing.done()):
+                self.flushing = pools.tasks().submit(self._flush)
+        if self.journal is not None:
+            for record in records:
+                self.journal.add(record)
+
+    def _flush(self) -> None:
+        assert self.saver is not None
+        assert self.lease is not None
+        while True:
+            waiting, replaces = self.take_waiting()
+            if not waiting:
+                return
+            try:
+                self.saver.execute(Append(lease=self.lease, records=waiting, replaces=replaces))
+            except StorageError as error:
+                self.give_back(waiting)  # the append that ends the run tries again, and tells if it fails too
+                log.warning("run %s could not keep its records in the background: %s", self.run_id, error)
+                return
+            self.note_kept(waiting)
+
+    def reopen(self, error: BaseException) -> list[str]:
+        """Forget the failures that led to an error, so that those calls run again; return the kept ones among them."""
+        family = lineage(error)
+        with self.lock:
+            keys = {key for key, failure in self._failures.items() if id(failure) in family}
+            for key in keys:
+                del self._failures[key]
+                self._waiting.pop(key, None)
+        if self.journal is not None:
+            self.journal.reopen(keys)
+        return sorted(keys & self._stored)

@@ -1,0 +1,211 @@
+"""Who is calling: the body that runs now, the call it belongs to, and what both may use."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+from clew.engine.events import Namespace
+from clew.engine.identity import Counter, question_id
+from clew.engine.limits import Deadlines
+from clew.engine.places import Place
+from clew.engine.questions import UNSET
+from clew.engine.records import ThreadKey
+from clew.errors import NotInWorkflow
+from clew.runner.runtime import Runtime
+
+if TYPE_CHECKING:
+    from clew.runner.callee import Callee
+    from clew.runner.execution import Execution
+    from clew.runner.futures import Future
+    from clew.runner.memory import RunStore
+    from clew.store.base import BaseStore, PreparedWrite
+
+current: ContextVar[Frame | None] = ContextVar("clew_frame", default=None)
+
+
+def running() -> Frame:
+    """Return the body that runs now.
+
+    Raises:
+        NotInWorkflow: none does.
+    """
+    frame = current.get()
+    if frame is None:
+        raise NotInWorkflow("this works only inside a running workflow or task")
+    return frame
+
+
+class Heard(Protocol):
+    """A future that knows whether anybody asked for its outcome."""
+
+    heard: bool
+
+
+class Scope:
+    """What a workflow, nested ones included, hands down to the calls below it.
+
+    Args:
+        workflow: its name.
+        config: the caller's config, merged with what was bound.
+        context: the caller's context, as its schema made it.
+        store: the run's view of the store, or None.
+        previous: what the last run saved, or UNSET.
+        namespace: () for the outermost workflow; names the nested one in streams.
+        remembers_on: the thread on which a nested workflow saves a value for its next run, or None.
+    """
+
+    __slots__ = ("config", "context", "namespace", "previous", "remembers_on", "store", "workflow")
+
+    def __init__(
+        self,
+        *,
+        workflow: str,
+        config: dict[str, Any],
+        context: Any,
+        store: RunStore | None,
+        previous: Any,
+        namespace: Namespace = (),
+        remembers_on: ThreadKey | None = None,
+    ) -> None:
+        self.workflow = workflow
+        self.config = config
+        self.context = context
+        self.store = store
+        self.previous = previous
+        self.namespace = namespace
+        self.remembers_on = remembers_on
+
+
+class Call:
+    """One call of a function within a run.
+
+    Args:
+        execution: the run in progress.
+        callee: the function.
+        key: the call's stable name within the run; "" for the workflow itself.
+        args: passed by position.
+        kwargs: passed by name.
+        parent: the body that made the call, or None.
+        scope: what the call's body may use.
+    """
+
+    __slots__ = ("_id", "args", "callee", "execution", "key", "kwargs", "parent", "place", "scope")
+
+    def __init__(
+        self,
+        execution: Execution,
+        callee: Callee,
+        key: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        parent: Frame | None,
+        scope: Scope,
+    ) -> None:
+        self.execution = execution
+        self.callee = callee
+        self.key = key
+        self.args = args
+        self.kwargs = kwargs
+        self.parent = parent
+        self.scope = scope
+        self.place: Place | None = None
+        self._id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The same on every attempt and after every crash: 32 hexadecimal digits."""
+        if self._id is None:
+            self._id = question_id(self.execution.run_id, self.key)
+        return self._id
+
+    @property
+    def is_workflow(self) -> bool:
+        """Whether the call is of a workflow, outermost or nested."""
+        return self.parent is None or self.scope is not self.parent.call.scope
+
+
+class Frame:
+    """One attempt at a call: the body that runs.
+
+    Args:
+        call: what is attempted.
+        attempt: from 1.
+        first_attempt_s: when the first attempt began, seconds since the epoch.
+    """
+
+    __slots__ = (
+        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "lazy", "loop", "unheard", "writes",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
+        self.call = call
+        self.attempt = attempt
+        self.first_attempt_s = first_attempt_s
+        self.counter: Counter | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.lazy: Future[Any] | None = None  # the newest call, as long as nobody has begun it
+        self.children: set[Any] = set()  # futures of calls that were handed to a pool or a loop
+        self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
+        self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
+        self.deadlines: Deadlines | None = None
+
+    def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Note where the body runs: on an event loop, or on this OS thread."""
+        self.loop = loop
+        self.counter = Counter(self.call.key, asyncio.current_task(loop) if loop else threading.get_ident())
+
+    def next_key(self, key_name: str) -> str:
+        """Return the key of the next call that this body makes, from wherever it is made."""
+        counter = self.counter
+        assert counter is not None
+        return counter.next_key(key_name, self._here())
+
+    def on_loop(self) -> bool:
+        """Whether the caller is on the event loop that runs this body, and so must not wait."""
+        loop = self.loop
+        return loop is not None and asyncio._get_running_loop() is loop
+
+    def _here(self) -> Any:
+        if self.on_loop():
+            return asyncio.current_task(self.loop)
+        return threading.get_ident()
+
+    def pending(self, store: BaseStore) -> list[PreparedWrite]:
+        """Return the memories that this attempt wrote to a store and that wait for the task's record."""
+        return [write for written_to, writes in self.writes if written_to is store for write in writes]
+
+    def arguments(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of the call, with what its function is injected."""
+        call = self.call
+        return call.callee.bound(call.args, call.kwargs, self._provide)
+
+    def _provide(self, name: str) -> Any:
+        scope = self.call.scope
+        if name == "runtime":
+            return Runtime.of(self)
+        if name == "writer":
+            return self.write
+        if name == "previous" and not self.call.is_workflow:
+            return None if scope.previous is UNSET else scope.previous
+        return getattr(scope, name)
+
+    def write(self, chunk: Any) -> None:
+        """Write to the stream in the mode "custom"; nothing happens where nobody listens."""
+        self.shows_life()
+        call = self.call
+        if call.execution.emitter is not None:
+            call.execution.emitter.write(call.scope.namespace, chunk)
+
+    def beat(self) -> None:
+        """Show the idle limit of this attempt that it is alive."""
+        self.shows_life(heartbeat=True)
+
+    def shows_life(self, *, heartbeat: bool = False) -> None:
+        """Refresh the idle limit of this attempt, if there is one that this refreshes."""
+        if self.deadlines is not None:
+            self.deadlines.refresh(time.monotonic(), heartbeat=heartbeat)

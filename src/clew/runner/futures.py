@@ -1,0 +1,250 @@
+"""What calling a task gives: a future that is both awaitable and has `.result()`.
+
+In blocking code a call is not begun at once but remembered: if its result is asked for next, it runs right there, on
+the caller's OS thread, and nothing is handed anywhere. As soon as the caller does anything else (calls another task,
+waits for another result, or simply goes on for a millisecond) it is handed to a pool, so that a call always starts by
+itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from clew.runner import pools
+from clew.runner.frame import Call, Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_TICK_S = 0.001
+_IDLE_TICKS = 200
+
+
+class TaskFuture(Protocol[T_co]):
+    """The outcome of a call that may still be under way."""
+
+    def result(self, timeout: float | None = None) -> T_co:
+        """Return what the call returned, waiting for it in blocking code; raise what it raised."""
+
+    def __await__(self) -> Generator[Any, Any, T_co]: ...
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what the call raised, or None."""
+
+    def done(self) -> bool:
+        """Say whether the call has ended."""
+
+    def cancel(self) -> bool:
+        """Cancel the call if it can be; say whether it can."""
+
+    def cancelled(self) -> bool:
+        """Say whether the call was cancelled."""
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
+        """Call a function with this future once the call has ended."""
+
+
+class Future(concurrent.futures.Future[T]):
+    """The future of a call made by blocking code.
+
+    Args:
+        call: what was called.
+        context: the caller's context variables.
+        work: runs the call and returns what it returns.
+    """
+
+    def __init__(self, call: Call, context: Context, work: Callable[[Call], T]) -> None:
+        super().__init__()
+        self.call = call
+        self.heard = False
+        self.handed_over = False
+        self._context = context
+        self._work = work
+
+    def result(self, timeout: float | None = None) -> T:
+        self._before_waiting(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._before_waiting(timeout)
+        return super().exception(timeout)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self.heard = True
+        hand_over(self)
+        return asyncio.wrap_future(self).__await__()
+
+    def begin(self) -> None:
+        """Run the call here and now, unless somebody has begun it already."""
+        if _claim(self):
+            self._context.run(self._run)
+
+    def give_up(self) -> None:
+        """Cancel the call if nobody has begun it."""
+        if _claim(self):
+            self.cancel()
+
+    def _before_waiting(self, timeout: float | None) -> None:
+        self.heard = True
+        parent = self.call.parent
+        if parent is not None and parent.lazy is not None:
+            lazy, parent.lazy = parent.lazy, None
+            if lazy is not self:
+                hand_over(lazy)
+        if timeout is None:
+            self.begin()
+        elif not self.done():
+            hand_over(self)
+
+    def _run(self) -> None:
+        if not self.set_running_or_notify_cancel():
+            return
+        try:
+            value = self._work(self.call)
+        except BaseException as error:
+            note_failure(self.call, self, error)
+            self.set_exception(error)
+        else:
+            self.set_result(value)
+
+
+class LoopFuture(asyncio.Task[T]):
+    """The future of a call made by async code: an asyncio.Task that knows whether anybody asked for its outcome."""
+
+    heard = False
+    on_pool = False
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self.heard = True
+        return super().__await__()
+
+    def result(self) -> T:  # type: ignore[override]
+        self.heard = True
+        return super().result()
+
+    def exception(self) -> BaseException | None:  # type: ignore[override]
+        self.heard = True
+        return super().exception()
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, call: Call, work: Coroutine[Any, Any, T]) -> LoopFuture[T]:
+    """Start a call on the loop that runs here."""
+    future = LoopFuture(work, loop=loop)
+    parent = call.parent
+    assert parent is not None
+    parent.children.add(future)
+
+    def ended(_: asyncio.Task[T]) -> None:
+        parent.children.discard(future)
+        if not future.cancelled():
+            error = super(LoopFuture, future).exception()
+            if error is not None:
+                note_failure(call, future, error)
+
+    future.add_done_callback(ended)
+    return future
+
+
+def note_failure(call: Call, future: Any, error: BaseException) -> None:
+    """Remember an error until somebody asks for it."""
+    if call.parent is not None and isinstance(error, Exception):
+        call.parent.unheard.append((call.callee.name, future, error))
+
+
+def remember(future: Future[Any]) -> None:
+    """Leave a call unbegun for a moment, in case its result is asked for next."""
+    _unbegun[future] = None
+    if not _starter.armed:
+        _starter.arm()
+
+
+def hand_over(future: Future[Any]) -> None:
+    """Let a pool begin a call, if nobody has."""
+    if future.handed_over or future.done():
+        return
+    future.handed_over = True
+    parent = future.call.parent
+    if parent is not None:
+        parent.children.add(future)
+        future.add_done_callback(parent.children.discard)
+    pools.tasks().submit(future.begin)
+
+
+def await_place(future: Future[Any]) -> None:
+    """Let the body that made a call wait for it although it may not begin yet."""
+    parent = future.call.parent
+    if parent is not None:
+        parent.children.add(future)
+
+
+def transfer(future: Future[Any], work: asyncio.Task[Any]) -> None:
+    """Give the outcome of work on a loop to the future that blocking code holds."""
+    if work.cancelled():
+        future.set_exception(asyncio.CancelledError())
+    elif (error := work.exception()) is not None:
+        note_failure(future.call, future, error)
+        future.set_exception(error)
+    else:
+        future.set_result(work.result())
+
+
+def own(frame: Frame) -> list[concurrent.futures.Future[Any]]:
+    """Return the blocking futures of a body that have not ended."""
+    return [child for child in list(frame.children) if isinstance(child, concurrent.futures.Future)]
+
+
+_unbegun: dict[Future[Any], None] = {}
+
+
+def _claim(future: Future[Any]) -> bool:
+    """Take the right to begin a call. Removing a key is atomic, so exactly one taker succeeds."""
+    try:
+        del _unbegun[future]
+    except KeyError:
+        return False
+    return True
+
+
+class _Starter:
+    """Hands over calls that nobody asked for within a tick, so that a call starts by itself."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def arm(self) -> None:
+        self.armed = True
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._watch, name="clew-starter", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def _watch(self) -> None:
+        seen: set[Future[Any]] = set()
+        idle, pause = 0, threading.Event()
+        while True:
+            if idle > _IDLE_TICKS:
+                self.armed = False
+                if not _unbegun:  # one may have come between the last look and the line above
+                    self._wake.wait()
+                self.armed = True
+                self._wake.clear()
+                idle = 0
+            pause.wait(_TICK_S)  # not time.sleep, which people patch in tests of their retries
+            waiting = {future for future in list(_unbegun) if not future.handed_over}
+            for future in waiting & seen:
+                hand_over(future)
+            seen = waiting
+            idle = 0 if waiting else idle + 1
+
+
+_starter = _Starter()

@@ -1,0 +1,74 @@
+"""What a procedure may ask for. In blocking runs none of these waits on a loop; in async runs each may."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, Protocol, TypeVar
+
+from clew.errors import WouldWait
+from clew.runner.frame import Frame
+from clew.runner.turns import Turn
+from clew.storage.base import Checkpointer, Operation
+from clew.storage.cache import BaseCache
+from clew.store.base import BaseStore, PreparedWrite
+from clew.store.operations import Op, PutOp, Result
+
+T = TypeVar("T")
+Drain = Literal["wait", "stop", "abandon"]
+
+
+class RunnerIO(Protocol):
+    """The verbs of a procedure."""
+
+    async def call(self, frame: Frame) -> Any:
+        """Run the function of a frame and return what it returns."""
+
+    async def drain(self, frame: Frame, how: Drain) -> None:
+        """See to it that every call that a body started has ended: "wait" for them; "stop" those that can be stopped
+        and wait for the others; or "abandon" what cannot be stopped, too."""
+
+    async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
+        """Carry out an operation of a checkpointer. One that has begun is never abandoned."""
+
+    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp]) -> list[Result]:
+        """Carry out operations of a store."""
+
+    async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
+        """Carry out prepared writes of a store in a transaction of their own."""
+
+    async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """Check and embed writes of a store, outside any transaction."""
+
+    async def cached(self, cache: BaseCache, namespace: tuple[str, ...], key: str) -> bytes | None:
+        """Look up a cached result."""
+
+    async def cache(
+        self, cache: BaseCache, namespace: tuple[str, ...], key: str, data: bytes, ttl_s: float | None
+    ) -> None:
+        """Keep a result in a cache."""
+
+    async def wait(self, future: Future[None] | None) -> None:
+        """Wait until work on a pool has ended."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def wait_for(self, turn: Turn, seconds: float) -> bool:
+        """Wait for a turn on a thread; say whether it came in time."""
+
+
+def run_blocking(procedure: Coroutine[Any, Any, T]) -> T:
+    """Run a procedure whose IO never waits; no event loop is involved.
+
+    Raises:
+        WouldWait: it reached an await that waits.
+        Whatever the procedure raises.
+    """
+    try:
+        procedure.send(None)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
+    procedure.close()
+    raise WouldWait("a blocking run reached an await that waits; use ainvoke")

@@ -1,0 +1,87 @@
+"""The procedure by which outcomes, and the memories that belong to them, are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from clew.codec.values import encode
+from clew.engine.records import Record, Run, ThreadKey
+from clew.errors import StorageError
+from clew.runner.execution import Execution
+from clew.runner.io import RunnerIO
+from clew.storage.base import Append, End
+from clew.store.base import BaseStore, PreparedWrite
+
+Writes = Sequence[tuple[BaseStore, Sequence[PreparedWrite]]]
+
+
+async def keep(
+    io: RunnerIO,
+    execution: Execution,
+    records: Sequence[Record] = (),
+    writes: Writes = (),
+    *,
+    also: Sequence[tuple[ThreadKey, Run]] = (),
+    end: End | None = None,
+) -> None:
+    """Keep records with the memories written by them: in one transaction where both live in one database.
+
+    Elsewhere the memories go first and the record second, so that a crash between the two writes them again rather
+    than never.
+
+    Raises:
+        StorageError: nothing of it was kept.
+    """
+    together = await _write_elsewhere(io, execution, writes)
+    saver, lease = execution.saver, execution.lease
+    if saver is None or lease is None:
+        execution.note_kept(records)
+        return
+    if execution.durability != "sync" and not (together or also or end):
+        execution.put_off(records)
+        return
+    if end is not None:
+        await io.wait(execution.flushing)
+    waiting, replaces = execution.take_waiting()
+    replaces += [record.key for record in records if execution.is_stored(record.key)]
+    append = Append(lease=lease, records=[*waiting, *records], writes=together, replaces=replaces, also=also, end=end)
+    try:
+        await io.keep(saver, append)
+    except StorageError:
+        execution.give_back(waiting)
+        raise
+    execution.note_kept([*waiting, *records])
+
+
+def record_of(execution: Execution, key: str, name: str, print: bytes, shown: str, value: Any, started_s: float) -> Record:
+    """Make the record of one of the engine's own calls.
+
+    Args:
+        execution: the run.
+        key: the call's key.
+        name: what kind of call it is.
+        print: fingerprint of its arguments.
+        shown: the arguments, for people.
+        value: what it gave.
+        started_s: when it began.
+    """
+    if execution.saver is None:
+        execution.values[key] = value
+    outcome = encode(value) if execution.saver is not None else b""
+    return Record(
+        key=key, name=name, fingerprint=print, arguments=shown, state="value", outcome=outcome, attempts=1,
+        started_s=started_s, ended_s=time.time(),
+    )  # fmt: skip
+
+
+async def _write_elsewhere(io: RunnerIO, execution: Execution, writes: Writes) -> list[PreparedWrite]:
+    """Write what lives in another database; return what is to be committed together with the records."""
+    together: list[PreparedWrite] = []
+    for store, prepared in writes:
+        if execution.saver is not None and getattr(store, "database", store) is execution.saver.database:
+            together += prepared
+        else:
+            await io.apply(store, prepared)
+    return together

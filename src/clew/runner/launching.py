@@ -1,0 +1,226 @@
+"""Starts a run from code of either colour, outermost or inside another run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from clew.codec.values import decode
+from clew.engine.events import Wanted
+from clew.engine.questions import UNSET, Interrupt
+from clew.engine.records import ThreadKey
+from clew.errors import InvalidResume, UsageError
+from clew.engine.questions import Command
+from clew.runner import pools
+from clew.runner.async_io import AsyncIO
+from clew.runner.bridge import start_call
+from clew.runner.execution import Result
+from clew.runner.frame import Frame, Scope, current
+from clew.runner.io import run_blocking
+from clew.runner.memory import RunStore
+from clew.runner.streams import BlockingChannel, Emitter, LoopChannel
+from clew.runner.sync_io import BLOCKING
+from clew.runner.workflows import Request, Settings, run_workflow
+from clew.storage.base import Load
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What `invoke(..., version="v2")` returns.
+
+    Args:
+        value: what the workflow returned; None if it stopped at questions.
+        interrupts: the questions that wait.
+    """
+
+    value: Any = None
+    interrupts: tuple[Interrupt, ...] = ()
+
+    @classmethod
+    def of(cls, result: Result, version: str) -> Any:
+        """Shape a result as its caller asked for it."""
+        if version == "v2":
+            return cls(value=result.value, interrupts=result.interrupts)
+        return {"__interrupt__": list(result.interrupts)} if result.interrupted else result.value
+
+
+def invoke(settings: Settings, request: Request) -> Result:
+    """Run a workflow for blocking code."""
+    frame = _outer(settings)
+    if frame is not None:
+        return Result(value=_nested(frame, settings, request).result())
+    if not settings.callee.is_async:
+        return copy_context().run(run_blocking, run_workflow(BLOCKING, settings, request))
+    return _on_some_loop(run_workflow(AsyncIO(), settings, request))
+
+
+async def ainvoke(settings: Settings, request: Request) -> Result:
+    """Run a workflow for async code."""
+    frame = _outer(settings)
+    if frame is not None:
+        return Result(value=await _nested(frame, settings, request))
+    return await _run_async(settings, request)
+
+
+def stream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool) -> Iterator[Any]:
+    """Run a workflow on a pool and yield its events to blocking code."""
+    _refuse_nested()
+    channel = BlockingChannel()
+    request = replace(request, emitter=Emitter(channel, wanted))
+
+    def events() -> Iterator[Any]:
+        run = pools.workflows().submit(copy_context().run, _run_to_channel, settings, request, channel)
+        try:
+            while taken := channel.take():
+                for event in taken:
+                    yield wanted.shape(event)
+            run.result()
+        except GeneratorExit:
+            channel.close()
+            if not detach:
+                _stop(request)
+            raise
+
+    return events()
+
+
+async def astream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool) -> AsyncIterator[Any]:
+    """Run a workflow and yield its events to async code."""
+    _refuse_nested()
+    loop = asyncio.get_running_loop()
+    channel = LoopChannel(loop)
+    request = replace(request, emitter=Emitter(channel, wanted), loop=loop)
+    run = loop.create_task(_run_async(settings, request))
+    run.add_done_callback(lambda _: channel.end())
+    try:
+        while taken := await channel.take():
+            for event in taken:
+                yield wanted.shape(event)
+        await run
+    finally:
+        channel.close()
+        if not run.done():
+            _leave(run, request, detach=detach)
+            if not detach:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await run
+
+
+def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Make blocking calls at once and return what they return, in order."""
+    running: list[Future[T]] = [pools.workflows().submit(copy_context().run, call) for call in calls]
+    return [future.result() for future in running]
+
+
+async def aside_by_side(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Make async calls at once and return what they return, in order."""
+    return list(await asyncio.gather(*calls))
+
+
+def _leave(run: asyncio.Task[Result], request: Request, *, detach: bool) -> None:
+    if detach:
+        _detached.add(run)  # the loop itself holds tasks only weakly
+        run.add_done_callback(_detached.discard)
+    else:
+        _stop(request)
+        run.cancel()
+
+
+_detached: set[asyncio.Task[Result]] = set()
+
+
+def _stop(request: Request) -> None:
+    for execution in request.watch:
+        execution.stop("its stream was closed")
+
+
+def _run_to_channel(settings: Settings, request: Request, channel: BlockingChannel) -> None:
+    try:
+        if settings.callee.is_async:
+            asyncio.run(run_workflow(AsyncIO(), settings, request))
+        else:
+            run_blocking(run_workflow(BLOCKING, settings, request))
+    finally:
+        channel.end()
+
+
+async def _run_async(settings: Settings, request: Request) -> Result:
+    if settings.callee.is_async:
+        return await run_workflow(AsyncIO(), settings, request)
+    loop = asyncio.get_running_loop()
+    request = replace(request, loop=loop)
+    run = loop.run_in_executor(pools.workflows(), copy_context().run, _run_here, settings, request)
+    try:
+        return await run
+    except asyncio.CancelledError:
+        for execution in request.watch:
+            execution.stop("its caller was cancelled")
+        raise
+
+
+def _run_here(settings: Settings, request: Request) -> Result:
+    return run_blocking(run_workflow(BLOCKING, settings, request))
+
+
+def _on_some_loop(run: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine for blocking code: on a loop of its own, or in a notebook on the background loop."""
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(run)
+    return asyncio.run_coroutine_threadsafe(run, pools.background_loop()).result()
+
+
+def _outer(settings: Settings) -> Frame | None:
+    """Return the body inside which a workflow is called, if the call belongs to its run.
+
+    A workflow with a checkpointer of its own, called inside a run that is kept nowhere, is a run by itself.
+    """
+    frame = current.get()
+    if frame is None or (settings.kept_by is not None and frame.call.execution.saver is None):
+        return None
+    return frame
+
+
+def _refuse_nested() -> None:
+    if current.get() is not None:
+        raise UsageError(
+            "stream() inside a running workflow: call invoke() there, and stream the outermost workflow with "
+            "subgraphs=True"
+        )
+
+
+def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
+    if isinstance(request.input, Command):
+        raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
+    outer = frame.call.scope
+    lease = frame.call.execution.lease
+    remembers_on = ThreadKey(lease.thread.thread_id, settings.callee.name) if settings.saver and lease else None
+    scope = Scope(
+        workflow=settings.callee.name,
+        config=_handed_down(outer.config, request.config),
+        context=outer.context if request.context is None else request.context,
+        store=outer.store if settings.store is None else RunStore(settings.store),
+        previous=_remembered(frame, remembers_on),
+        namespace=outer.namespace,
+        remembers_on=remembers_on,
+    )
+    return start_call(frame, settings.callee, (request.input,), {}, scope)
+
+
+def _handed_down(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    configurable = {**(outer.get("configurable") or {}), **(own.get("configurable") or {})}
+    return {**outer, **own, "configurable": configurable}
+
+
+def _remembered(frame: Frame, thread: ThreadKey | None) -> Any:
+    saver = frame.call.execution.saver
+    if thread is None or saver is None:
+        return UNSET
+    run = saver.execute(Load(thread))
+    return UNSET if run is None or run.kept is None else decode(run.kept)

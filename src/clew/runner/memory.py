@@ -1,0 +1,82 @@
+"""A run's own view of the store.
+
+In a task, writes wait and are committed together with the task's record; reads see them before that. In the body of a
+workflow every write is applied once, however often the body is replayed, and reads are recorded, so that a resumed run
+sees the memory it saw before. Outside of both (an OS thread of the user's own) it is the store itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clew.runner.async_io import AsyncIO
+from clew.runner.frame import current
+from clew.runner.io import run_blocking
+from clew.runner.recall import use_store
+from clew.runner.sync_io import BLOCKING
+from clew.store.base import BaseStore, NamespacePath, PreparedWrite
+from clew.store.operations import Op, PutOp, Result, SearchItem, SearchOp
+
+_EVERY = 2**31 - 1
+
+
+class RunStore(BaseStore):
+    """The store as a running workflow or task sees it.
+
+    Args:
+        store: the store below.
+    """
+
+    def __init__(self, store: BaseStore) -> None:
+        self.store = store
+        self.expiry = store.expiry
+        self.supports_ttl = store.supports_ttl
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)  # what only some stores have, such as index_config
+
+    def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """See BaseStore.execute."""
+        frame = current.get()
+        if frame is None or pending:
+            return self.store.execute(ops, pending=pending)
+        return run_blocking(use_store(BLOCKING, frame, self.store, ops))
+
+    async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
+        """See BaseStore.aexecute."""
+        frame = current.get()
+        if frame is None or pending:
+            return await self.store.aexecute(ops, pending=pending)
+        return await use_store(AsyncIO(), frame, self.store, ops)
+
+    def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """See BaseStore.prepare."""
+        return self.store.prepare(writes)
+
+    async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        """See BaseStore.aprepare."""
+        return await self.store.aprepare(writes)
+
+    def delete_namespace(self, prefix: NamespacePath) -> int:
+        """Delete every item at or below the prefix, each as a write of this run, and give their number."""
+        found = self.execute([_everything(prefix)])[0]
+        deletions = _deletions(found)
+        self.execute(deletions)
+        return len(deletions)
+
+    async def adelete_namespace(self, prefix: NamespacePath) -> int:
+        """Like `delete_namespace`, off the event loop."""
+        found = (await self.aexecute([_everything(prefix)]))[0]
+        deletions = _deletions(found)
+        await self.aexecute(deletions)
+        return len(deletions)
+
+
+def _everything(prefix: NamespacePath) -> SearchOp:
+    return SearchOp(tuple(prefix), None, _EVERY, 0, None, False)
+
+
+def _deletions(found: Result) -> list[Op]:
+    assert isinstance(found, list)
+    return [PutOp(item.namespace, item.key, None) for item in found if isinstance(item, SearchItem)]

@@ -1,0 +1,32 @@
+"""Workflows called inside a run: a call like that of a task, with a scope of its own."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+from clew.codec.values import encode
+from clew.engine.final import final
+from clew.engine.records import Run, ThreadKey
+from clew.runner.frame import Call
+
+
+def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run]]:
+    """Return the finished run that a nested workflow which remembers leaves on a thread of its own.
+
+    Args:
+        call: of the nested workflow.
+        value: what its function returned.
+    """
+    thread = call.scope.remembers_on if call.is_workflow else None
+    if thread is None or call.execution.saver is None:
+        return []
+    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, value)
+    now_s = time.time()
+    run = Run(
+        id=uuid.uuid4().hex, number=0, source="update", parent=None, previous=None, step=-1, status="done",
+        input=None, value=encode(returned), saved=None if saved is returned else encode(saved), metadata=encode({}),
+        created_s=now_s, ended_s=now_s,
+    )  # fmt: skip
+    return [(thread, run)]

@@ -1,0 +1,235 @@
+"""What happens when a call is made: written once, for blocking and for async code.
+
+A procedure is a coroutine that awaits only the verbs of its IO. It runs in the colour of the function that it calls:
+a blocking task made by async code runs with SyncIO on a pool's OS thread, an async task made by blocking code with
+AsyncIO on a loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from clew.codec.failures import decode_failure, encode_failure
+from clew.codec.fingerprint import describe, fingerprint
+from clew.codec.values import encode
+from clew.engine.failures import is_outcome
+from clew.engine.final import final
+from clew.engine.identity import INTERRUPT, SLEEP, question_id
+from clew.engine.questions import Asked, Question
+from clew.engine.records import Record
+from clew.engine.retry import Retries
+from clew.errors import NotRecordable, Suspended
+from clew.runner import caching
+from clew.runner.frame import Call, Frame
+from clew.runner.io import RunnerIO
+from clew.runner.keeping import keep, record_of
+from clew.runner.nesting import saved_run
+
+log = logging.getLogger("clew")
+
+
+async def run_call(io: RunnerIO, call: Call) -> Any:
+    """Run one call of a task or nested workflow, or give what was recorded of it.
+
+    Raises:
+        ReplayMismatch: it was recorded with other arguments.
+        NotRecordable: it returned what cannot be read back.
+        StorageError: its outcome could not be kept.
+        Whatever the function raises.
+    """
+    execution = call.execution
+    execution.check_stopped()
+    print = b""
+    if execution.journal is not None:
+        print = fingerprint(call.args, call.kwargs)
+        if record := execution.journal.find(call.key, print, lambda: describe(call.args, call.kwargs)):
+            return _replayed(call, record)
+    if execution.emitter is not None:
+        execution.emitter.started(call)
+    if call.callee.cache is not None and execution.cache is not None:
+        return await _run_cached(io, call, print)
+    return await _run(io, call, print)
+
+
+async def _run_cached(io: RunnerIO, call: Call, print: bytes) -> Any:
+    found, value = await caching.look_up(io, call)
+    if not found:
+        value = await _run(io, call, print)
+        await caching.keep(io, call, value)
+        return value
+    if call.execution.journal is not None:
+        now_s = time.time()
+        await keep(io, call.execution, [_record(call, print, value, 1, now_s)])
+    if call.execution.emitter is not None:
+        call.execution.emitter.finished(call, value, cached=True)
+    return value
+
+
+async def _run(io: RunnerIO, call: Call, print: bytes) -> Any:
+    execution, started_s = call.execution, time.time()
+    try:
+        value, frame = await run_attempts(io, call)
+        returned = value.value if isinstance(value, final) else value
+        if execution.journal is not None:
+            record = _record(call, print, returned, frame.attempt, started_s)
+            await keep(io, execution, [record], frame.writes, also=saved_run(call, value))
+        elif frame.writes:
+            await keep(io, execution, (), frame.writes)
+    except Suspended:
+        if execution.emitter is not None:
+            execution.emitter.suspended(call, _asked_below(call))
+        raise
+    except BaseException as error:
+        if execution.journal is not None and is_outcome(error):
+            execution.note_failure(call.key, error, _failure(call, print, error, started_s))
+        if execution.emitter is not None:
+            execution.emitter.failed(call, error)
+        raise
+    if execution.emitter is not None:
+        execution.emitter.finished(call, returned)
+    return returned
+
+
+async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] | None = None) -> tuple[Any, Frame]:
+    """Call the function, again after failures that its policies retry, until it returns or fails for good.
+
+    Args:
+        io: the verbs.
+        call: what is called.
+        settle: called with what the body returned, before the calls are waited for that it left under way.
+
+    Returns:
+        (what the function returned, the frame of the attempt that succeeded).
+    """
+    retries = Retries(call.callee.retry) if call.callee.retry else None
+    attempt, first_s = 1, time.time()
+    while True:
+        frame = Frame(call, attempt, first_s)
+        try:
+            value = await io.call(frame)
+            if settle is not None:
+                settle(value)
+            if frame.lazy is not None or frame.children:
+                await io.drain(frame, "wait")
+            if frame.unheard:
+                _report_unheard(frame)
+            return value, frame
+        except Suspended:
+            await io.drain(frame, "wait")
+            raise
+        except BaseException as error:
+            await io.drain(frame, "stop" if isinstance(error, Exception) else "abandon")
+            pause_s = _pause_s(io, retries, error)
+            if pause_s is None:
+                _annotate(call, error)
+                raise
+            if call.is_workflow and call.execution.journal is not None:
+                call.execution.reopen(error)
+        await io.sleep(pause_s)
+        attempt += 1
+
+
+def _pause_s(io: RunnerIO, retries: Retries | None, error: BaseException) -> float | None:
+    if retries is None or not is_outcome(error):
+        return None
+    return retries.pause_s(error, io.chance)
+
+
+def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
+    """Return the answer to a question of a body, or stop it until there is one.
+
+    Raises:
+        Asked: there is none yet.
+        ReplayMismatch: the answer that was kept is to another question.
+    """
+    execution = frame.call.execution
+    key, print = frame.next_key(INTERRUPT), fingerprint((value,), {})
+    if execution.journal is not None:
+        record = execution.journal.find(key, print, lambda: describe((value,), {}))
+        if record is not None:
+            return execution.value_of(record)["answer"]
+    if execution.saver is not None:
+        encode(value)  # a question that cannot be kept is refused where it is asked
+    question = Question(
+        id=question_id(execution.run_id, key), key=key, value=value, fingerprint=print,
+        deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
+    )  # fmt: skip
+    execution.questions[key] = question
+    raise Asked(question)
+
+
+async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
+    """Wait in a body; a run that is continued waits only for the rest."""
+    execution = frame.call.execution
+    key, now_s = frame.next_key(SLEEP), time.time()
+    until_s = now_s + seconds
+    if execution.journal is not None:
+        print = fingerprint((seconds,), {})
+        if record := execution.journal.find(key, print, lambda: str(seconds)):
+            until_s = execution.value_of(record)
+        else:
+            await keep(io, execution, [record_of(execution, key, SLEEP, print, str(seconds), until_s, now_s)])
+    if until_s > now_s:
+        await io.sleep(until_s - now_s)
+
+
+def _replayed(call: Call, record: Record) -> Any:
+    emitter = call.execution.emitter
+    if record.state == "failure":
+        error = decode_failure(record.outcome)
+        call.execution.note_failure(call.key, error, None)
+        if emitter is not None:
+            emitter.started(call)
+            emitter.failed(call, error, replayed=True)
+        raise error
+    value = call.execution.value_of(record)
+    if emitter is not None:
+        emitter.started(call)
+        emitter.finished(call, value, replayed=True)
+    return value
+
+
+def _record(call: Call, print: bytes, value: Any, attempts: int, started_s: float) -> Record:
+    if call.execution.saver is None:
+        call.execution.values[call.key] = value
+        outcome = b""
+    else:
+        try:
+            outcome = encode(value)
+        except NotRecordable as error:
+            raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
+    return Record(
+        key=call.key, name=call.callee.name, fingerprint=print, arguments=describe(call.args, call.kwargs),
+        state="value", outcome=outcome, attempts=attempts, started_s=started_s, ended_s=time.time(),
+    )  # fmt: skip
+
+
+def _failure(call: Call, print: bytes, error: BaseException, started_s: float) -> Record:
+    return Record(
+        key=call.key, name=call.callee.name, fingerprint=print, arguments=describe(call.args, call.kwargs),
+        state="failure", outcome=encode_failure(error), attempts=1, started_s=started_s, ended_s=time.time(),
+    )  # fmt: skip
+
+
+def _asked_below(call: Call) -> list[Any]:
+    path = call.key + "/"
+    return [question.interrupt for key, question in call.execution.questions.items() if key.startswith(path)]
+
+
+def _report_unheard(frame: Frame) -> None:
+    for name, future, error in frame.unheard:
+        if not future.heard:
+            text = f"{name!r} failed and nobody asked for its result: {error!r}"
+            frame.call.execution.unheard.append(text)
+            log.error(text, exc_info=error)
+
+
+def _annotate(call: Call, error: BaseException) -> None:
+    """Say in the exception which task and workflow it came through."""
+    what = "workflow" if call.is_workflow else "task"
+    note = f"in {what} {call.callee.name!r}" + (f" ({call.key})" if call.key else "")
+    if isinstance(error, Exception) and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

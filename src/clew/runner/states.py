@@ -1,0 +1,130 @@
+"""The procedures by which a thread is looked at, and a value is set by hand."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from clew.codec.values import decode, encode
+from clew.engine import planning
+from clew.engine.final import final
+from clew.engine.identity import INTERRUPT
+from clew.engine.questions import UNSET
+from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
+from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing
+from clew.errors import Conflict, NoSuchThread
+from clew.runner.io import RunnerIO
+from clew.runner.taking import answered_questions, find_place, questions_of
+from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
+
+_TRIES = 10
+
+
+async def get_state(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any]) -> StateSnapshot:
+    """Show a thread at the checkpoint that a config names, or at its newest."""
+    try:
+        place = await find_place(io, saver, thread, config)
+    except NoSuchThread:
+        return missing(dict(config))
+    if place.run is None:
+        return missing(dict(config))
+    view = await view_of(io, saver, thread, place.run, history=place.chosen and not place.is_latest)
+    return at_end(thread, view) if place.at_end else at_input(thread, view)
+
+
+async def get_history(
+    io: RunnerIO,
+    saver: Checkpointer,
+    thread: ThreadKey,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+) -> list[StateSnapshot]:
+    """Show the checkpoints of a thread, newest first.
+
+    Args:
+        io: the verbs.
+        saver: where the thread is kept.
+        thread: whose.
+        filter: only checkpoints whose metadata has all of this.
+        before: the config of a checkpoint: only older ones.
+        limit: at most so many.
+    """
+    run_id, at_end_of_it = run_of(str(((before or {}).get("configurable") or {}).get("checkpoint_id", "")))
+    newest = await io.keep(saver, Load(thread, run_id)) if run_id else None
+    if before is not None and newest is None:
+        return []
+    found: list[StateSnapshot] = []
+    for run in await io.keep(saver, ListRuns(thread, newest.number + 1 if newest else None)):
+        if limit is not None and len(found) >= limit:
+            break
+        is_newest = newest is not None and run.id == newest.id
+        found += [
+            snapshot
+            for snapshot in await _checkpoints(io, saver, thread, run)
+            if matches(snapshot, filter) and not (is_newest and not (at_end_of_it and snapshot.next))
+        ]
+    return found[:limit]
+
+
+async def _checkpoints(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run) -> list[StateSnapshot]:
+    view = await view_of(io, saver, thread, run, history=True)
+    ends = [at_end(thread, view)] if run.status == "done" else []
+    return [*ends, at_input(thread, view)] if run.has_input_checkpoint else ends
+
+
+async def view_of(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, *, history: bool = False
+) -> View:
+    """Decode what a snapshot shows of a run.
+
+    Args:
+        io: the verbs.
+        saver: where the thread is kept.
+        thread: whose.
+        run: as it is kept.
+        history: whether questions that were answered are shown, too.
+    """
+    previous = await io.keep(saver, Load(thread, run.previous)) if run.previous else None
+    asked = questions_of(run)
+    if history and run.has_input_checkpoint:
+        asked = [*answered_questions(run, await io.keep(saver, LoadRecords(run.id, INTERRUPT))), *asked]
+    value = decode(run.value) if run.value is not None else None
+    before = decode(previous.value) if previous is not None and previous.value is not None else None
+    metadata = decode(run.metadata) if run.metadata else {}
+    if run.status == "done" and run.error:
+        metadata = {**metadata, "unheard_errors": run.error}
+    return View(
+        run=run, value=value, saved=decode(run.saved) if run.saved is not None else value, before=before,
+        saved_before=decode(previous.saved) if previous is not None and previous.saved is not None else before,
+        interrupts=tuple(question.interrupt for question in asked), metadata=metadata,
+    )  # fmt: skip
+
+
+async def update_state(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any], value: Any
+) -> dict[str, Any]:
+    """Set the value of a thread by hand, and return the config of the new checkpoint.
+
+    Raises:
+        ThreadBusy: a run holds the thread.
+        NotRecordable: the value could not be read back.
+    """
+    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, UNSET)
+    encoded, encoded_saved = encode(returned), None if saved is UNSET else encode(saved)
+    metadata = encode(kept_metadata(config))
+    for tried in range(_TRIES):
+        place = await find_place(io, saver, thread, config)
+        now_s = time.time()
+        run = planning.update(place, uuid.uuid4().hex, now_s, encoded, encoded_saved, metadata)
+        try:
+            await io.keep(saver, Keep(thread, run, place.head.id if place.head else None, now_s))
+        except Conflict:
+            if tried == _TRIES - 1:
+                raise
+        else:
+            break
+    return config_of(thread, end_checkpoint(run.id))

@@ -1,0 +1,85 @@
+"""The verbs of a procedure for blocking code. None of them ever suspends, so no event loop is involved."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from clew.errors import NodeCancelledError
+from clew.runner import futures
+from clew.runner.frame import Frame, current
+from clew.runner.io import Drain
+from clew.runner.turns import Turn, turns
+from clew.storage.base import Checkpointer, Operation
+from clew.storage.cache import BaseCache
+from clew.store.base import BaseStore, PreparedWrite
+from clew.store.operations import Op, PutOp, Result
+
+T = TypeVar("T")
+
+
+class SyncIO:
+    """Runs functions, and blocks, on the caller's OS thread."""
+
+    async def call(self, frame: Frame) -> Any:
+        call = frame.call
+        frame.enter(None)
+        current.set(frame)
+        try:
+            return call.callee.function(*call.args, **frame.arguments())
+        except asyncio.CancelledError as error:
+            raise NodeCancelledError(call.callee.name) from error
+
+    async def drain(self, frame: Frame, how: Drain) -> None:
+        if frame.lazy is not None:
+            lazy, frame.lazy = frame.lazy, None
+            lazy.begin()
+        while waiting := futures.own(frame):
+            if how != "wait":
+                for future in waiting:
+                    futures.give_up(future)
+            concurrent.futures.wait(waiting)
+            frame.children.difference_update(waiting)
+
+    async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
+        return saver.execute(operation)
+
+    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> list[Result]:
+        return store.execute(ops, pending=pending)
+
+    async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
+        store.apply(writes)
+
+    async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
+        return store.prepare(writes)
+
+    async def cached(self, cache: BaseCache, namespace: tuple[str, ...], key: str) -> bytes | None:
+        return cache.get(namespace, key)
+
+    async def cache(
+        self, cache: BaseCache, namespace: tuple[str, ...], key: str, data: bytes, ttl_s: float | None
+    ) -> None:
+        cache.set(namespace, key, data, ttl_s)
+
+    async def wait(self, future: concurrent.futures.Future[None] | None) -> None:
+        if future is not None:
+            future.result()
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # through its module, so that people can patch it
+
+    async def wait_for(self, turn: Turn, seconds: float) -> bool:
+        came = threading.Event()
+        turns.when_ready(turn, came.set)
+        return came.wait(seconds)
+
+    def chance(self, low: float, high: float) -> float:
+        return random.uniform(low, high)  # through its module, so that people can patch it
+
+
+BLOCKING = SyncIO()

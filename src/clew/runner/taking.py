@@ -1,0 +1,194 @@
+"""Takes a thread for a run: looks at what is kept, plans, and takes the lease in one step with the input."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clew.codec.fingerprint import describe
+from clew.codec.values import decode, encode
+from clew.engine import planning
+from clew.engine.identity import INTERRUPT, question_id
+from clew.engine.planning import Place, Plan
+from clew.engine.questions import UNSET, Command, Question
+from clew.engine.records import Record, Run, ThreadKey, run_of
+from clew.engine.state import kept_metadata
+from clew.errors import Conflict, NoSuchThread, NotRecordable, ThreadBusy
+from clew.runner.io import RunnerIO
+from clew.runner.leases import LEASE_S, is_dead, this_process
+from clew.storage.base import Begin, Checkpointer, Keep, Lease, Load, LoadRecords
+
+_POLL_S = 0.02
+_LONGEST_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A run that may be executed.
+
+    Args:
+        plan: what is to be done.
+        lease: the right to do it; None where only a kept value is to be returned.
+        records: the run's journal.
+        previous: what the last run saved, or UNSET.
+    """
+
+    plan: Plan
+    lease: Lease | None
+    records: Sequence[Record] = ()
+    previous: Any = UNSET
+
+
+async def take(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, config: Mapping[str, Any], wait_s: float
+) -> Taken:
+    """Plan what a call means on a thread, and take the thread for it.
+
+    Raises:
+        NoSuchThread, InvalidResume: see planning.
+        ThreadBusy: another process held the thread for longer than `wait_s` seconds.
+    """
+    until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, None
+    while True:
+        place = await find_place(io, saver, thread, config)
+        plan = await _plan(io, saver, place, input, config)
+        try:
+            return await _begin(io, saver, thread, place, plan, evicts)
+        except Conflict:
+            if time.monotonic() > until_s:
+                raise
+        except ThreadBusy as busy:
+            if is_dead(busy.owner):
+                evicts = busy.owner
+                continue
+            if time.monotonic() > until_s:
+                raise
+            await io.sleep(poll_s)
+            poll_s = min(poll_s * 1.5, _LONGEST_POLL_S)
+
+
+async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any]) -> Place:
+    """Find the checkpoint that a config names; the newest where it names none.
+
+    Raises:
+        NoSuchThread: it names one that this thread does not have.
+    """
+    head = await io.keep(saver, Load(thread))
+    checkpoint_id = (config.get("configurable") or {}).get("checkpoint_id")
+    if checkpoint_id is None:
+        return Place(head=head, run=head, at_end=head is not None and head.status == "done", chosen=False)
+    run_id, at_end = run_of(str(checkpoint_id))
+    run = head if head is not None and head.id == run_id else await io.keep(saver, Load(thread, run_id))
+    if run is None or (at_end and run.status != "done") or not (at_end or run.has_input_checkpoint):
+        raise NoSuchThread(f"thread {thread.thread_id!r} of {thread.workflow!r} has no checkpoint {checkpoint_id!r}")
+    return Place(head=head, run=run, at_end=at_end, chosen=True)
+
+
+async def previous_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str | None) -> Any:
+    """Return what a run saved, decoded, or UNSET where there is none."""
+    if run_id is None:
+        return UNSET
+    known = next((run for run in (place.head, place.run) if run is not None and run.id == run_id), None)
+    run = known or await io.keep(saver, Load(thread, run_id))
+    return UNSET if run is None or run.kept is None else decode(run.kept)
+
+
+async def _plan(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
+    id, now_s = uuid.uuid4().hex, time.time()
+    if isinstance(input, Command):
+        records = await _records_to_answer(io, saver, place)
+        return planning.resume(place, id, now_s, input.resume, _asked(place, records), records)
+    if input is None and place.run is not None:
+        return planning.go_on(place, id, now_s, questions_of(place.run), ())
+    if input is None:
+        return planning.go_on(place, id, now_s, (), ())
+    return planning.new_run(place, id, now_s, _encoded_input(input), encode(kept_metadata(config)))
+
+
+async def _records_to_answer(io: RunnerIO, saver: Checkpointer, place: Place) -> Sequence[Record]:
+    if place.run is None or place.at_end:
+        return ()
+    return await io.keep(saver, LoadRecords(place.run.id, INTERRUPT if place.is_latest else None))
+
+
+def _asked(place: Place, records: Sequence[Record]) -> list[Question]:
+    """Return what can be answered at a place: what waits there; in the past, all that was asked."""
+    if place.run is None:
+        return []
+    waiting = questions_of(place.run)
+    return waiting if place.is_latest else [*answered_questions(place.run, records), *waiting]
+
+
+def questions_of(run: Run) -> list[Question]:
+    """Return the questions of a run that wait."""
+    return [Question(**question) for question in decode(run.questions)] if run.questions else []
+
+
+def encode_questions(questions: Sequence[Question]) -> bytes:
+    """Encode the questions of a run that wait."""
+    return encode(
+        [
+            {
+                "id": question.id,
+                "key": question.key,
+                "value": question.value,
+                "fingerprint": question.fingerprint,
+                "deadline_s": question.deadline_s,
+                "default": question.default,
+            }
+            for question in questions
+        ]
+    )
+
+
+def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
+    """Return the questions of a run that were answered."""
+    return [
+        Question(
+            id=question_id(run.id, record.key), key=record.key, value=decode(record.outcome)["value"],
+            fingerprint=record.fingerprint,
+        )  # fmt: skip
+        for record in records
+        if record.name == INTERRUPT
+    ]
+
+
+async def _begin(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, plan: Plan, evicts: str | None
+) -> Taken:
+    head = place.head.id if place.head else None
+    now_s = time.time()
+    if plan.act == "return":
+        return Taken(plan=plan, lease=None)
+    if plan.act == "fork" and plan.run.status == "done":
+        await io.keep(saver, Keep(thread, plan.run, head, now_s))
+        return Taken(plan=plan, lease=None)
+    answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
+    copied = list(plan.records) if plan.act == "fork" else []
+    begin = Begin(
+        thread=thread, run=plan.run, head=head, records=[*copied, *answers], owner=this_process(),
+        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts,
+    )  # fmt: skip
+    lease = await io.keep(saver, begin)
+    # Read only now: whoever wrote to this run before has lost the right to.
+    records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
+    previous = await previous_of(io, saver, thread, place, plan.run.previous)
+    return Taken(plan=plan, lease=lease, records=records, previous=previous)
+
+
+def _answer_record(question: Question, answer: Any, now_s: float) -> Record:
+    return Record(
+        key=question.key, name=INTERRUPT, fingerprint=question.fingerprint, arguments=describe((question.value,), {}),
+        state="value", outcome=encode({"value": question.value, "answer": answer}), attempts=1, started_s=now_s,
+        ended_s=now_s,
+    )  # fmt: skip
+
+
+def _encoded_input(input: Any) -> bytes:
+    try:
+        return encode(input)
+    except NotRecordable as error:
+        raise NotRecordable(f"the input cannot be recorded: {error}") from error

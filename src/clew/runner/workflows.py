@@ -1,0 +1,247 @@
+"""The procedure of a whole run: plan it, take the thread, execute it, keep how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clew.codec.values import decode, encode
+from clew.engine.final import final
+from clew.engine.journal import Journal, OnMismatch
+from clew.engine.questions import UNSET, Command
+from clew.engine.records import Run, ThreadKey
+from clew.errors import Conflict, InvalidResume, NotRecordable, NoThreadId, Suspended, ThreadBusy
+from clew.runner import taking
+from clew.runner.callee import Callee
+from clew.runner.execution import Durability, Execution, Result
+from clew.runner.frame import Call, Scope
+from clew.runner.io import RunnerIO
+from clew.runner.keeping import keep
+from clew.runner.leases import keeper
+from clew.runner.memory import RunStore
+from clew.runner.procedures import run_attempts
+from clew.runner.showing import show_end, show_input
+from clew.runner.streams import Emitter
+from clew.runner.turns import turns
+from clew.storage.base import Checkpointer, End
+from clew.storage.cache import BaseCache
+from clew.store.base import BaseStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A workflow as it was declared.
+
+    Args:
+        callee: the function with its policies.
+        saver: where threads are kept; None: nowhere; True: a nested workflow that remembers with its caller's.
+        store: long-term memory, or None.
+        cache: results of tasks with a cache policy, or None.
+        on_mismatch: what a replay does where journal and code disagree.
+        wait_s: how long a run waits for another on its thread.
+    """
+
+    callee: Callee
+    saver: Checkpointer | bool | None = None
+    store: BaseStore | None = None
+    cache: BaseCache | None = None
+    on_mismatch: OnMismatch = "raise"
+    wait_s: float = 60.0
+
+    @property
+    def kept_by(self) -> Checkpointer | None:
+        """The checkpointer of an outermost run."""
+        return None if isinstance(self.saver, bool) else self.saver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of a workflow.
+
+    Args:
+        input: the input; None to continue the thread; a Command to answer its questions.
+        config: the caller's, merged with what was bound.
+        context: as its schema made it.
+        durability: when outcomes are kept.
+        emitter: where events go, or None.
+        loop: runs async tasks of a blocking workflow, or None.
+        watch: is given the execution once there is one, so that it can be stopped.
+    """
+
+    input: Any
+    config: dict[str, Any] = field(default_factory=dict)
+    context: Any = None
+    durability: Durability = "sync"
+    emitter: Emitter | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    watch: list[Execution] = field(default_factory=list)
+
+
+async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
+    """Run a workflow from a call of it to its end.
+
+    Raises:
+        ValueError: a checkpointer and no thread_id; or nothing to continue.
+        InvalidResume: an answer that nothing waits for.
+        ThreadBusy: another run held the thread for too long.
+        StorageError: what has to be kept could not be.
+        Whatever the workflow raises.
+    """
+    saver = settings.kept_by
+    if saver is None:
+        if isinstance(request.input, Command):
+            raise InvalidResume("Command(resume=...) needs a checkpointer: without one nothing is kept to be resumed")
+        execution = _execution(settings, request, run_id=uuid.uuid4().hex)
+        return await _execute(io, settings, request, execution, request.input, UNSET)
+    thread = thread_of(settings, request.config)
+    turn = turns.join(saver.database, thread)
+    try:
+        if not turn.ready and not await io.wait_for(turn, settings.wait_s):
+            raise ThreadBusy(f"another run held thread {thread.thread_id!r} for {settings.wait_s:.0f} s")
+        return await _run_kept(io, settings, request, saver, thread)
+    finally:
+        turn.leave()
+
+
+def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
+    """Return the thread that a config names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    thread_id = (config.get("configurable") or {}).get("thread_id")
+    if thread_id is None or thread_id == "":
+        raise NoThreadId(
+            f"workflow {settings.callee.name!r} has a checkpointer, so it needs to know the thread: "
+            'pass config={"configurable": {"thread_id": ...}}'
+        )
+    return ThreadKey(str(thread_id), settings.callee.name)
+
+
+async def _run_kept(
+    io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey
+) -> Result:
+    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s)
+    if taken.lease is None:
+        return await _returned(request, thread, taken.plan.run)
+    run = taken.plan.run
+    where = f"workflow {thread.workflow!r} on thread {thread.thread_id!r}"
+    execution = _execution(
+        settings, request, run_id=run.id, saver=saver, lease=taken.lease, run=run,
+        journal=Journal(taken.records, settings.on_mismatch, where),
+    )  # fmt: skip
+    keeper.hold(saver, taken.lease)
+    try:
+        if execution.emitter is not None:
+            await show_input(io, execution, thread)
+        assert run.input is not None
+        return await _execute(io, settings, request, execution, decode(run.input), taken.previous)
+    finally:
+        keeper.let_go(taken.lease)
+
+
+async def _returned(request: Request, thread: ThreadKey, run: Run) -> Result:
+    value = decode(run.value or b"")
+    if request.emitter is not None:
+        request.emitter.value(value)
+    return Result(value=value)
+
+
+def _execution(settings: Settings, request: Request, **kept: Any) -> Execution:
+    if "journal" not in kept and settings.callee.retry:
+        # Nothing is kept, and yet a repeated attempt of the workflow is not to run finished calls again.
+        kept["journal"] = Journal((), "rerun", f"workflow {settings.callee.name!r}")
+    execution = Execution(
+        cache=settings.cache, emitter=request.emitter, durability=request.durability,
+        most=request.config.get("max_concurrency"), loop=request.loop, **kept,
+    )  # fmt: skip
+    request.watch.append(execution)
+    return execution
+
+
+async def _execute(
+    io: RunnerIO, settings: Settings, request: Request, execution: Execution, input: Any, previous: Any
+) -> Result:
+    scope = Scope(
+        workflow=settings.callee.name, config=request.config, context=request.context,
+        store=RunStore(settings.store) if settings.store is not None else None, previous=previous,
+    )  # fmt: skip
+    call = Call(execution, settings.callee, "", (input,), {}, None, scope)
+    emitter = execution.emitter
+    if emitter is not None:
+        emitter.started(call)
+    updated: list[Any] = []
+
+    def settle(value: Any) -> None:
+        if emitter is not None and not execution.questions and not updated:
+            updated.append(True)
+            emitter.updated(call, value.value if isinstance(value, final) else value)
+
+    try:
+        value, frame = await run_attempts(io, call, settle)
+        if not execution.questions:
+            return await _finish(io, execution, call, value, frame.writes)
+    except BaseException as error:
+        if isinstance(error, Exception) or not _stopped(execution, error):
+            await _fail(io, execution, call, error)
+            raise
+    return await _suspend(io, execution, call)
+
+
+def _stopped(execution: Execution, error: BaseException) -> bool:
+    """Say whether a body ended because of a question or of a stop, however the error was wrapped on its way."""
+    return isinstance(error, Suspended) or (bool(execution.questions) and isinstance(error, BaseExceptionGroup))
+
+
+async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, writes: Any) -> Result:
+    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, value)
+    if execution.journal is not None and execution.saver is not None:
+        execution.journal.check_finished()
+    if execution.saver is not None:
+        end = End(
+            status="done",
+            value=_encoded(call, returned),
+            saved=None if saved is returned else _encoded(call, saved),
+            error="; ".join(execution.unheard) or None,
+            ended_s=time.time(),
+        )
+        await keep(io, execution, (), writes, end=end)
+    if execution.emitter is not None:
+        execution.emitter.returned(call, returned)
+        execution.emitter.value(returned)
+        if execution.lease is not None:
+            await show_end(io, execution, execution.lease.thread)
+    return Result(value=returned)
+
+
+async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
+    interrupts = tuple(question.interrupt for question in execution.questions.values())
+    if execution.saver is not None:
+        end = End(
+            status="interrupted", questions=taking.encode_questions(list(execution.questions.values())), ended_s=time.time(), error=execution.stopped
+        )
+        await keep(io, execution, end=end)
+    if execution.emitter is not None:
+        execution.emitter.interrupted(interrupts)
+        execution.emitter.suspended(call, interrupts)
+    return Result(interrupts=interrupts, interrupted=True)
+
+
+async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
+    if execution.emitter is not None:
+        execution.emitter.failed(call, error)
+    if execution.saver is None or isinstance(error, Conflict):
+        return
+    reopened = execution.reopen(error)
+    await keep(io, execution, end=End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened))
+
+
+def _encoded(call: Call, value: Any) -> bytes:
+    try:
+        return encode(value)
+    except NotRecordable as error:
+        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error

@@ -1,0 +1,155 @@
+"""`@task`: a function whose outcome is recorded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from clew.codec.allowed import allow_named_by
+from clew.engine.caching import CachePolicy
+from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
+from clew.engine.retry import RetryPolicy, policies
+from clew.errors import UsageError
+from clew.runner import caching
+from clew.runner.bridge import call_alone, start_call
+from clew.runner.callee import Callee, function_name
+from clew.runner.frame import current
+from clew.runner.futures import TaskFuture
+from clew.storage.cache import BaseCache
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Task(Generic[P, T]):
+    """A function marked `@task`. Calling it starts it and gives a future.
+
+    Inside a run the outcome is recorded, and a recorded call is not run again. Outside of one the function is simply
+    called, and the future is finished: so a task can be tested alone.
+    """
+
+    def __init__(self, callee: Callee, function: Callable[..., Any]) -> None:
+        self._callee = callee
+        self.func = function
+        functools.update_wrapper(self, _unwrapped(function))
+        self.__name__ = callee.name
+
+    @property
+    def name(self) -> str:
+        """Its name in records, streams and messages."""
+        return self._callee.name
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+        frame = current.get()
+        if frame is None:
+            return cast("TaskFuture[T]", call_alone(self._callee, args, kwargs))
+        return start_call(frame, self._callee, args, kwargs)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., T]:
+        """Bind a method: `@task` may stand on one."""
+        if instance is None:
+            return self
+        callee = self._callee
+        bound = self.func.__get__(instance, owner)
+        return Task(
+            Callee(bound, callee.name, retry=callee.retry, limit=callee.limit, cache=callee.cache), bound
+        )
+
+    def clear_cache(self, cache: BaseCache) -> None:
+        """Forget the results of this task that a cache keeps."""
+        cache.clear(caching.namespace_of(self._callee))
+
+    async def aclear_cache(self, cache: BaseCache) -> None:
+        """Forget the results of this task that a cache keeps."""
+        await cache.aclear(caching.namespace_of(self._callee))
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}>"
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[T]], /) -> Task[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T]: ...
+
+
+@overload
+def task(
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: float | timedelta | TimeoutPolicy | None = None,
+) -> _Decorator: ...
+@overload
+def task(
+    function: Callable[P, Awaitable[T]],
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: float | timedelta | TimeoutPolicy | None = None,
+) -> Task[P, T]: ...
+@overload
+def task(
+    function: Callable[P, T],
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: float | timedelta | TimeoutPolicy | None = None,
+) -> Task[P, T]: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+    cache_policy: CachePolicy | None = None,
+    timeout: float | timedelta | TimeoutPolicy | None = None,
+) -> Any:
+    """Make a task of a function, a bound method, a partial or a callable object, blocking or async.
+
+    Works bare (`@task`), with brackets and keywords (`@task(name=...)`), and as a function (`task(f)`).
+
+    Args:
+        function: what is to be a task; left out when used with brackets.
+        name: its name in records and streams; the function's name by default.
+        retry_policy: after which failures it is tried again.
+        cache_policy: that its results are kept in the entrypoint's cache.
+        timeout: seconds, a timedelta or a TimeoutPolicy; only for async functions.
+
+    Raises:
+        ValueError: a timeout that is not greater than 0, or on a function that is not async.
+        TypeError: a policy of a wrong type, or something that cannot be called.
+    """
+    retry, within = policies(retry_policy), limit(timeout)
+
+    def make(function: Callable[..., Any]) -> Task[..., Any]:
+        if not callable(function):
+            raise NotCallable(f"@task needs a function, not {function!r}")
+        inner = function.func if isinstance(function, Task) else function
+        callee = Callee(inner, name or function_name(inner), retry=retry, limit=within, cache=cache_policy)
+        if not callee.is_async:
+            refuse_on_sync(within, callee.name)
+        allow_named_by(inner)
+        return Task(callee, inner)
+
+    return make if function is None else make(function)
+
+
+class NotCallable(UsageError, TypeError):
+    """Something was to be a task or workflow that cannot be called."""
+
+
+def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function

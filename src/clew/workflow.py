@@ -1,0 +1,468 @@
+"""`@entrypoint`: a function whose runs are kept on threads, and everything one may do with it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from clew import configs
+from clew.codec.allowed import allow, allow_named_by
+from clew.configs import RunnableConfig
+from clew.database import Database
+from clew.engine.caching import CachePolicy
+from clew.engine.events import wanted
+from clew.engine.final import final as _final
+from clew.engine.journal import OnMismatch
+from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
+from clew.engine.questions import Command
+from clew.engine.retry import RetryPolicy, policies
+from clew.engine.state import StateSnapshot
+from clew.errors import UsageError
+from clew.runner import launching, states
+from clew.runner.async_io import AsyncIO
+from clew.runner.callee import INJECTABLE, Callee, function_name, parameters
+from clew.runner.execution import Durability
+from clew.runner.io import run_blocking
+from clew.runner.launching import Output
+from clew.runner.sync_io import BLOCKING
+from clew.runner.workflows import Request, Settings, thread_of
+from clew.storage.base import Checkpointer
+from clew.storage.cache import BaseCache
+from clew.store.base import BaseStore
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+P = ParamSpec("P")
+
+Config = RunnableConfig | Mapping[str, Any]
+Modes = str | Sequence[str]
+OnClose = Literal["stop", "detach"]
+
+
+class Workflow(Generic[InputT, OutputT]):
+    """A function marked `@entrypoint`.
+
+    Its verbs come in two colours: `invoke`, `stream`, `get_state`, … block; `ainvoke`, `astream`, `aget_state`, … are
+    awaited. Either works for blocking and for async functions.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        context_schema: type[Any] | None = None,
+        bound: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._context_schema = context_schema
+        self._bound: Mapping[str, Any] = bound or {}
+        functools.update_wrapper(self, settings.callee.function, updated=())
+        self.name = self.__name__ = settings.callee.name
+
+    @property
+    def checkpointer(self) -> Checkpointer | None:
+        """Where its threads are kept."""
+        return self._settings.kept_by
+
+    @property
+    def store(self) -> BaseStore | None:
+        """Its long-term memory."""
+        return self._settings.store
+
+    def with_config(self, config: Config | None = None, **parts: Any) -> Workflow[InputT, OutputT]:
+        """Return the same workflow with a config bound to it; that of a call is merged into it."""
+        bound = configs.merged(configs.merged(self._bound, configs.checked(config)), parts)
+        return Workflow(self._settings, self._context_schema, bound)
+
+    def invoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        context: Any = None,
+        stream_mode: Modes | None = None,
+        durability: Durability | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        debug: bool | None = None,
+    ) -> Any:
+        """Run the workflow to its end, or to its next question.
+
+        Args:
+            input: its input; `None` to continue the thread; a Command to answer its questions.
+            config: names the thread: {"configurable": {"thread_id": ...}}; see RunnableConfig.
+            context: what `runtime.context` is; a dict is turned into the entrypoint's `context_schema`.
+            stream_mode: makes the call return the list of a stream's chunks instead, unless it is "values".
+            durability: when outcomes are kept: "sync", before the caller sees them; "async", soon after; "exit", when
+                the run ends, is interrupted or fails.
+            version: "v2" returns an Output with `value` and `interrupts`.
+            debug: accepted for those who pass it; nothing depends on it.
+
+        Returns:
+            The value, or {"__interrupt__": [Interrupt, ...]} if the run stopped at questions.
+
+        Raises:
+            ValueError: a checkpointer and no thread_id; or nothing to continue.
+            InvalidResume: an answer that no question waits for.
+            ThreadBusy: another run held the thread for too long.
+            ReplayMismatch: the code no longer makes the calls that were recorded.
+            StorageError: what has to be kept could not be.
+            Whatever the workflow raises.
+        """
+        if stream_mode not in (None, "values"):
+            return list(
+                self.stream(input, config, context=context, stream_mode=stream_mode, durability=durability, version=version)
+            )
+        result = launching.invoke(self._settings, self._request(input, config, context, durability))
+        return Output.of(result, version)
+
+    async def ainvoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        context: Any = None,
+        stream_mode: Modes | None = None,
+        durability: Durability | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        debug: bool | None = None,
+    ) -> Any:
+        """Like `invoke`, for async code. Cancelling it cancels the running async tasks."""
+        if stream_mode not in (None, "values"):
+            chunks = self.astream(
+                input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
+            )
+            return [chunk async for chunk in chunks]
+        result = await launching.ainvoke(self._settings, self._request(input, config, context, durability))
+        return Output.of(result, version)
+
+    def stream(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        context: Any = None,
+        stream_mode: Modes | None = None,
+        durability: Durability | None = None,
+        subgraphs: bool = False,
+        version: Literal["v1", "v2"] = "v1",
+        on_close: OnClose = "stop",
+        debug: bool | None = None,
+    ) -> Iterator[Any]:
+        """Run the workflow and yield what happens, while it happens.
+
+        Args:
+            input: as for `invoke`.
+            config: as for `invoke`.
+            context: as for `invoke`.
+            stream_mode: one of "values", "updates" (the default), "custom", "messages", "tasks", "checkpoints",
+                "debug", or a list of them.
+            durability: as for `invoke`.
+            subgraphs: whether events of nested workflows are wanted; every chunk then comes with its namespace.
+            version: "v2" makes every chunk a dict with "type", "ns" and "data".
+            on_close: what becomes of the run when the reader stops early: "stop" it at its next call of a task, or
+                "detach" from it and let it go on.
+            debug: accepted for those who pass it; nothing depends on it.
+
+        Yields:
+            Chunks; with a list of modes (mode, chunk); with subgraphs (namespace, chunk) or (namespace, mode, chunk).
+
+        Raises:
+            UsageError: a mode that there is not; or called inside a running workflow.
+            What `invoke` raises, after the chunks that came before it.
+        """
+        want = wanted(stream_mode, subgraphs=subgraphs, version=version)
+        request = self._request(input, config, context, durability)
+        return launching.stream(self._settings, request, want, detach=_detaches(on_close))
+
+    def astream(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        context: Any = None,
+        stream_mode: Modes | None = None,
+        durability: Durability | None = None,
+        subgraphs: bool = False,
+        version: Literal["v1", "v2"] = "v1",
+        on_close: OnClose = "stop",
+        debug: bool | None = None,
+    ) -> AsyncIterator[Any]:
+        """Like `stream`, for async code. Closing it early cancels the running async tasks, unless it detaches."""
+        want = wanted(stream_mode, subgraphs=subgraphs, version=version)
+        request = self._request(input, config, context, durability)
+        return launching.astream(self._settings, request, want, detach=_detaches(on_close))
+
+    def batch(
+        self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
+    ) -> list[Any]:
+        """Run the workflow once for each input, side by side, and return the values in order.
+
+        Args:
+            inputs: the inputs.
+            config: one for all, or one for each.
+            options: as for `invoke`.
+        """
+        calls = zip(inputs, _each(config, len(inputs)), strict=True)
+        return launching.side_by_side(
+            [functools.partial(self.invoke, input, config, **options) for input, config in calls]
+        )
+
+    async def abatch(
+        self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
+    ) -> list[Any]:
+        """Like `batch`, for async code."""
+        calls = zip(inputs, _each(config, len(inputs)), strict=True)
+        return await launching.aside_by_side([self.ainvoke(input, config, **options) for input, config in calls])
+
+    def get_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
+        """Show the thread that a config names: at its newest checkpoint, or at the one that the config names.
+
+        Raises:
+            ValueError: there is no checkpointer, or no thread_id.
+        """
+        return run_blocking(states.get_state(BLOCKING, *self._kept(config)))
+
+    async def aget_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
+        """Like `get_state`, for async code."""
+        return await states.get_state(AsyncIO(), *self._kept(config))
+
+    def get_state_history(
+        self,
+        config: Config,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+    ) -> Iterator[StateSnapshot]:
+        """Show the checkpoints of a thread, newest first.
+
+        Args:
+            config: names the thread.
+            filter: only checkpoints whose metadata has all of this.
+            before: only checkpoints older than the one that this config names.
+            limit: at most so many.
+
+        Raises:
+            ValueError: there is no checkpointer, or no thread_id.
+        """
+        saver, thread, _ = self._kept(config)
+        yield from run_blocking(
+            states.get_history(BLOCKING, saver, thread, filter=filter, before=before, limit=limit)
+        )
+
+    async def aget_state_history(
+        self,
+        config: Config,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[StateSnapshot]:
+        """Like `get_state_history`, for async code."""
+        saver, thread, _ = self._kept(config)
+        for snapshot in await states.get_history(
+            AsyncIO(), saver, thread, filter=filter, before=before, limit=limit
+        ):
+            yield snapshot
+
+    def update_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
+        """Set the value of a thread by hand: the next run gets it as `previous`.
+
+        Args:
+            config: names the thread; with a checkpoint_id it forks from there.
+            values: the value, or `entrypoint.final(value=..., save=...)`.
+            as_node: the workflow's name, or nothing.
+
+        Returns:
+            The config of the new checkpoint.
+
+        Raises:
+            ValueError: there is no checkpointer, or no thread_id; or `as_node` names something else.
+            ThreadBusy: a run holds the thread.
+        """
+        self._check_node(as_node)
+        return run_blocking(states.update_state(BLOCKING, *self._kept(config), values))
+
+    async def aupdate_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
+        """Like `update_state`, for async code."""
+        self._check_node(as_node)
+        return await states.update_state(AsyncIO(), *self._kept(config), values)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name!r}>"
+
+    def _request(self, input: Any, config: Config | None, context: Any, durability: Durability | None) -> Request:
+        if durability not in (None, "sync", "async", "exit"):
+            raise InvalidOption(f"durability must be 'sync', 'async' or 'exit', not {durability!r}")
+        return Request(
+            input=input,
+            config=configs.merged(self._bound, configs.checked(config)),
+            context=configs.context_for(self._context_schema, context),
+            durability=durability or "sync",
+        )
+
+    def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:
+        saver = self._settings.kept_by
+        if saver is None:
+            raise InvalidOption(f"workflow {self.name!r} has no checkpointer, so no state is kept")
+        full = configs.merged(self._bound, configs.checked(config))
+        return saver, thread_of(self._settings, full), full
+
+    def _check_node(self, as_node: str | None) -> None:
+        if as_node not in (None, self.name):
+            raise InvalidOption(f"as_node must be {self.name!r}, the workflow itself, not {as_node!r}")
+
+
+class InvalidOption(UsageError, ValueError):
+    """An option that there is not."""
+
+
+def _detaches(on_close: str) -> bool:
+    if on_close not in ("stop", "detach"):
+        raise InvalidOption(f"on_close must be 'stop' or 'detach', not {on_close!r}")
+    return on_close == "detach"
+
+
+def _each(config: Config | Sequence[Config] | None, count: int) -> Sequence[Config | None]:
+    if isinstance(config, Sequence):
+        if len(config) != count:
+            raise InvalidOption(f"there are {count} inputs and {len(config)} configs; give one for all, or one for each")
+        return config
+    return [config] * count
+
+
+class entrypoint:  # noqa: N801  # the name people know
+    """Make a workflow of a function, blocking or async: its runs are kept on threads and survive crashes.
+
+    Works bare (`@entrypoint`) and with keywords. The function's first parameter is the input. It may also ask for
+    `previous` (what the last run on the thread saved), `store`, `config`, `writer` and `runtime`.
+
+    Args:
+        database: threads and memories over one connection source; short for `checkpointer` and `store`.
+        checkpointer: where threads are kept. None: nowhere. True: for a workflow that is called by others and
+            remembers its value from call to call, on their checkpointer.
+        store: long-term memory.
+        cache: where results of tasks with a cache policy are kept.
+        context_schema: the type of `context=`.
+        cache_policy: that whole runs are kept in the cache.
+        retry_policy: after which failures the whole function is run again; finished tasks are not.
+        timeout: limits on the whole function; only if it is async.
+        on_mismatch: what a replay does when the code no longer makes the calls that were recorded: "raise" a
+            ReplayMismatch, "rerun" such calls, or "accept" what was recorded.
+        allow: types that records may hold, beside those that the code of workflow and tasks names.
+        name: the workflow's name; the function's by default. Threads belong to a workflow by this name.
+
+    Raises:
+        TypeError: a part is of a wrong type.
+        ValueError: the function has no parameter for the input, or its first is one that is injected.
+        NotImplementedError: the function is a generator.
+    """
+
+    final = _final
+
+    @overload
+    def __new__(cls, function: Callable[..., Any], /) -> Workflow[Any, Any]: ...  # type: ignore[misc]
+    @overload
+    def __new__(
+        cls,
+        *,
+        database: Database | None = None,
+        checkpointer: Checkpointer | bool | None = None,
+        store: Any = None,
+        cache: BaseCache | None = None,
+        context_schema: type[Any] | None = None,
+        cache_policy: CachePolicy | None = None,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
+        on_mismatch: OnMismatch = "raise",
+        allow: Sequence[type[Any]] = (),
+        name: str | None = None,
+    ) -> entrypoint: ...
+    def __new__(cls, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__(**options)  # type: ignore[misc]
+        return made(function)
+
+    def __init__(
+        self,
+        *,
+        database: Database | None = None,
+        checkpointer: Checkpointer | bool | None = None,
+        store: Any = None,
+        cache: BaseCache | None = None,
+        context_schema: type[Any] | None = None,
+        cache_policy: CachePolicy | None = None,
+        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        timeout: float | timedelta | TimeoutPolicy | None = None,
+        on_mismatch: OnMismatch = "raise",
+        allow: Sequence[type[Any]] = (),
+        name: str | None = None,
+    ) -> None:
+        self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
+        self._store = _checked("store", BaseStore, database.store if database and store is None else store)
+        self._cache = _checked("cache", BaseCache, cache)
+        self._context_schema = context_schema
+        self._cache_policy = cache_policy
+        self._retry = policies(retry_policy)
+        self._limit = limit(timeout)
+        if on_mismatch not in ("raise", "rerun", "accept"):
+            raise InvalidOption(f"on_mismatch must be 'raise', 'rerun' or 'accept', not {on_mismatch!r}")
+        self._on_mismatch: OnMismatch = on_mismatch
+        self._allow = tuple(allow)
+        self._name = name
+
+    def __call__(self, function: Callable[..., Any], /) -> Workflow[Any, Any]:
+        """Make the workflow."""
+        name = self._name or function_name(function)
+        _check_function(function, name)
+        callee = Callee(
+            function, name, retry=self._retry, limit=self._limit, cache=self._cache_policy, skip=1
+        )
+        if not callee.is_async:
+            refuse_on_sync(self._limit, name)
+        allow_named_by(function)
+        allow(*self._allow)
+        settings = Settings(
+            callee=callee, saver=self._saver, store=self._store, cache=self._cache, on_mismatch=self._on_mismatch
+        )
+        return Workflow(settings, self._context_schema)
+
+
+def _checked_saver(saver: Any) -> Checkpointer | bool | None:
+    if saver is None or isinstance(saver, bool | Checkpointer):
+        return saver or None
+    raise InvalidPart(
+        f"Invalid checkpointer provided: {saver!r}. Pass a clew checkpointer such as SqliteSaver or InMemorySaver, "
+        "database=Database(...), True, or None"
+    )
+
+
+def _checked(what: str, kind: type[Any], given: Any) -> Any:
+    if given is None or isinstance(given, kind):
+        return given
+    raise InvalidPart(f"Invalid {what} provided: {given!r}. Pass a {kind.__name__} or None")
+
+
+class InvalidPart(UsageError, TypeError):
+    """A part of an entrypoint is of a wrong type."""
+
+
+def _check_function(function: Callable[..., Any], name: str) -> None:
+    if not callable(function):
+        raise InvalidPart(f"@entrypoint needs a function, not {function!r}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise NotImplementedError(
+            f"workflow {name!r} is a generator, which cannot be resumed; write to the stream writer instead of yielding"
+        )
+    named = parameters(function)
+    if not named:
+        raise InvalidOption(f"workflow {name!r} has no parameter for its input; give it one, even if it is not used")
+    if named[0].name in INJECTABLE:
+        raise InvalidOption(
+            f"the first parameter of workflow {name!r} is its input, but {named[0].name!r} is the name of something "
+            "that is injected; put a parameter for the input before it"
+        )
