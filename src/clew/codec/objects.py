@@ -7,6 +7,7 @@ The codes and the shapes of the parts are kept in users' databases: add new ones
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,15 +182,26 @@ def _unpack_pydantic(cls: Any, parts: Any) -> Any:
     declared = cls.__pydantic_fields__
     state = fields if fields.keys() == declared.keys() else _with_defaults(fields, declared)
     if private is not None:
-        defaults = {k: a.get_default() for k, a in cls.__private_attributes__.items() if k not in private}
-        undefined = sys.modules["pydantic_core"].PydanticUndefined
-        private = {**{k: v for k, v in defaults.items() if v is not undefined}, **private}
+        private = _with_private_defaults(private, cls.__private_attributes__)
     value = cls.__new__(cls)
     object.__setattr__(value, "__dict__", state)
     object.__setattr__(value, "__pydantic_fields_set__", set(fields_set))
     object.__setattr__(value, "__pydantic_extra__", extra)
     object.__setattr__(value, "__pydantic_private__", private)
     return value
+
+
+def _with_private_defaults(private: dict[str, Any], declared: Any) -> dict[str, Any]:
+    undefined = sys.modules["pydantic_core"].PydanticUndefined
+    state = dict(private)
+    for name, attribute in declared.items():
+        if name in state:
+            continue
+        if attribute.default_factory is not None:
+            state[name] = attribute.default_factory()
+        elif attribute.default is not undefined:
+            state[name] = copy.deepcopy(attribute.default)
+    return state
 
 
 def _with_defaults(fields: dict[str, Any], declared: Any) -> dict[str, Any]:

@@ -117,8 +117,8 @@ def _class_of(name: Any, shape: Shape) -> type:
             f"the record holds a {name!r}, which this application did not allow here: "
             "annotate a task or workflow with it, or pass entrypoint(..., allow=[...])"
         )
-    if (now := shape_of(cls)) is not shape:
-        raise UnreadableRecord(f"{name} was recorded as a {shape.name} and is a {now.name if now else 'class'} now")
+    if shape_of(cls) is not shape:
+        raise UnreadableRecord(f"{name} was recorded as a {shape.name} and is now of another kind")
     return cls
 
 
