@@ -28,6 +28,7 @@ from clew.engine.limits import TimeoutPolicy
 from clew.engine.questions import Command, Interrupt
 from clew.engine.retry import RetryPolicy
 from clew.engine.state import StateSnapshot
+from clew.entrypoints import entrypoint
 from clew.errors import (
     ClewError,
     Conflict,
@@ -63,7 +64,7 @@ from clew.store.operations import (
     SearchOp,
 )
 from clew.tasks import Task, task
-from clew.workflow import Workflow, entrypoint
+from clew.workflow import Workflow
 
 # One class serves both colours; these are the names that people may know.
 MemorySaver = InMemorySaver

@@ -1,32 +1,32 @@
 """Everything clew raises on purpose. This file knows nothing of the rest, and every room may import it.
 
-    ClewError                          anything clew raises on purpose
-    ├── UsageError                     the calling code must change
-    │   ├── NotInWorkflow              asked for something that only a running workflow has (RuntimeError)
-    │   ├── WouldWait                  a blocking run reached an await that waits (RuntimeError)
-    │   ├── NotRecordable              a value that could not be read back; names the path inside it (TypeError)
-    │   ├── InvalidNamespaceError      a namespace that is not a tuple of non-empty labels (ValueError)
-    │   ├── InvalidFilter              a filter with an unknown operator or key (ValueError)
-    │   ├── InvalidValue               a memory that is not JSON; names the path inside it (ValueError)
-    │   ├── InvalidMessage             something that is no message, or an id no message has (ValueError)
-    │   ├── MissingDependency          an optional package is needed and not installed; names it (ImportError)
-    │   ├── NoThreadId                 a workflow with a checkpointer was called without a thread (ValueError)
-    │   ├── NoSuchThread               nothing was ever kept on that thread (ValueError)
-    │   └── InvalidResume              an answer that no question waits for (RuntimeError)
-    ├── ReplayError                    journal and code disagree
-    │   ├── ReplayMismatch             a call was recorded with other arguments, or is no longer made
-    │   └── UnreadableRecord           stored bytes that give no value here
-    ├── TaskError                      a task did not succeed
-    │   ├── NodeTimeoutError           its time limit passed (TimeoutError)
-    │   ├── NodeCancelledError         its own code raised CancelledError
-    │   └── RecordedFailure            a replayed error whose class is not known here
-    ├── EmbeddingError                 the embedder failed, or gave vectors of another length
-    └── StorageError                   the database did not do it
-        ├── Conflict                   another writer was first
-        ├── ThreadBusy                 another run holds the thread
-        ├── Unavailable                the database cannot be reached, read or written
-        └── SchemaMismatch             the database was made by another version
-    Suspended (BaseException)          control flow, not an error: `except Exception` must not stop an interrupt
+ClewError                          anything clew raises on purpose
+├── UsageError                     the calling code must change
+│   ├── NotInWorkflow              asked for something that only a running workflow has (RuntimeError)
+│   ├── WouldWait                  a blocking run reached an await that waits (RuntimeError)
+│   ├── NotRecordable              a value that could not be read back; names the path inside it (TypeError)
+│   ├── InvalidNamespaceError      a namespace that is not a tuple of non-empty labels (ValueError)
+│   ├── InvalidFilter              a filter with an unknown operator or key (ValueError)
+│   ├── InvalidValue               a memory that is not JSON; names the path inside it (ValueError)
+│   ├── InvalidMessage             something that is no message, or an id no message has (ValueError)
+│   ├── MissingDependency          an optional package is needed and not installed; names it (ImportError)
+│   ├── NoThreadId                 a workflow with a checkpointer was called without a thread (ValueError)
+│   ├── NoSuchThread               nothing was ever kept on that thread (ValueError)
+│   └── InvalidResume              an answer that no question waits for (RuntimeError)
+├── ReplayError                    journal and code disagree
+│   ├── ReplayMismatch             a call was recorded with other arguments, or is no longer made
+│   └── UnreadableRecord           stored bytes that give no value here
+├── TaskError                      a task did not succeed
+│   ├── NodeTimeoutError           its time limit passed (TimeoutError)
+│   ├── NodeCancelledError         its own code raised CancelledError
+│   └── RecordedFailure            a replayed error whose class is not known here
+├── EmbeddingError                 the embedder failed, or gave vectors of another length
+└── StorageError                   the database did not do it
+    ├── Conflict                   another writer was first
+    ├── ThreadBusy                 another run holds the thread
+    ├── Unavailable                the database cannot be reached, read or written
+    └── SchemaMismatch             the database was made by another version
+Suspended (BaseException)          control flow, not an error: `except Exception` must not stop an interrupt
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Task(Generic[P, T]):
         frame = current.get()
         if frame is None:
             return cast("TaskFuture[T]", call_alone(self._callee, args, kwargs))
-        return start_call(frame, self._callee, args, kwargs)
+        return cast("TaskFuture[T]", start_call(frame, self._callee, args, kwargs))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Task[..., T]:
         """Bind a method: `@task` may stand on one."""
@@ -53,9 +53,7 @@ class Task(Generic[P, T]):
             return self
         callee = self._callee
         bound = self.func.__get__(instance, owner)
-        return Task(
-            Callee(bound, callee.name, retry=callee.retry, limit=callee.limit, cache=callee.cache), bound
-        )
+        return Task(Callee(bound, callee.name, retry=callee.retry, limit=callee.limit, cache=callee.cache), bound)
 
     def clear_cache(self, cache: BaseCache) -> None:
         """Forget the results of this task that a cache keeps."""

@@ -1,41 +1,29 @@
-"""`@entrypoint`: a function whose runs are kept on threads, and everything one may do with it."""
+"""A workflow, and everything one may do with it: run it, stream it, look at its threads, set their values."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 from clew import configs
-from clew.codec.allowed import allow, allow_named_by
 from clew.configs import RunnableConfig
-from clew.database import Database
-from clew.engine.caching import CachePolicy
 from clew.engine.events import wanted
-from clew.engine.final import final as _final
-from clew.engine.journal import OnMismatch
-from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.questions import Command
-from clew.engine.retry import RetryPolicy, policies
 from clew.engine.state import StateSnapshot
 from clew.errors import UsageError
 from clew.runner import launching, states
 from clew.runner.async_io import AsyncIO
-from clew.runner.callee import INJECTABLE, Callee, function_name, parameters
 from clew.runner.execution import Durability
 from clew.runner.io import run_blocking
 from clew.runner.launching import Output
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Request, Settings, thread_of
 from clew.storage.base import Checkpointer
-from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
-P = ParamSpec("P")
 
 Config = RunnableConfig | Mapping[str, Any]
 Modes = str | Sequence[str]
@@ -58,7 +46,8 @@ class Workflow(Generic[InputT, OutputT]):
         self._settings = settings
         self._context_schema = context_schema
         self._bound: Mapping[str, Any] = bound or {}
-        functools.update_wrapper(self, settings.callee.function, updated=())
+        self.__wrapped__ = settings.callee.function
+        self.__doc__ = settings.callee.function.__doc__
         self.name = self.__name__ = settings.callee.name
 
     @property
@@ -112,7 +101,9 @@ class Workflow(Generic[InputT, OutputT]):
         """
         if stream_mode not in (None, "values"):
             return list(
-                self.stream(input, config, context=context, stream_mode=stream_mode, durability=durability, version=version)
+                self.stream(
+                    input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
+                )
             )
         result = launching.invoke(self._settings, self._request(input, config, context, durability))
         return Output.of(result, version)
@@ -248,9 +239,7 @@ class Workflow(Generic[InputT, OutputT]):
             ValueError: there is no checkpointer, or no thread_id.
         """
         saver, thread, _ = self._kept(config)
-        yield from run_blocking(
-            states.get_history(BLOCKING, saver, thread, filter=filter, before=before, limit=limit)
-        )
+        yield from run_blocking(states.get_history(BLOCKING, saver, thread, filter=filter, before=before, limit=limit))
 
     async def aget_state_history(
         self,
@@ -262,9 +251,7 @@ class Workflow(Generic[InputT, OutputT]):
     ) -> AsyncIterator[StateSnapshot]:
         """Like `get_state_history`, for async code."""
         saver, thread, _ = self._kept(config)
-        for snapshot in await states.get_history(
-            AsyncIO(), saver, thread, filter=filter, before=before, limit=limit
-        ):
+        for snapshot in await states.get_history(AsyncIO(), saver, thread, filter=filter, before=before, limit=limit):
             yield snapshot
 
     def update_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
@@ -319,6 +306,10 @@ class InvalidOption(UsageError, ValueError):
     """An option that there is not."""
 
 
+class InvalidPart(UsageError, TypeError):
+    """A part of a workflow is of a wrong type."""
+
+
 def _detaches(on_close: str) -> bool:
     if on_close not in ("stop", "detach"):
         raise InvalidOption(f"on_close must be 'stop' or 'detach', not {on_close!r}")
@@ -328,141 +319,8 @@ def _detaches(on_close: str) -> bool:
 def _each(config: Config | Sequence[Config] | None, count: int) -> Sequence[Config | None]:
     if isinstance(config, Sequence):
         if len(config) != count:
-            raise InvalidOption(f"there are {count} inputs and {len(config)} configs; give one for all, or one for each")
+            raise InvalidOption(
+                f"there are {count} inputs and {len(config)} configs; give one for all, or one for each"
+            )
         return config
     return [config] * count
-
-
-class entrypoint:  # noqa: N801  # the name people know
-    """Make a workflow of a function, blocking or async: its runs are kept on threads and survive crashes.
-
-    Works bare (`@entrypoint`) and with keywords. The function's first parameter is the input. It may also ask for
-    `previous` (what the last run on the thread saved), `store`, `config`, `writer` and `runtime`.
-
-    Args:
-        database: threads and memories over one connection source; short for `checkpointer` and `store`.
-        checkpointer: where threads are kept. None: nowhere. True: for a workflow that is called by others and
-            remembers its value from call to call, on their checkpointer.
-        store: long-term memory.
-        cache: where results of tasks with a cache policy are kept.
-        context_schema: the type of `context=`.
-        cache_policy: that whole runs are kept in the cache.
-        retry_policy: after which failures the whole function is run again; finished tasks are not.
-        timeout: limits on the whole function; only if it is async.
-        on_mismatch: what a replay does when the code no longer makes the calls that were recorded: "raise" a
-            ReplayMismatch, "rerun" such calls, or "accept" what was recorded.
-        allow: types that records may hold, beside those that the code of workflow and tasks names.
-        name: the workflow's name; the function's by default. Threads belong to a workflow by this name.
-
-    Raises:
-        TypeError: a part is of a wrong type.
-        ValueError: the function has no parameter for the input, or its first is one that is injected.
-        NotImplementedError: the function is a generator.
-    """
-
-    final = _final
-
-    @overload
-    def __new__(cls, function: Callable[..., Any], /) -> Workflow[Any, Any]: ...  # type: ignore[misc]
-    @overload
-    def __new__(
-        cls,
-        *,
-        database: Database | None = None,
-        checkpointer: Checkpointer | bool | None = None,
-        store: Any = None,
-        cache: BaseCache | None = None,
-        context_schema: type[Any] | None = None,
-        cache_policy: CachePolicy | None = None,
-        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
-        timeout: float | timedelta | TimeoutPolicy | None = None,
-        on_mismatch: OnMismatch = "raise",
-        allow: Sequence[type[Any]] = (),
-        name: str | None = None,
-    ) -> entrypoint: ...
-    def __new__(cls, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        made = super().__new__(cls)
-        if function is None:
-            return made
-        made.__init__(**options)  # type: ignore[misc]
-        return made(function)
-
-    def __init__(
-        self,
-        *,
-        database: Database | None = None,
-        checkpointer: Checkpointer | bool | None = None,
-        store: Any = None,
-        cache: BaseCache | None = None,
-        context_schema: type[Any] | None = None,
-        cache_policy: CachePolicy | None = None,
-        retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
-        timeout: float | timedelta | TimeoutPolicy | None = None,
-        on_mismatch: OnMismatch = "raise",
-        allow: Sequence[type[Any]] = (),
-        name: str | None = None,
-    ) -> None:
-        self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
-        self._store = _checked("store", BaseStore, database.store if database and store is None else store)
-        self._cache = _checked("cache", BaseCache, cache)
-        self._context_schema = context_schema
-        self._cache_policy = cache_policy
-        self._retry = policies(retry_policy)
-        self._limit = limit(timeout)
-        if on_mismatch not in ("raise", "rerun", "accept"):
-            raise InvalidOption(f"on_mismatch must be 'raise', 'rerun' or 'accept', not {on_mismatch!r}")
-        self._on_mismatch: OnMismatch = on_mismatch
-        self._allow = tuple(allow)
-        self._name = name
-
-    def __call__(self, function: Callable[..., Any], /) -> Workflow[Any, Any]:
-        """Make the workflow."""
-        name = self._name or function_name(function)
-        _check_function(function, name)
-        callee = Callee(
-            function, name, retry=self._retry, limit=self._limit, cache=self._cache_policy, skip=1
-        )
-        if not callee.is_async:
-            refuse_on_sync(self._limit, name)
-        allow_named_by(function)
-        allow(*self._allow)
-        settings = Settings(
-            callee=callee, saver=self._saver, store=self._store, cache=self._cache, on_mismatch=self._on_mismatch
-        )
-        return Workflow(settings, self._context_schema)
-
-
-def _checked_saver(saver: Any) -> Checkpointer | bool | None:
-    if saver is None or isinstance(saver, bool | Checkpointer):
-        return saver or None
-    raise InvalidPart(
-        f"Invalid checkpointer provided: {saver!r}. Pass a clew checkpointer such as SqliteSaver or InMemorySaver, "
-        "database=Database(...), True, or None"
-    )
-
-
-def _checked(what: str, kind: type[Any], given: Any) -> Any:
-    if given is None or isinstance(given, kind):
-        return given
-    raise InvalidPart(f"Invalid {what} provided: {given!r}. Pass a {kind.__name__} or None")
-
-
-class InvalidPart(UsageError, TypeError):
-    """A part of an entrypoint is of a wrong type."""
-
-
-def _check_function(function: Callable[..., Any], name: str) -> None:
-    if not callable(function):
-        raise InvalidPart(f"@entrypoint needs a function, not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise NotImplementedError(
-            f"workflow {name!r} is a generator, which cannot be resumed; write to the stream writer instead of yielding"
-        )
-    named = parameters(function)
-    if not named:
-        raise InvalidOption(f"workflow {name!r} has no parameter for its input; give it one, even if it is not used")
-    if named[0].name in INJECTABLE:
-        raise InvalidOption(
-            f"the first parameter of workflow {name!r} is its input, but {named[0].name!r} is the name of something "
-            "that is injected; put a parameter for the input before it"
-        )

@@ -10,7 +10,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class final(Generic[R, S]):  # noqa: N801  # read and written as `entrypoint.final`
+class final(Generic[R, S]):  # read and written as `entrypoint.final`
     """Return one value and save another.
 
     Args:

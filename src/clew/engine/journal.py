@@ -106,8 +106,8 @@ class Journal:
 
     def _other_arguments(self, record: Record, now: str) -> str:
         return (
-            f"call {record.key!r} of {self._where} was recorded with ({record.arguments}), the code now passes ({now}). "
-            f"{_WHAT_NOW}"
+            f"call {record.key!r} of {self._where} was recorded with ({record.arguments}), "
+            f"the code now passes ({now}). {_WHAT_NOW}"
         )
 
     def _not_made(self, vanished: list[Record]) -> str:

@@ -7,6 +7,7 @@ import concurrent.futures
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from clew.engine.limits import Deadlines, TimeoutPolicy
@@ -17,8 +18,9 @@ from clew.runner.io import Drain
 from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore, PreparedWrite
+from clew.store.base import BaseStore
 from clew.store.operations import Op, PutOp, Result
+from clew.store.planning import PreparedWrite
 
 T = TypeVar("T")
 
@@ -82,7 +84,9 @@ class AsyncIO:
     async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
         return await saver.aexecute(operation)
 
-    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> list[Result]:
+    async def remember(
+        self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]
+    ) -> list[Result]:
         return await store.aexecute(ops, pending=pending)
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
@@ -109,7 +113,7 @@ class AsyncIO:
     async def wait_for(self, turn: Turn, seconds: float) -> bool:
         loop = asyncio.get_running_loop()
         came = asyncio.Event()
-        turns.when_ready(turn, lambda: loop.call_soon_threadsafe(came.set))
+        turns.when_ready(turn, partial(loop.call_soon_threadsafe, came.set))
         try:
             await asyncio.wait_for(came.wait(), seconds)
         except TimeoutError:

@@ -112,7 +112,9 @@ def _to_loop(call: Call) -> Future[Any]:
     """An async task called by blocking code."""
     loop = call.execution.loop or pools.background_loop()
     if asyncio._get_running_loop() is loop:
-        raise WouldWait(f"async task {call.callee.name!r} was called by blocking code on its own event loop; use ainvoke")
+        raise WouldWait(
+            f"async task {call.callee.name!r} was called by blocking code on its own event loop; use ainvoke"
+        )
     future: Future[Any] = Future(call, copy_context(), _run_here)
     assert call.parent is not None
     call.parent.children.add(future)

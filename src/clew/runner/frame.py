@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from clew.runner.execution import Execution
     from clew.runner.futures import Future
     from clew.runner.memory import RunStore
-    from clew.store.base import BaseStore, PreparedWrite
+    from clew.store.base import BaseStore
+    from clew.store.planning import PreparedWrite
 
 current: ContextVar[Frame | None] = ContextVar("clew_frame", default=None)
 

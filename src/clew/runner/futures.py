@@ -126,11 +126,11 @@ class LoopFuture(asyncio.Task[T]):
         self.heard = True
         return super().__await__()
 
-    def result(self) -> T:  # type: ignore[override]
+    def result(self) -> T:
         self.heard = True
         return super().result()
 
-    def exception(self) -> BaseException | None:  # type: ignore[override]
+    def exception(self) -> BaseException | None:
         self.heard = True
         return super().exception()
 
@@ -196,9 +196,9 @@ def transfer(future: Future[Any], work: asyncio.Task[Any]) -> None:
         future.set_result(work.result())
 
 
-def own(frame: Frame) -> list[concurrent.futures.Future[Any]]:
+def own(frame: Frame) -> list[Future[Any]]:
     """Return the blocking futures of a body that have not ended."""
-    return [child for child in list(frame.children) if isinstance(child, concurrent.futures.Future)]
+    return [child for child in list(frame.children) if isinstance(child, Future)]
 
 
 _unbegun: dict[Future[Any], None] = {}

@@ -11,8 +11,9 @@ from clew.runner.frame import Frame
 from clew.runner.turns import Turn
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore, PreparedWrite
+from clew.store.base import BaseStore
 from clew.store.operations import Op, PutOp, Result
+from clew.store.planning import PreparedWrite
 
 T = TypeVar("T")
 Drain = Literal["wait", "stop", "abandon"]
@@ -31,7 +32,9 @@ class RunnerIO(Protocol):
     async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
         """Carry out an operation of a checkpointer. One that has begun is never abandoned."""
 
-    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp]) -> list[Result]:
+    async def remember(
+        self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]
+    ) -> list[Result]:
         """Carry out operations of a store."""
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
@@ -53,6 +56,9 @@ class RunnerIO(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    def chance(self, low: float, high: float) -> float:
+        """Return a number between two others by chance."""
 
     async def wait_for(self, turn: Turn, seconds: float) -> bool:
         """Wait for a turn on a thread; say whether it came in time."""

@@ -12,7 +12,8 @@ from clew.errors import StorageError
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
 from clew.storage.base import Append, End
-from clew.store.base import BaseStore, PreparedWrite
+from clew.store.base import BaseStore
+from clew.store.planning import PreparedWrite
 
 Writes = Sequence[tuple[BaseStore, Sequence[PreparedWrite]]]
 
@@ -55,7 +56,9 @@ async def keep(
     execution.note_kept([*waiting, *records])
 
 
-def record_of(execution: Execution, key: str, name: str, print: bytes, shown: str, value: Any, started_s: float) -> Record:
+def record_of(
+    execution: Execution, key: str, name: str, print: bytes, shown: str, value: Any, started_s: float
+) -> Record:
     """Make the record of one of the engine's own calls.
 
     Args:

@@ -12,10 +12,9 @@ from typing import Any, TypeVar
 
 from clew.codec.values import decode
 from clew.engine.events import Wanted
-from clew.engine.questions import UNSET, Interrupt
+from clew.engine.questions import UNSET, Command, Interrupt
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidResume, UsageError
-from clew.engine.questions import Command
 from clew.runner import pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call

@@ -42,7 +42,7 @@ def this_process() -> str:
 
 def is_dead(owner: str) -> bool:
     """Say whether the process that took a lease is known to have ended; False where that cannot be known."""
-    machine, pid, started = (owner.rsplit("/", 2) + ["", ""])[:3]
+    machine, pid, started = [*owner.rsplit("/", 2), "", ""][:3]
     if machine != _machine() or not pid.isdigit():
         return False
     if started:

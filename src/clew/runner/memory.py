@@ -15,8 +15,9 @@ from clew.runner.frame import current
 from clew.runner.io import run_blocking
 from clew.runner.recall import use_store
 from clew.runner.sync_io import BLOCKING
-from clew.store.base import BaseStore, NamespacePath, PreparedWrite
-from clew.store.operations import Op, PutOp, Result, SearchItem, SearchOp
+from clew.store.base import BaseStore
+from clew.store.operations import NamespacePath, Op, PutOp, Result, SearchItem, SearchOp
+from clew.store.planning import PreparedWrite
 
 _EVERY = 2**31 - 1
 
@@ -57,6 +58,14 @@ class RunStore(BaseStore):
     async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.aprepare."""
         return await self.store.aprepare(writes)
+
+    def apply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.apply."""
+        self.store.apply(writes)
+
+    async def aapply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.aapply."""
+        await self.store.aapply(writes)
 
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """Delete every item at or below the prefix, each as a write of this run, and give their number."""

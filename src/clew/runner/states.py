@@ -76,9 +76,7 @@ async def _checkpoints(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run
     return [*ends, at_input(thread, view)] if run.has_input_checkpoint else ends
 
 
-async def view_of(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, *, history: bool = False
-) -> View:
+async def view_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, *, history: bool = False) -> View:
     """Decode what a snapshot shows of a run.
 
     Args:

@@ -17,8 +17,9 @@ from clew.runner.io import Drain
 from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore, PreparedWrite
+from clew.store.base import BaseStore
 from clew.store.operations import Op, PutOp, Result
+from clew.store.planning import PreparedWrite
 
 T = TypeVar("T")
 
@@ -42,14 +43,16 @@ class SyncIO:
         while waiting := futures.own(frame):
             if how != "wait":
                 for future in waiting:
-                    futures.give_up(future)
+                    future.give_up()
             concurrent.futures.wait(waiting)
             frame.children.difference_update(waiting)
 
     async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
         return saver.execute(operation)
 
-    async def remember(self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> list[Result]:
+    async def remember(
+        self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]
+    ) -> list[Result]:
         return store.execute(ops, pending=pending)
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:

@@ -148,7 +148,9 @@ def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
     """Return the questions of a run that were answered."""
     return [
         Question(
-            id=question_id(run.id, record.key), key=record.key, value=decode(record.outcome)["value"],
+            id=question_id(run.id, record.key),
+            key=record.key,
+            value=decode(record.outcome)["value"],
             fingerprint=record.fingerprint,
         )  # fmt: skip
         for record in records

@@ -19,7 +19,7 @@ class Turn:
         self._turns = turns
         self._key = key
         self.ready = False
-        self.wake: Callable[[], None] | None = None
+        self.wake: Callable[[], object] | None = None
 
     def leave(self) -> None:
         """Give the place up, and with it the turn."""
@@ -58,7 +58,7 @@ class Turns:
         if wake is not None:
             wake()
 
-    def when_ready(self, turn: Turn, wake: Callable[[], None]) -> None:
+    def when_ready(self, turn: Turn, wake: Callable[[], object]) -> None:
         """Call `wake`, from any OS thread, once the turn has come; at once if it has."""
         with self._lock:
             turn.wake = wake

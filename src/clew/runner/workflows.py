@@ -14,7 +14,7 @@ from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
 from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
-from clew.errors import Conflict, InvalidResume, NotRecordable, NoThreadId, Suspended, ThreadBusy
+from clew.errors import Conflict, InvalidResume, NoThreadId, NotRecordable, Suspended, ThreadBusy
 from clew.runner import taking
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result
@@ -221,9 +221,8 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, wr
 async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     interrupts = tuple(question.interrupt for question in execution.questions.values())
     if execution.saver is not None:
-        end = End(
-            status="interrupted", questions=taking.encode_questions(list(execution.questions.values())), ended_s=time.time(), error=execution.stopped
-        )
+        questions = taking.encode_questions(list(execution.questions.values()))
+        end = End(status="interrupted", questions=questions, error=execution.stopped, ended_s=time.time())
         await keep(io, execution, end=end)
     if execution.emitter is not None:
         execution.emitter.interrupted(interrupts)

@@ -48,7 +48,7 @@ class Load(Operation[Run | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class ListRuns(Operation[list[Run]]):
+class ListRuns(Operation[Sequence[Run]]):
     """Read the runs of a thread, newest first.
 
     Args:
@@ -63,7 +63,7 @@ class ListRuns(Operation[list[Run]]):
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRecords(Operation[list[Record]]):
+class LoadRecords(Operation[Sequence[Record]]):
     """Read the journal of a run, oldest record first; only records called `name` if one is given."""
 
     run_id: str
@@ -71,7 +71,7 @@ class LoadRecords(Operation[list[Record]]):
 
 
 @dataclass(frozen=True, slots=True)
-class ListThreads(Operation[list[ThreadKey]]):
+class ListThreads(Operation[Sequence[ThreadKey]]):
     """Read which threads there are, those changed last first.
 
     Args:

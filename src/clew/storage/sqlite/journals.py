@@ -74,12 +74,14 @@ class SqliteSaver(Checkpointer):
     def execute(self, operation: Operation[T]) -> T:
         work = _WORK[type(operation)]
         run = self.database.read if isinstance(operation, _READS) else self.database.write
-        return run(lambda connection: work(connection, operation))
+        result: T = run(lambda connection: work(connection, operation))
+        return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
         work = _WORK[type(operation)]
         run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
-        return await run(lambda connection: work(connection, operation))
+        result: T = await run(lambda connection: work(connection, operation))
+        return result
 
     def close(self) -> None:
         if self._owns_database:
@@ -98,8 +100,9 @@ def _load(connection: sqlite3.Connection, operation: Load) -> Run | None:
 
 def _list_runs(connection: sqlite3.Connection, operation: ListRuns) -> list[Run]:
     rows = connection.execute(
-        f"SELECT {_RUN} FROM clew_runs WHERE thread = (SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?) "
-        "AND number < ? ORDER BY number DESC LIMIT ?",
+        f"SELECT {_RUN} FROM clew_runs WHERE number < ?3 "
+        "AND thread = (SELECT id FROM clew_threads WHERE thread_id = ?1 AND workflow = ?2) "
+        "ORDER BY number DESC LIMIT ?4",
         (
             *operation.thread,
             2**62 if operation.before is None else operation.before,
