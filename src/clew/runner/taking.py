@@ -152,7 +152,7 @@ def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
             key=record.key,
             value=decode(record.outcome)["value"],
             fingerprint=record.fingerprint,
-        )  # fmt: skip
+        )
         for record in records
         if record.name == INTERRUPT
     ]

@@ -18,7 +18,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -311,7 +311,8 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _scripts() -> list[str]:
     folder = importlib.resources.files(__package__) / "schema"
-    return [f.read_text(encoding="utf-8") for f in sorted(folder.iterdir(), key=lambda f: f.name) if f.name[0].isdigit()]
+    scripts = sorted((file for file in folder.iterdir() if file.name[0].isdigit()), key=lambda file: file.name)
+    return [script.read_text(encoding="utf-8") for script in scripts]
 
 
 def _statements(script: str) -> Iterator[str]:
