@@ -1,0 +1,41 @@
+"""What many tests start from: savers and stores on every engine, and workflows in every pair of colours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, SqliteSaver, SqliteStore
+from support.colours import COLOURS, Colour
+
+ENGINES = ("memory", "sqlite")
+
+
+@pytest.fixture(params=ENGINES)
+def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkpointer]:
+    """A checkpointer, on every engine."""
+    if request.param == "memory":
+        yield InMemorySaver()
+        return
+    with contextlib.closing(SqliteSaver(tmp_path / "threads.db")) as kept:
+        yield kept
+
+
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseStore]:
+    """A store, on every engine."""
+    if request.param == "memory":
+        yield InMemoryStore()
+        return
+    with contextlib.closing(SqliteStore(tmp_path / "memories.db")) as kept:
+        yield kept
+
+
+@pytest.fixture(params=COLOURS, ids=str)
+def colour(request: pytest.FixtureRequest) -> Colour:
+    """Each pair of blocking or async workflow and blocking or async tasks."""
+    pair: Colour = request.param
+    return pair
