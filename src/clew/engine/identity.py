@@ -7,7 +7,7 @@ timing of parallel work shifts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from hashlib import blake2b
 
 # Names of the engine's own calls. No task's name can look like them: key_name escapes the colon.
@@ -22,6 +22,14 @@ _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "
 def key_name(name: str) -> str:
     """Escape a task's name so that no name can look like a path of calls."""
     return name.translate(_SPECIAL)
+
+
+def callers(key: str) -> Iterator[str]:
+    """Return the keys of the calls above a call."""
+    end = key.rfind("/")
+    while end > 0:
+        yield key[:end]
+        end = key.rfind("/", 0, end)
 
 
 class Counter:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from clew.codec.fingerprint import fingerprint
+from clew.codec.fingerprint import strict_fingerprint
 from clew.codec.values import decode, encode
 from clew.engine.caching import CachePolicy, cache_key, cache_namespace, function_identity
+from clew.errors import NotRecordable
 from clew.runner.callee import Callee
 from clew.runner.frame import Call
 from clew.runner.io import RunnerIO
@@ -41,5 +42,10 @@ def _policy(call: Call) -> CachePolicy:
 
 
 def _key(call: Call) -> str:
-    policy = _policy(call)
-    return cache_key(policy, call.args, call.kwargs, fingerprint)
+    try:
+        return cache_key(_policy(call), call.args, call.kwargs, lambda: strict_fingerprint(call.args, call.kwargs))
+    except NotRecordable as error:
+        raise NotRecordable(
+            f"{call.callee.name!r} has a cache policy, but its arguments make no key: {error}. "
+            "Say what tells its calls apart: CachePolicy(key_func=...)"
+        ) from error

@@ -54,6 +54,7 @@ class Execution:
         durability: when outcomes are kept.
         most: how many calls may be under way at once, or None.
         loop: runs async tasks of blocking bodies, or None for the background loop.
+        only_replays: whether the run ends at the first call that is not recorded, so that nothing happens.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Execution:
         durability: Durability = "sync",
         most: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        only_replays: bool = False,
     ) -> None:
         self.run_id = run_id
         self.saver = saver
@@ -79,6 +81,7 @@ class Execution:
         self.emitter = emitter
         self.durability = durability
         self.loop = loop
+        self.only_replays = only_replays
         self.places = Places(most) if most else None
         self.lock = threading.Lock()
         self.stopped: str | None = None
@@ -103,6 +106,11 @@ class Execution:
         """Raise Stopped if the run is to end here."""
         if self.stopped is not None:
             raise Stopped(self.stopped)
+
+    def check_new(self, key: str) -> None:
+        """Raise Stopped if only what is recorded is to be replayed, and a call is not."""
+        if self.only_replays:
+            raise Stopped(f"call {key!r} is not recorded")
 
     def is_stored(self, key: str) -> bool:
         """Say whether a record is kept under a key, so that a new one has to take its place."""

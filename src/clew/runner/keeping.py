@@ -57,7 +57,7 @@ async def keep(
 
 
 def record_of(
-    execution: Execution, key: str, name: str, print: bytes, shown: str, value: Any, started_s: float
+    execution: Execution, key: str, name: str, digest: bytes, shown: str, value: Any, started_s: float
 ) -> Record:
     """Make the record of one of the engine's own calls.
 
@@ -65,7 +65,7 @@ def record_of(
         execution: the run.
         key: the call's key.
         name: what kind of call it is.
-        print: fingerprint of its arguments.
+        digest: fingerprint of its arguments.
         shown: the arguments, for people.
         value: what it gave.
         started_s: when it began.
@@ -74,7 +74,7 @@ def record_of(
         execution.values[key] = value
     outcome = encode(value) if execution.saver is not None else b""
     return Record(
-        key=key, name=name, fingerprint=print, arguments=shown, state="value", outcome=outcome, attempts=1,
+        key=key, name=name, fingerprint=digest, arguments=shown, state="value", outcome=outcome, attempts=1,
         started_s=started_s, ended_s=time.time(),
     )  # fmt: skip
 

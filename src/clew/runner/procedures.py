@@ -42,39 +42,40 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
     """
     execution = call.execution
     execution.check_stopped()
-    print = b""
+    digest = b""
     if execution.journal is not None:
-        print = fingerprint(call.args, call.kwargs)
-        if record := execution.journal.find(call.key, print, lambda: describe(call.args, call.kwargs)):
+        digest = fingerprint(call.args, call.kwargs)
+        if record := execution.journal.find(call.key, digest, lambda: describe(call.args, call.kwargs)):
             return _replayed(call, record)
+        execution.check_new(call.key)
     if execution.emitter is not None:
         execution.emitter.started(call)
     if call.callee.cache is not None and execution.cache is not None:
-        return await _run_cached(io, call, print)
-    return await _run(io, call, print)
+        return await _run_cached(io, call, digest)
+    return await _run(io, call, digest)
 
 
-async def _run_cached(io: RunnerIO, call: Call, print: bytes) -> Any:
+async def _run_cached(io: RunnerIO, call: Call, digest: bytes) -> Any:
     found, value = await caching.look_up(io, call)
     if not found:
-        value = await _run(io, call, print)
+        value = await _run(io, call, digest)
         await caching.keep(io, call, value)
         return value
     if call.execution.journal is not None:
         now_s = time.time()
-        await keep(io, call.execution, [_record(call, print, value, 1, now_s)])
+        await keep(io, call.execution, [_record(call, digest, value, 1, now_s)])
     if call.execution.emitter is not None:
         call.execution.emitter.finished(call, value, cached=True)
     return value
 
 
-async def _run(io: RunnerIO, call: Call, print: bytes) -> Any:
+async def _run(io: RunnerIO, call: Call, digest: bytes) -> Any:
     execution, started_s = call.execution, time.time()
     try:
         value, frame = await run_attempts(io, call)
         returned = value.value if isinstance(value, final) else value
         if execution.journal is not None:
-            record = _record(call, print, returned, frame.attempt, started_s)
+            record = _record(call, digest, returned, frame.attempt, started_s)
             await keep(io, execution, [record], frame.writes, also=saved_run(call, value))
         elif frame.writes:
             await keep(io, execution, (), frame.writes)
@@ -84,7 +85,7 @@ async def _run(io: RunnerIO, call: Call, print: bytes) -> Any:
         raise
     except BaseException as error:
         if execution.journal is not None and is_outcome(error):
-            execution.note_failure(call.key, error, _failure(call, print, error, started_s))
+            execution.note_failure(call.key, error, _failure(call, digest, error, started_s))
         if execution.emitter is not None:
             execution.emitter.failed(call, error)
         raise
@@ -146,15 +147,15 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         ReplayMismatch: the answer that was kept is to another question.
     """
     execution = frame.call.execution
-    key, print = frame.next_key(INTERRUPT), fingerprint((value,), {})
+    key, digest = frame.next_key(INTERRUPT), fingerprint((value,), {})
     if execution.journal is not None:
-        record = execution.journal.find(key, print, lambda: describe((value,), {}))
+        record = execution.journal.find(key, digest, lambda: describe((value,), {}))
         if record is not None:
             return execution.value_of(record)["answer"]
     if execution.saver is not None:
         encode(value)  # a question that cannot be kept is refused where it is asked
     question = Question(
-        id=question_id(execution.run_id, key), key=key, value=value, fingerprint=print,
+        id=question_id(execution.run_id, key), key=key, value=value, fingerprint=digest,
         deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
     )  # fmt: skip
     execution.questions[key] = question
@@ -167,11 +168,12 @@ async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
     key, now_s = frame.next_key(SLEEP), time.time()
     until_s = now_s + seconds
     if execution.journal is not None:
-        print = fingerprint((seconds,), {})
-        if record := execution.journal.find(key, print, lambda: str(seconds)):
+        digest = fingerprint((seconds,), {})
+        if record := execution.journal.find(key, digest, lambda: str(seconds)):
             until_s = execution.value_of(record)
         else:
-            await keep(io, execution, [record_of(execution, key, SLEEP, print, str(seconds), until_s, now_s)])
+            execution.check_new(key)
+            await keep(io, execution, [record_of(execution, key, SLEEP, digest, str(seconds), until_s, now_s)])
     if until_s > now_s:
         await io.sleep(until_s - now_s)
 
@@ -192,7 +194,7 @@ def _replayed(call: Call, record: Record) -> Any:
     return value
 
 
-def _record(call: Call, print: bytes, value: Any, attempts: int, started_s: float) -> Record:
+def _record(call: Call, digest: bytes, value: Any, attempts: int, started_s: float) -> Record:
     if call.execution.saver is None:
         call.execution.values[call.key] = value
         outcome = b""
@@ -202,14 +204,14 @@ def _record(call: Call, print: bytes, value: Any, attempts: int, started_s: floa
         except NotRecordable as error:
             raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
     return Record(
-        key=call.key, name=call.callee.name, fingerprint=print, arguments=describe(call.args, call.kwargs),
+        key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
         state="value", outcome=outcome, attempts=attempts, started_s=started_s, ended_s=time.time(),
     )  # fmt: skip
 
 
-def _failure(call: Call, print: bytes, error: BaseException, started_s: float) -> Record:
+def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) -> Record:
     return Record(
-        key=call.key, name=call.callee.name, fingerprint=print, arguments=describe(call.args, call.kwargs),
+        key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
         state="failure", outcome=encode_failure(error), attempts=1, started_s=started_s, ended_s=time.time(),
     )  # fmt: skip
 

@@ -37,13 +37,14 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
     execution = frame.call.execution
     if execution.journal is None:
         return await io.remember(store, reads, ())
-    key, print = frame.next_key(READ), fingerprint(tuple(reads), {})
-    if record := execution.journal.find(key, print, lambda: _shown(reads)):
+    key, digest = frame.next_key(READ), fingerprint(tuple(reads), {})
+    if record := execution.journal.find(key, digest, lambda: _shown(reads)):
         found: list[Result] = execution.value_of(record)
         return found
+    execution.check_new(key)
     now_s = time.time()
     found = await io.remember(store, reads, ())
-    await keep(io, execution, [record_of(execution, key, READ, print, _shown(reads), found, now_s)])
+    await keep(io, execution, [record_of(execution, key, READ, digest, _shown(reads), found, now_s)])
     return found
 
 
@@ -52,10 +53,11 @@ async def _write_in_body(io: RunnerIO, frame: Frame, store: BaseStore, writes: S
     if execution.journal is None:
         await io.remember(store, writes, ())
         return
-    key, print = frame.next_key(WRITE), fingerprint(tuple(writes), {})
-    if execution.journal.find(key, print, lambda: _shown(writes)):
+    key, digest = frame.next_key(WRITE), fingerprint(tuple(writes), {})
+    if execution.journal.find(key, digest, lambda: _shown(writes)):
         return
-    record = record_of(execution, key, WRITE, print, _shown(writes), None, time.time())
+    execution.check_new(key)
+    record = record_of(execution, key, WRITE, digest, _shown(writes), None, time.time())
     await keep(io, execution, [record], [(store, await io.prepare(store, writes))])
 
 
