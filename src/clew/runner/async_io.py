@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from clew.engine.limits import Deadlines, TimeoutPolicy
 from clew.errors import NodeCancelledError
+from clew.runner import futures
 from clew.runner.frame import Frame, current
 from clew.runner.futures import LoopFuture
 from clew.runner.io import Drain
@@ -73,6 +74,9 @@ class AsyncIO:
         raise error
 
     async def drain(self, frame: Frame, how: Drain) -> None:
+        if frame.lazy is not None:  # called from an OS thread of the body's own
+            lazy, frame.lazy = frame.lazy, None
+            futures.hand_over(lazy)
         while frame.children:
             waiting = [_on_loop(child) for child in frame.children]
             for future in waiting:
