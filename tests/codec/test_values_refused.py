@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy
 import pytest
-from codec import recordable_types as app
 
+from clew.codec.allowed import allow
 from clew.codec.values import encode
 from clew.errors import NotRecordable
+from codec import recordable_types as app
 
 
 @dataclass
@@ -51,20 +52,19 @@ class _Zone(datetime.tzinfo):
         ([_generator()], "result[0]: a generator cannot be recorded"),
         ([memoryview(b"x")], "result[0]: a memoryview cannot be recorded"),
         ({"k" * 99: len}, "result['" + "k" * 38 + "…]: a function"),
-        (Odd(a=1), r"Odd is not allowed to come back; annotate the task with Odd, or pass entrypoint(..., allow=[Odd])"),
+        (
+            Odd(a=1),
+            r"Odd is not allowed to come back; annotate the task with Odd, or pass entrypoint(..., allow=[Odd])",
+        ),
         ([NeverNamed()], "NeverNamed is not allowed to come back; annotate the task with NeverNamed"),
         (defaultdict(lambda: 1), "result: a defaultdict with the factory '<lambda>' cannot be recorded"),
-        (datetime.datetime(2024, 1, 1, tzinfo=_Zone()), "a time zone of type test_values_refused._Zone cannot"),
+        (datetime.datetime(2024, 1, 1, tzinfo=_Zone()), "_Zone cannot be recorded; use datetime.timezone or zoneinfo"),
         (numpy.array([object()]), "numpy values of dtype object cannot be recorded"),
         ([numpy.ma.array([1])], "MaskedArray cannot be recorded"),
-        (app.Access(1) | app.Access(2) | 0, None),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_refusal_names_the_place_and_the_way_out(value: Any, told: str | None) -> None:
-    if told is None:
-        encode(value)
-        return
+def test_refusal_names_the_place_and_the_way_out(value: Any, told: str) -> None:
     with pytest.raises(NotRecordable, match=re.escape(told)):
         encode(value)
 
@@ -145,13 +145,10 @@ class TestCycles:
             value = next(iter(value.values())) if isinstance(value, dict) else value[0]
 
 
-def test_object_whose_state_cannot_be_read_is_refused() -> None:
-    class Broken(app.Parcel):  # attrs keeps what a subclass adds
+def test_state_is_read_without_calling_what_a_user_wrote() -> None:
+    class Guarded(app.Parcel):
         def __getattribute__(self, name: str) -> Any:
-            raise RuntimeError("no")
+            raise AssertionError(f"{name} was read through the class")
 
-    from clew.codec.allowed import allow
-
-    allow(Broken)
-    broken = object.__new__(Broken)
-    encode(broken)  # read without its own __getattribute__
+    allow(Guarded)
+    encode(object.__new__(Guarded))

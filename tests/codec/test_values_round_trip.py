@@ -18,15 +18,15 @@ from zoneinfo import ZoneInfo
 import numpy
 import pydantic
 import pytest
-from codec import recordable_types as app
 from hypothesis import HealthCheck, given, settings
-from codec.value_strategies import same, values
 
 from clew.codec.allowed import allow
 from clew.codec.allowed import find as find_allowed
 from clew.codec.values import decode, encode
 from clew.errors import RecordedFailure, UnreadableRecord
 from clew.store.operations import Item
+from codec import recordable_types as app
+from codec.value_strategies import same, values
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 from hypothesis import strategies as st
+
 from codec.recordable_types import Access, Basket, Colour, Level, Line, Mode, Order, Parcel, Point, Reading, UserId
 
 _text = st.text(st.characters(), max_size=8)  # lone surrogates and NUL among them
@@ -88,7 +89,7 @@ def same(left: Any, right: Any) -> bool:
         return False
     if isinstance(left, dict):
         return len(left) == len(right) and all(
-            same(k, l) and same(v, w) for (k, v), (l, w) in zip(left.items(), right.items(), strict=True)
+            same(one, other) for one, other in zip(left.items(), right.items(), strict=True)
         )
     if isinstance(left, (list, tuple, deque)):
         return len(left) == len(right) and all(map(same, left, right))

@@ -17,6 +17,7 @@ from typing import Any
 from clew.codec.exceptions import BUILTIN_EXCEPTIONS
 from clew.codec.named import functions_in, names_in_annotations, types_in, types_in_fields, types_named_by
 from clew.codec.objects import EXCEPTION, shape_of
+from clew.codec.plain import is_plain_type
 from clew.codec.standard import standard_kind
 from clew.errors import UsageError
 
@@ -53,7 +54,7 @@ def allow(*types_: Any) -> None:
     """
     for each in types_:
         if isinstance(each, type) and not isinstance(each, types.GenericAlias):
-            if shape_of(each) is None and standard_kind(each) is None and not typing.is_typeddict(each):
+            if not _can_be_recorded(each):
                 raise UsageError(
                     f"{each.__module__}.{each.__qualname__} cannot be allowed; what can be recorded: dataclasses, "
                     "pydantic models, enums, NamedTuples, msgspec Structs, attrs classes, exceptions, "
@@ -108,6 +109,11 @@ def package_to_import(name: str) -> str | None:
     """Return the module that would bring a type of the own list, if it is not imported."""
     module = name.partition(":")[0]
     return module if _is_own(module) and module not in sys.modules else None
+
+
+def _can_be_recorded(cls: type) -> bool:
+    is_builtin = is_plain_type(cls) or standard_kind(cls) is not None
+    return is_builtin or shape_of(cls) is not None or typing.is_typeddict(cls)
 
 
 def _forget(key: int, _: object) -> None:

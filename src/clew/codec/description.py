@@ -60,14 +60,14 @@ def _told(value: Any, depth: int) -> str:
 def _items(items: Any, brackets: tuple[str, str], depth: int) -> str:
     begin, end = brackets
     if len(items) > _MOST_ELEMENTS or (depth and items):
-        return f"{begin}{len(items)} items…{end}"
+        return f"{begin}{_count(len(items), 'item')}…{end}"
     comma = "," if begin == "(" and len(items) == 1 else ""
     return f"{begin}{', '.join(_text(item, depth + 1) for item in items)}{comma}{end}"
 
 
 def _mapping(mapping: dict[Any, Any], depth: int) -> str:
     if len(mapping) > _MOST_ELEMENTS or (depth and mapping):
-        return f"{{{len(mapping)} keys…}}"
+        return f"{{{_count(len(mapping), 'key')}…}}"
     return "{" + ", ".join(f"{_text(key, 1)}: {_text(value, depth + 1)}" for key, value in mapping.items()) + "}"
 
 
@@ -86,6 +86,10 @@ def _shown_fields(cls: Any) -> Iterable[str] | None:
     if (declared := getattr(cls, "__dataclass_fields__", None)) is not None:
         return {name for name, field in declared.items() if field.repr}
     return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _cut(text: str, most: int) -> str:

@@ -22,8 +22,9 @@ from clew.codec.plain import SCALARS, is_plain, pack, pack_sorted
 from clew.codec.standard import pairs, standard_kind
 from clew.codec.values import named_kind
 from clew.codec.writing import MAPPING, CarefulWriter, Kind, Refusal, TooDeep
+from clew.errors import NotRecordable
 
-__all__ = ["describe", "fingerprint"]
+__all__ = ["describe", "fingerprint", "strict_fingerprint"]
 
 _SIZE_BYTES = 16
 _OPAQUE = 127
@@ -42,6 +43,33 @@ def fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
             pass
     prints = ([_canonical(arg) for arg in args], {name: _canonical(kwargs[name]) for name in sorted(kwargs)})
     return blake2b(pack(prints), digest_size=_SIZE_BYTES).digest()
+
+
+def strict_fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+    """Return the same 16 bytes, but only where every argument has content that can be seen.
+
+    Raises:
+        NotRecordable: an argument, or something inside it, could only count by its type. The message names the place.
+    """
+    for place, arg in enumerate(args):
+        _check_content(arg, f"argument {place + 1}")
+    for name, arg in kwargs.items():
+        _check_content(arg, f"argument {name!r}")
+    return fingerprint(args, kwargs)
+
+
+def _check_content(value: Any, name: str) -> None:
+    try:
+        _STRICT_PRINTS.value(value, 0)
+    except Refusal as refusal:
+        message = refusal.told_of(name)
+    except RecursionError:
+        message = f"{name}: nested too deeply"
+    except Exception as error:
+        message = f"{name}: reading it raised {type(error).__name__}: {error}"
+    else:
+        return
+    raise NotRecordable(message)
 
 
 def _canonical(value: Any) -> bytes:
@@ -107,5 +135,19 @@ class PrintWriter(CarefulWriter):
         return sorted((self.packed(key), self.packed(value)) for key, value in pairs(written))
 
 
+class StrictPrintWriter(PrintWriter):
+    """Refuses what could only count by its type."""
+
+    def value(self, value: Any, depth: int) -> Any:
+        return CarefulWriter.value(self, value, depth)
+
+    def kind_for(self, value: Any) -> Kind:
+        try:
+            return super().kind_for(value)
+        except Refusal:
+            of = type(value)
+            raise Refusal(f": a {of.__module__}.{of.__qualname__} has no content that tells it from others") from None
+
+
 _kinds_of_users: WeakKeyDictionary[type, Kind] = WeakKeyDictionary()
-_PRINTS = PrintWriter()
+_PRINTS, _STRICT_PRINTS = PrintWriter(), StrictPrintWriter()

@@ -25,6 +25,7 @@ class Layout:
         passing: attributes that are no state: cached properties.
         required: fields that every object has.
         defaults: makers of the values of fields that a record from before they were declared does not have.
+        on_class: fields whose default is an attribute of the class, so that an object may be without them.
         compared: the fields that count when two objects are compared, or None where the class does not say.
     """
 
@@ -32,6 +33,7 @@ class Layout:
     passing: frozenset[str]
     required: frozenset[str]
     defaults: Mapping[str, Callable[[], Any]]
+    on_class: frozenset[str]
     compared: frozenset[str] | None
 
     def state(self, value: Any) -> dict[str, Any]:
@@ -40,6 +42,14 @@ class Layout:
         if attributes := attributes_of(value):
             state.update((k, v) for k, v in attributes.items() if k not in self.passing)
         return state
+
+    def compared_state(self, value: Any) -> dict[str, Any]:
+        """Return the attributes that count when two objects are compared."""
+        state = self.state(value)
+        if self.compared is None:
+            return state
+        missing = {name: self.defaults[name]() for name in self.on_class - state.keys()}
+        return {name: item for name, item in (state | missing).items() if name in self.compared}
 
     def restore(self, value: Any, state: Mapping[str, Any]) -> None:
         """Put the attributes back.
@@ -58,7 +68,7 @@ class Layout:
         for name in self.required - state.keys():
             raise ValueError(f"the class has a field {name!r} now that was not recorded; give it a default")
         for name, make in self.defaults.items():
-            if name not in state:
+            if name not in state and name not in self.on_class:
                 object.__setattr__(value, name, make())
 
 
@@ -91,6 +101,7 @@ def _look_at(cls: type) -> Layout:
     required, defaults = _fields_of(cls)
     return Layout(
         slots=slots, passing=frozenset(passing), required=frozenset(required), defaults=defaults,
+        on_class=frozenset(name for name in defaults if name in vars(cls) and name not in slots),
         compared=_compared_in(cls),
     )  # fmt: skip
 

@@ -101,9 +101,7 @@ def _unpack_flag(cls: Any, parts: Any) -> Any:
 
 def _pack_object(value: Any, writer: Writer, depth: int) -> Any:
     layout = layout_of(type(value))
-    state = layout.state(value)
-    if writer.only_what_compares and layout.compared is not None:
-        state = {name: item for name, item in state.items() if name in layout.compared}
+    state = layout.compared_state(value) if writer.only_what_compares else layout.state(value)
     return writer.fields(state, depth)
 
 

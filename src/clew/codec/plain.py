@@ -23,6 +23,11 @@ pack = msgspec.msgpack.Encoder().encode
 pack_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
+def is_plain_type(cls: type) -> bool:
+    """Say whether values of exactly this type are plain, apart from what a container holds."""
+    return cls in _PLAIN
+
+
 def is_plain(value: Any) -> bool:
     """Say whether a value holds only text, bytes, numbers, True, False, None, lists and dicts, exactly of those types.
 
