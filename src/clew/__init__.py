@@ -1,7 +1,7 @@
 """Clew: durable workflows with memory, in plain Python.
 
 Write workflows:        entrypoint, task, TaskFuture, interrupt, sleep, asleep
-Ask the running one:    get_store, get_config, get_stream_writer, get_runtime, Runtime
+Ask the running one:    get_store, get_config, get_stream_writer, stream_message, get_runtime, Runtime
 Answer and look:        Command, Interrupt, StateSnapshot, Output
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
 Keep threads:           Database, SqliteSaver, InMemorySaver
@@ -21,6 +21,7 @@ from clew.context import (
     get_stream_writer,
     interrupt,
     sleep,
+    stream_message,
 )
 from clew.database import Database
 from clew.engine.caching import CachePolicy
@@ -79,5 +80,5 @@ __all__ = [
     "NotRecordable", "Output", "PutOp", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunnableConfig", "Runtime",
     "SearchItem", "SearchOp", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",
     "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Workflow", "add_messages", "asleep", "entrypoint", "get_config",
-    "get_runtime", "get_store", "get_stream_writer", "interrupt", "sleep", "task",
+    "get_runtime", "get_store", "get_stream_writer", "interrupt", "sleep", "stream_message", "task",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from clew.errors import NotInWorkflow, WouldWait
@@ -90,6 +90,20 @@ def get_stream_writer() -> StreamWriter:
         NotInWorkflow: nothing runs here.
     """
     return running().write
+
+
+def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> None:
+    """Show what a model says in the stream mode "messages": its tokens as they come, or whole messages.
+
+    Args:
+        chunk: any object: a piece of a message, a client's own event, a dict. Where it has an `id`, the whole message
+            of that id is not shown again when the call returns it.
+        metadata: added to what tells which call and run it comes from.
+
+    Raises:
+        NotInWorkflow: nothing runs here.
+    """
+    running().say(chunk, metadata)
 
 
 @overload

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from clew import configs
@@ -12,6 +12,7 @@ from clew.engine.events import wanted
 from clew.engine.questions import Command
 from clew.engine.state import StateSnapshot
 from clew.errors import UsageError
+from clew.listening import listener
 from clew.runner import launching, states
 from clew.runner.async_io import AsyncIO
 from clew.runner.execution import Durability
@@ -164,7 +165,7 @@ class Workflow(Generic[InputT, OutputT]):
             What `invoke` raises, after the chunks that came before it.
         """
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability)
+        request = self._request(input, config, context, durability, listener(want))
         return launching.stream(self._settings, request, want, detach=_detaches(on_close))
 
     def astream(
@@ -182,7 +183,7 @@ class Workflow(Generic[InputT, OutputT]):
     ) -> AsyncIterator[Any]:
         """Like `stream`, for async code. Closing it early cancels the running async tasks, unless it detaches."""
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability)
+        request = self._request(input, config, context, durability, listener(want))
         return launching.astream(self._settings, request, want, detach=_detaches(on_close))
 
     def batch(
@@ -280,7 +281,14 @@ class Workflow(Generic[InputT, OutputT]):
     def __repr__(self) -> str:
         return f"<workflow {self.name!r}>"
 
-    def _request(self, input: Any, config: Config | None, context: Any, durability: Durability | None) -> Request:
+    def _request(
+        self,
+        input: Any,
+        config: Config | None,
+        context: Any,
+        durability: Durability | None,
+        listen: Callable[[], None] | None = None,
+    ) -> Request:
         if durability not in (None, "sync", "async", "exit"):
             raise InvalidOption(f"durability must be 'sync', 'async' or 'exit', not {durability!r}")
         return Request(
@@ -288,6 +296,7 @@ class Workflow(Generic[InputT, OutputT]):
             config=configs.merged(self._bound, configs.checked(config)),
             context=configs.context_for(self._context_schema, context),
             durability=durability or "sync",
+            listen=listen,
         )
 
     def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:

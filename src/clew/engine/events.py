@@ -96,6 +96,21 @@ def ended(
     return end | {mark: True for mark, holds in marks.items() if holds}
 
 
+def about(name: str, call_id: str, run_id: str, step: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Say which call a message comes from, under the names that readers of such streams know."""
+    configurable = config.get("configurable") or {}
+    thread = {"thread_id": str(configurable["thread_id"])} if configurable.get("thread_id") is not None else {}
+    return {
+        **(config.get("metadata") or {}),
+        **thread,
+        "run_id": run_id,
+        "task_id": call_id,
+        "langgraph_node": name,
+        "langgraph_step": step,
+        "langgraph_checkpoint_ns": f"{name}:{call_id}",
+    }
+
+
 def checkpoint(snapshot: StateSnapshot) -> dict[str, Any]:
     """Say that a checkpoint was kept."""
     return {

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from clew.engine.limits import Deadlines, TimeoutPolicy
 from clew.errors import NodeCancelledError
 from clew.runner import futures
+from clew.runner.channels import paced
 from clew.runner.frame import Frame, current
 from clew.runner.futures import LoopFuture
 from clew.runner.io import Drain
@@ -38,8 +39,8 @@ class AsyncIO:
                 raise
             raise NodeCancelledError(frame.call.callee.name) from error
         emitter = frame.call.execution.emitter
-        if emitter is not None:
-            await emitter.room()
+        while emitter is not None and (change := emitter.room()) is not None:
+            await change
         return value
 
     async def _body(self, frame: Frame) -> Any:
@@ -47,7 +48,10 @@ class AsyncIO:
         frame.enter(asyncio.get_running_loop())
         token = current.set(frame)
         try:
-            return await call.callee.function(*call.args, **frame.arguments())
+            body = call.callee.function(*call.args, **frame.arguments())
+            if call.execution.emitter is None or not asyncio.iscoroutine(body):
+                return await body
+            return await paced(body, call.execution.emitter.room)
         finally:
             current.reset(token)
 

@@ -36,6 +36,8 @@ def start_call(
     execution.check_stopped()
     frame.shows_life()
     call = Call(execution, callee, frame.next_key(callee.key_name), args, kwargs, frame, scope or frame.call.scope)
+    if scope is not None:
+        scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
     if frame.on_loop():
         return _from_loop(call)
     return _to_loop(call) if callee.is_async else _from_thread(call)

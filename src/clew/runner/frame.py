@@ -140,7 +140,8 @@ class Frame:
     """
 
     __slots__ = (
-        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "lazy", "loop", "unheard", "writes",
+        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy", "loop", "unheard",
+        "writes",
     )  # fmt: skip
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
@@ -154,6 +155,7 @@ class Frame:
         self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
         self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
         self.deadlines: Deadlines | None = None
+        self.is_cached = False  # nothing ran: a cache gave the result
 
     def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Note where the body runs: on an event loop, or on this OS thread."""
@@ -201,6 +203,13 @@ class Frame:
         call = self.call
         if call.execution.emitter is not None:
             call.execution.emitter.write(call.scope.namespace, chunk)
+
+    def say(self, message: Any, metadata: Mapping[str, Any] | None) -> None:
+        """Show a message, or a part of one, in the mode "messages"; nothing happens where nobody listens."""
+        self.shows_life()
+        call = self.call
+        if call.execution.emitter is not None:
+            call.execution.emitter.message(call, message, metadata)
 
     def beat(self) -> None:
         """Show the idle limit of this attempt that it is alive."""

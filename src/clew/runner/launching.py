@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -18,16 +18,19 @@ from clew.errors import InvalidResume, UsageError
 from clew.runner import pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call
+from clew.runner.channels import Channel
 from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
 from clew.runner.io import run_blocking
 from clew.runner.memory import RunStore
-from clew.runner.streams import BlockingChannel, Emitter, LoopChannel
+from clew.runner.streams import Emitter
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Request, Settings, run_workflow
 from clew.storage.base import Load
 
 T = TypeVar("T")
+
+log = logging.getLogger("clew")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ async def ainvoke(settings: Settings, request: Request) -> Result:
 def stream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool) -> Iterator[Any]:
     """Run a workflow on a pool and yield its events to blocking code."""
     _refuse_nested()
-    channel = BlockingChannel()
+    channel = Channel()
     request = replace(request, emitter=Emitter(channel, wanted))
 
     def events() -> Iterator[Any]:
@@ -81,11 +84,10 @@ def stream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool
                 for event in taken:
                     yield wanted.shape(event)
             run.result()
-        except GeneratorExit:
+        finally:
             channel.close()
-            if not detach:
-                _stop(request)
-            raise
+            if not (run.done() or detach):
+                request.reins.stop("its stream was closed")
 
     return events()
 
@@ -94,22 +96,19 @@ async def astream(settings: Settings, request: Request, wanted: Wanted, *, detac
     """Run a workflow and yield its events to async code."""
     _refuse_nested()
     loop = asyncio.get_running_loop()
-    channel = LoopChannel(loop)
+    channel = Channel()
     request = replace(request, emitter=Emitter(channel, wanted), loop=loop)
     run = loop.create_task(_run_async(settings, request))
     run.add_done_callback(lambda _: channel.end())
     try:
-        while taken := await channel.take():
+        while taken := await channel.atake():
             for event in taken:
                 yield wanted.shape(event)
         await run
     finally:
         channel.close()
         if not run.done():
-            _leave(run, request, detach=detach)
-            if not detach:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await run
+            await _leave(run, request, detach=detach)
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
@@ -123,24 +122,28 @@ async def aside_by_side(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     return list(await asyncio.gather(*calls))
 
 
-def _leave(run: asyncio.Task[Result], request: Request, *, detach: bool) -> None:
+async def _leave(run: asyncio.Task[Result], request: Request, *, detach: bool) -> None:
     if detach:
         _detached.add(run)  # the loop itself holds tasks only weakly
-        run.add_done_callback(_detached.discard)
-    else:
-        _stop(request)
-        run.cancel()
+        run.add_done_callback(_forget)
+        return
+    request.reins.stop("its stream was closed")
+    run.cancel()
+    await asyncio.wait([run])
+    _forget(run)
+
+
+def _forget(run: asyncio.Task[Result]) -> None:
+    """Drop a run that nobody waits for; how it failed is kept on its thread."""
+    _detached.discard(run)
+    if not run.cancelled() and (error := run.exception()) is not None:
+        log.warning("a run failed after its stream was closed: %r", error)
 
 
 _detached: set[asyncio.Task[Result]] = set()
 
 
-def _stop(request: Request) -> None:
-    for execution in request.watch:
-        execution.stop("its stream was closed")
-
-
-def _run_to_channel(settings: Settings, request: Request, channel: BlockingChannel) -> None:
+def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> None:
     try:
         if settings.callee.is_async:
             asyncio.run(run_workflow(AsyncIO(), settings, request))
@@ -159,8 +162,7 @@ async def _run_async(settings: Settings, request: Request) -> Result:
     try:
         return await run
     except asyncio.CancelledError:
-        for execution in request.watch:
-            execution.stop("its caller was cancelled")
+        request.reins.stop("its caller was cancelled")
         raise
 
 
@@ -206,7 +208,6 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
         context=outer.context if request.context is None else request.context,
         store=outer.store if settings.store is None else RunStore(settings.store),
         previous=_remembered(frame, remembers_on),
-        namespace=outer.namespace,
         remembers_on=remembers_on,
     )
     return start_call(frame, settings.callee, (request.input,), {}, scope)

@@ -1,137 +1,21 @@
-"""Carries events from a run to whoever iterates over its stream, while the run goes on."""
+"""Says what happens in a run, in the modes that the reader of its stream asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from clew.engine import events
-from clew.engine.events import Event, Namespace, Wanted
+from clew.engine.events import Namespace, Wanted
+from clew.engine.messages import Seen, found_in
 from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot
+from clew.runner.channels import Channel
 
 if TYPE_CHECKING:
     from clew.runner.frame import Call
-
-_MOST_WAITING = 1024  # events that nobody took yet; beyond, the run waits for its reader
-
-
-class Channel(Protocol):
-    """Where events go."""
-
-    def put(self, event: Event) -> None:
-        """Take an event; wait for the reader where that is possible and too many wait."""
-
-
-class BlockingChannel:
-    """From the OS threads of a run to a blocking reader."""
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._changed = threading.Condition()
-        self._ended = False
-        self._closed = False
-
-    def put(self, event: Event) -> None:
-        with self._changed:
-            while len(self._events) >= _MOST_WAITING and not self._closed:
-                self._changed.wait()
-            if not self._closed:
-                self._events.append(event)
-                self._changed.notify_all()
-
-    def end(self) -> None:
-        """Let the reader know that nothing more comes."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Drop what waits and what still comes: the reader has gone."""
-        with self._changed:
-            self._closed = True
-            self._events.clear()
-            self._changed.notify_all()
-
-    def take(self) -> list[Event]:
-        """Return the events that wait, at least one, or none once nothing more comes."""
-        with self._changed:
-            while not self._events and not self._ended:
-                self._changed.wait()
-            taken = list(self._events)
-            self._events.clear()
-            self._changed.notify_all()
-            return taken
-
-
-class LoopChannel:
-    """From a run on an event loop, and its OS threads, to an async reader on the same loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._events: deque[Event] = deque()
-        self._reader: asyncio.Future[None] | None = None
-        self._writers: list[asyncio.Future[None]] = []
-        self._room = threading.Condition()
-        self._ended = False
-        self._closed = False
-
-    def put(self, event: Event) -> None:
-        if asyncio._get_running_loop() is self._loop:
-            self._add(event)
-            return
-        with self._room:
-            while len(self._events) >= _MOST_WAITING and not self._closed:
-                self._room.wait()
-        self._loop.call_soon_threadsafe(self._add, event)
-
-    async def room(self) -> None:
-        """Wait until the reader has caught up. Called between calls, where a body on the loop can wait."""
-        if len(self._events) >= _MOST_WAITING and not self._closed and not self._ended:
-            writer = self._loop.create_future()
-            self._writers.append(writer)
-            await writer
-
-    def end(self) -> None:
-        """Let the reader know that nothing more comes."""
-        self._ended = True
-        self._wake_reader()
-
-    def close(self) -> None:
-        """Drop what waits and what still comes: the reader has gone."""
-        self._closed = True
-        self._make_room()
-
-    async def take(self) -> list[Event]:
-        """Return the events that wait, at least one, or none once nothing more comes."""
-        while not self._events and not self._ended:
-            self._reader = self._loop.create_future()
-            await self._reader
-        taken = list(self._events)
-        self._make_room()
-        return taken
-
-    def _add(self, event: Event) -> None:
-        if not self._closed:
-            self._events.append(event)
-            self._wake_reader()
-
-    def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    def _make_room(self) -> None:
-        with self._room:
-            self._events.clear()
-            self._room.notify_all()
-        writers, self._writers = self._writers, []
-        for writer in writers:
-            if not writer.done():
-                writer.set_result(None)
 
 
 class Emitter:
@@ -146,12 +30,12 @@ class Emitter:
         self._channel = channel
         self._modes = wanted.modes
         self._subgraphs = wanted.subgraphs
+        self._seen = Seen()
         self.step = -1
 
-    async def room(self) -> None:
-        """Wait until the reader has caught up, where the channel asks for it."""
-        if isinstance(self._channel, LoopChannel):
-            await self._channel.room()
+    def room(self) -> asyncio.Future[None] | None:
+        """Return what a body on an event loop is to wait for, because the reader is far behind; or None."""
+        return self._channel.room()
 
     def wants(self, mode: str) -> bool:
         """Say whether a mode was asked for."""
@@ -161,12 +45,17 @@ class Emitter:
         """A body wrote to its stream writer."""
         self._emit("custom", namespace, chunk)
 
-    def message(self, namespace: Namespace, message: Any, metadata: dict[str, Any]) -> None:
-        """A model said something."""
-        self._emit("messages", namespace, (message, metadata))
+    def message(self, call: Call, message: Any, metadata: Mapping[str, Any] | None = None) -> None:
+        """A model said something inside a call: a whole message, or a part of one."""
+        if self.wants("messages"):
+            self._seen.add(message)
+            about = events.about(call.callee.name, call.id, call.execution.run_id, self.step + 1, call.scope.config)
+            self._emit("messages", _namespace(call), (message, {**about, **(metadata or {})}))
 
     def started(self, call: Call) -> None:
         """A call starts."""
+        if self.wants("messages"):
+            self._note_seen(*call.args, *call.kwargs.values(), call.scope.previous)
         if self.wants("tasks") or self.wants("debug"):
             outermost = call.parent is None
             input = call.args[0] if call.is_workflow else (call.args, dict(call.kwargs))
@@ -175,13 +64,22 @@ class Emitter:
 
     def finished(self, call: Call, value: Any, *, replayed: bool = False, cached: bool = False) -> None:
         """A call returned, or a kept result stands for it."""
-        if not replayed:
+        if replayed:
+            if self.wants("messages"):
+                self._note_seen(value)
+        else:
             self.updated(call, value, cached=cached)
         result = {"__end__" if call.is_workflow else "__return__": value}
         self._ended(call, result=result, replayed=replayed, cached=cached)
+        if call.is_workflow and not replayed:
+            self._emit("values", _namespace(call), value)
 
     def updated(self, call: Call, value: Any, *, cached: bool = False) -> None:
         """A call returned."""
+        if self.wants("messages"):
+            for message in found_in(value):
+                if self._seen.add(message):
+                    self.message(call, message)
         self._emit("updates", _namespace(call), events.update(call.callee.name, value, cached=cached))
 
     def returned(self, call: Call, value: Any) -> None:
@@ -211,6 +109,11 @@ class Emitter:
         self.step = (snapshot.metadata or {}).get("step", self.step)
         self._emit("checkpoints", (), payload)
         self._emit("debug", (), events.debug(self.step, time.time(), "checkpoint", payload))
+
+    def _note_seen(self, *values: Any) -> None:
+        for value in values:
+            for message in found_in(value):
+                self._seen.add(message)
 
     def _ended(self, call: Call, **how: Any) -> None:
         if self.wants("tasks") or self.wants("debug"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,15 @@ from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
 from clew.errors import Conflict, InvalidResume, NoThreadId, NotRecordable, Suspended, ThreadBusy
 from clew.runner import taking
+from clew.runner.caching import entry_for
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result
-from clew.runner.frame import Call, Scope
+from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep
 from clew.runner.leases import keeper
 from clew.runner.memory import RunStore
-from clew.runner.procedures import run_attempts
+from clew.runner.procedures import produce
 from clew.runner.showing import show_end, show_input
 from clew.runner.streams import Emitter
 from clew.runner.turns import turns
@@ -58,6 +59,26 @@ class Settings:
         return None if isinstance(self.saver, bool) else self.saver
 
 
+class Reins:
+    """Lets a caller stop a run, also one that has not begun yet."""
+
+    def __init__(self) -> None:
+        self._execution: Execution | None = None
+        self._why: str | None = None
+
+    def hold(self, execution: Execution) -> None:
+        """Take note of the execution, once there is one."""
+        self._execution = execution
+        if self._why is not None:
+            execution.stop(self._why)
+
+    def stop(self, why: str) -> None:
+        """End the run at its next call of a task."""
+        self._why = why
+        if self._execution is not None:
+            self._execution.stop(why)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call of a workflow.
@@ -69,7 +90,8 @@ class Request:
         durability: when outcomes are kept.
         emitter: where events go, or None.
         loop: runs async tasks of a blocking workflow, or None.
-        watch: is given the execution once there is one, so that it can be stopped.
+        listen: called where the run begins, so that what it sets in the context reaches all that runs below; or None.
+        reins: stop the run.
     """
 
     input: Any
@@ -78,7 +100,8 @@ class Request:
     durability: Durability = "sync"
     emitter: Emitter | None = None
     loop: asyncio.AbstractEventLoop | None = None
-    watch: list[Execution] = field(default_factory=list)
+    listen: Callable[[], None] | None = None
+    reins: Reins = field(default_factory=Reins)
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -91,6 +114,8 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         StorageError: what has to be kept could not be.
         Whatever the workflow raises.
     """
+    if request.listen is not None:
+        request.listen()
     saver = settings.kept_by
     if saver is None:
         if isinstance(request.input, Command):
@@ -159,7 +184,7 @@ def _execution(settings: Settings, request: Request, **kept: Any) -> Execution:
         cache=settings.cache, emitter=request.emitter, durability=request.durability,
         most=request.config.get("max_concurrency"), loop=request.loop, **kept,
     )  # fmt: skip
-    request.watch.append(execution)
+    request.reins.hold(execution)
     return execution
 
 
@@ -182,14 +207,19 @@ async def _execute(
             emitter.updated(call, value.value if isinstance(value, final) else value)
 
     try:
-        value, frame = await run_attempts(io, call, settle)
-        if not execution.questions:
-            return await _finish(io, execution, call, value, frame.writes)
+        entry = entry_for(call)
+        value, frame = await produce(io, call, entry, settle)
+        result = None if execution.questions else await _finish(io, execution, call, value, frame)
     except BaseException as error:
         if isinstance(error, Exception) or not _stopped(execution, error):
             await _fail(io, execution, call, error)
             raise
-    return await _suspend(io, execution, call)
+        result = None
+    if result is None:
+        return await _suspend(io, execution, call)
+    if entry is not None and not frame.is_cached:
+        await entry.keep(io, value)
+    return result
 
 
 def _stopped(execution: Execution, error: BaseException) -> bool:
@@ -197,7 +227,7 @@ def _stopped(execution: Execution, error: BaseException) -> bool:
     return isinstance(error, Suspended) or (bool(execution.questions) and isinstance(error, BaseExceptionGroup))
 
 
-async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, writes: Any) -> Result:
+async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, frame: Frame) -> Result:
     returned, saved = (value.value, value.save) if isinstance(value, final) else (value, value)
     if execution.journal is not None and execution.saver is not None:
         execution.journal.check_finished()
@@ -209,9 +239,12 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, wr
             error="; ".join(execution.unheard) or None,
             ended_s=time.time(),
         )
-        await keep(io, execution, (), writes, end=end)
+        await keep(io, execution, (), frame.writes, end=end)
     if execution.emitter is not None:
-        execution.emitter.returned(call, returned)
+        if frame.is_cached:
+            execution.emitter.finished(call, returned, cached=True)
+        else:
+            execution.emitter.returned(call, returned)
         execution.emitter.value(returned)
         if execution.lease is not None:
             await show_end(io, execution, execution.lease.thread)

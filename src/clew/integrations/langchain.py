@@ -1,0 +1,97 @@
+"""Hears what LangChain's chat models say inside a run, through the callbacks that every one of them makes.
+
+It knows nothing of streams: what it hears, it gives to `stream_message`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, GenerationChunk, LLMResult
+from langchain_core.tracers._streaming import _StreamingCallbackHandler
+from langchain_core.tracers.context import register_configure_hook
+
+from clew.context import stream_message
+
+_SILENT_TAGS = frozenset({"nostream", "langsmith:nostream"})
+
+
+def listen() -> None:
+    """Hear the chat models that are called from now on in this context."""
+    _listener.set(_Listener())
+
+
+class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
+    """Shows tokens as they come, and the whole message of a model that gave none.
+
+    The second base makes a model stream although it was merely invoked.
+    """
+
+    run_inline = True  # on the caller's own OS thread, in order, and in the context that knows the running call
+
+    def __init__(self) -> None:
+        self._heard: dict[UUID, dict[str, Any]] = {}  # models that speak now -> what is known of each
+        self._streamed: set[UUID] = set()
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> None:
+        """A model was asked."""
+        if _SILENT_TAGS.isdisjoint(tags or ()):
+            own = [tag for tag in tags or () if not tag.startswith("seq:step")]
+            self._heard[run_id] = {**(metadata or {}), **({"tags": own} if own else {})}
+
+    def on_llm_new_token(
+        self,
+        token: str | list[str | dict[str, Any]],
+        *,
+        chunk: GenerationChunk | ChatGenerationChunk | None = None,
+        run_id: UUID,
+        **more: Any,
+    ) -> None:
+        """A model said a token."""
+        if run_id in self._heard and isinstance(chunk, ChatGenerationChunk):
+            self._streamed.add(run_id)
+            stream_message(chunk.message, self._heard[run_id])
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
+        """A model has said everything."""
+        known, streamed = self._forget(run_id)
+        if known is None or streamed or not (response.generations and response.generations[0]):
+            return
+        said = response.generations[0][0]
+        if isinstance(said, ChatGeneration):
+            stream_message(said.message, known)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
+        """A model failed."""
+        self._forget(run_id)
+
+    def _forget(self, run_id: UUID) -> tuple[dict[str, Any] | None, bool]:
+        streamed = run_id in self._streamed
+        self._streamed.discard(run_id)
+        return self._heard.pop(run_id, None), streamed
+
+    def tap_output_iter(self, run_id: UUID, output: Iterator[BaseMessage]) -> Iterator[BaseMessage]:
+        """Pass on what a chain gives, as it is."""
+        return output
+
+    def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[BaseMessage]) -> AsyncIterator[BaseMessage]:
+        """Pass on what a chain gives, as it is."""
+        return output
+
+
+_listener: ContextVar[_Listener | None] = ContextVar("clew_langchain_listener", default=None)
+register_configure_hook(_listener, inheritable=True)

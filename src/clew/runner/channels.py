@@ -1,0 +1,133 @@
+"""Carries events from a run to whoever reads its stream, of whatever colour each of them is.
+
+Events are taken in order and nothing is dropped while somebody reads. A run that is far ahead of its reader waits: on
+an OS thread inside `put`, on an event loop between two steps of the body that wrote (see `paced`). It knows nothing of
+what the events mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from clew.engine.events import Event
+
+T = TypeVar("T")
+
+_MOST_WAITING = 1024  # events that nobody took yet
+_LOOK_EVERY_S = 1.0
+
+
+class Channel:
+    """A queue of events between one run and one reader."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._wakes: list[Callable[[], None]] = []  # of those who wait on event loops
+        self._ended = False
+        self._closed = False
+
+    def put(self, event: Event) -> None:
+        """Add an event. On an OS thread this waits for a reader who is far behind; on an event loop it must not."""
+        on_loop = asyncio._get_running_loop() is not None
+        with self._changed:
+            while self._is_full() and not on_loop:
+                self._changed.wait(_LOOK_EVERY_S)
+                # A program that ends waits for its pools, and so must not wait for a reader that it has left behind.
+                self._closed = self._closed or not threading.main_thread().is_alive()
+            if not self._closed:
+                self._events.append(event)
+                self._tell()
+
+    def end(self) -> None:
+        """Let the reader know that nothing more comes."""
+        with self._changed:
+            self._ended = True
+            self._tell()
+
+    def close(self) -> None:
+        """Drop what waits and what still comes: the reader has gone."""
+        with self._changed:
+            self._closed = True
+            self._events.clear()
+            self._tell()
+
+    def take(self) -> list[Event]:
+        """Return the events that wait, at least one, or none once nothing more comes."""
+        with self._changed:
+            while not self._events and not self._ended:
+                self._changed.wait()
+            return self._taken()
+
+    async def atake(self) -> list[Event]:
+        """Like `take`, on an event loop."""
+        while True:
+            with self._changed:
+                if self._events or self._ended:
+                    return self._taken()
+                change = self._next_change()
+            await change
+
+    def room(self) -> asyncio.Future[None] | None:
+        """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
+        with self._changed:
+            return self._next_change() if self._is_full() else None
+
+    def _is_full(self) -> bool:
+        return len(self._events) >= _MOST_WAITING and not self._closed
+
+    def _taken(self) -> list[Event]:
+        taken = list(self._events)
+        self._events.clear()
+        self._tell()
+        return taken
+
+    def _tell(self) -> None:
+        self._changed.notify_all()
+        wakes, self._wakes = self._wakes, []
+        for wake in wakes:
+            wake()
+
+    def _next_change(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        change: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # that loop is closed, and nobody waits on it any more
+                loop.call_soon_threadsafe(_resolve, change)
+
+        self._wakes.append(wake)
+        return change
+
+
+def _resolve(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)
+
+
+@types.coroutine
+def paced(body: Coroutine[Any, Any, T], room: Callable[[], asyncio.Future[None] | None]) -> Generator[Any, Any, T]:
+    """Run a coroutine, but let it go on after each of its awaits only once there is room.
+
+    A writer on an event loop cannot be made to wait where it writes, only where it waits anyway.
+    """
+    step: Callable[[Any], Any] = body.send
+    given: Any = None
+    while True:
+        try:
+            awaited = step(given)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+        try:
+            given, step = (yield awaited), body.send
+            while (change := room()) is not None:
+                yield from change
+        except BaseException as error:  # thrown in from outside: a cancellation, or the end of the coroutine
+            given, step = error, body.throw
