@@ -7,7 +7,8 @@ timing of parallel work shifts nothing.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+import uuid
+from collections.abc import Hashable, Iterable, Iterator
 from hashlib import blake2b
 
 # Names of the engine's own calls. No task's name can look like them: key_name escapes the colon.
@@ -15,6 +16,7 @@ INTERRUPT = ":interrupt"
 SLEEP = ":sleep"
 READ = ":read"
 WRITE = ":write"
+DRAWN = ":id"
 
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
 
@@ -67,3 +69,21 @@ class Counter:
 def question_id(run_id: str, key: str) -> str:
     """Return the id of a question: 32 hexadecimal digits, the same whenever the same run asks it again."""
     return blake2b(f"{run_id}\0{key}".encode(), digest_size=16).hexdigest()
+
+
+def seed_of(thread: Iterable[str], previous: str | None, input: bytes) -> bytes:
+    """Return what the ids drawn by a run come from: the same when it is continued, and in a fork of it.
+
+    Two runs share it only if they give the same input to a thread at the same place of its history: one of them
+    failed, was given up, or was forked from.
+    """
+    digest = blake2b(digest_size=16)
+    for part in (*(text.encode("utf-8", "surrogatepass") for text in (*thread, previous or "")), input):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def drawn_id(seed: bytes, key: str) -> str:
+    """Return an id that looks like a random UUID, and is the same for the same run and key."""
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), key=seed, digest_size=16).digest()
+    return str(uuid.UUID(bytes=digest, version=4))

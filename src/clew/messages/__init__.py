@@ -1,7 +1,8 @@
 """add_messages: how new messages join a conversation.
 
 Messages may be dicts with "role" and "content", for which nothing need be installed, or LangChain's classes. What is
-new replaces what has its id and is appended otherwise. This package knows nothing of threads, runs or storage.
+new replaces what has its id and is appended otherwise. Nothing here knows of threads or
+storage, and only `ids` of runs.
 """
 
 from __future__ import annotations

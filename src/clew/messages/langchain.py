@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any, TypeAlias
 
 from clew.errors import MissingDependency
+from clew.messages.ids import new_id
 from clew.messages.kinds import RemoveMessage, as_removal, check_role, is_dict, is_serialized
 from clew.messages.merging import Batch
 from clew.messages.plain import check, role_and_content
@@ -39,7 +39,7 @@ def read(messages: list[Any]) -> Batch:
 
 def _give_id(message: LangchainMessage) -> None:
     if message.id is None:
-        message.id = str(uuid.uuid4())
+        message.id = new_id()
 
 
 def _message(message: Any) -> LangchainMessage | RemoveMessage:

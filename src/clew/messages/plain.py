@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any, TypeGuard, cast
 
 from clew.errors import InvalidMessage
+from clew.messages.ids import new_id
 from clew.messages.kinds import ROLES, RemoveMessage, as_removal, check_role, is_dict, refuse
 from clew.messages.merging import Batch
 
@@ -42,7 +42,7 @@ def _identified(message: object) -> dict[str, Any]:
     given = message if is_dict(message) else _from_loose(message)
     check(given)
     if given.get("id") is None:
-        given["id"] = str(uuid.uuid4())
+        given["id"] = new_id()
     return given
 
 

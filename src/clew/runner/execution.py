@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import threading
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from clew.codec.values import decode
 from clew.engine.failures import lineage
+from clew.engine.identity import seed_of
 from clew.engine.journal import Journal
 from clew.engine.places import Places
 from clew.engine.questions import Interrupt, Question
@@ -97,6 +99,13 @@ class Execution:
     def checkpoint_id(self) -> str:
         """The checkpoint at which the run began."""
         return input_checkpoint(self.run_id)
+
+    @functools.cached_property
+    def seed(self) -> bytes:
+        """What the ids that this run draws come from."""
+        if self.run is None or self.lease is None:
+            return seed_of((), self.run_id, b"")
+        return seed_of(self.lease.thread, self.run.previous, self.run.input or b"")
 
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clew.engine.events import Namespace
-from clew.engine.identity import Counter, question_id
+from clew.engine.identity import DRAWN, Counter, drawn_id, question_id
 from clew.engine.limits import Deadlines
 from clew.engine.places import Place
 from clew.engine.questions import UNSET
@@ -167,6 +167,10 @@ class Frame:
         counter = self.counter
         assert counter is not None
         return counter.next_key(key_name, self._here())
+
+    def draw_id(self) -> str:
+        """Return a fresh id in the form of a random UUID; a replay draws the same ones."""
+        return drawn_id(self.call.execution.seed, self.next_key(DRAWN))
 
     def on_loop(self) -> bool:
         """Whether the caller is on the event loop that runs this body, and so must not wait."""
