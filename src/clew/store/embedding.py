@@ -60,6 +60,8 @@ class Embedder:
     def __init__(self, given: Any, *, dims: int | None = None, model: str | None = None) -> None:
         self.model = model or model_name(given)
         self.dims = dims
+        # Whether a text's vector is about the sum of its words', so that a query's words may be weighted one by one.
+        self.adds_words = bool(getattr(given, "adds_words", False))
         self._documents, self._adocuments = _documents_of(given)
         self._query, self._aquery = _query_of(given)
         self._cache: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()

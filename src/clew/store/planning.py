@@ -15,6 +15,7 @@ from clew.store import words
 from clew.store.embedding import Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Condition, parse_filter
+from clew.store.marks import item_marks, main_text, named_in
 from clew.store.namespaces import check_labels, check_namespace, check_pattern
 from clew.store.operations import GetOp, ListNamespacesOp, MatchCondition, Mode, Namespace, Op, PutOp, SearchOp
 from clew.store.paths import WHOLE, found_at, leaf_texts, texts_at
@@ -22,6 +23,7 @@ from clew.store.settings import Settings, check_fields, check_mode
 from clew.store.values import check_key, copy_value, encode_value
 
 _MOST = 2**31
+_MOST_WORDS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class PreparedWrite:
         if_version: the version that it must replace; None: any.
         fields: paths indexed for this item instead of the store's; empty: none.
         words: 32-bit hashes of its terms, with repetitions.
+        marks: what else a search knows of it; see marks.
         vectors: of its texts; None: it has none, or still waits for them.
         waiting: why its vectors are still to be made; None: they are not.
     """
@@ -60,6 +63,7 @@ class PreparedWrite:
     if_version: int | None = None
     fields: tuple[str, ...] | None = None
     words: bytes = b""
+    marks: bytes = b""
     vectors: Vectors | None = None
     waiting: str | None = None
 
@@ -79,8 +83,11 @@ class PreparedSearch:
 
     Args:
         words: the query's distinct terms, hashed.
+        names: hashes of what in the query could name a field's value.
         vector: float32 bytes of the query.
+        word_vectors: float32 bytes of each of the query's words, with the hash of its term; empty: not weighted.
         model: whose vectors it may be compared with.
+        context: whether neighbours count; None: where the order of writing is seen to matter.
     """
 
     prefix: Namespace
@@ -91,8 +98,11 @@ class PreparedSearch:
     mode: Mode | None = None
     query: str = ""
     words: tuple[int, ...] = ()
+    names: frozenset[int] = frozenset()
     vector: bytes | None = None
+    word_vectors: tuple[tuple[int, bytes], ...] = ()
     model: str = ""
+    context: bool | None = None
     min_score: float | None = None
     explain: bool = False
 
@@ -138,6 +148,7 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         if_version=if_version,
         fields=fields,
         words=item_words(value, fields, settings),
+        marks=item_marks(value) if fields != () else b"",
     )
     return Draft(write=write, texts=item_texts(value, fields, settings))
 
@@ -165,7 +176,7 @@ def item_texts(value: dict[str, Any], fields: tuple[str, ...] | None, settings: 
         return ()
     paths = settings.fields if fields is None else fields
     if paths is None:
-        whole = "\n".join(leaf_texts(value))
+        whole = main_text(value)
         return (whole,) if whole else ()
     return tuple(dict.fromkeys(texts_at(value, paths)))
 
@@ -195,9 +206,16 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
     raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
 
 
-def with_vector(search: PreparedSearch, vector: bytes | None) -> PreparedSearch:
-    """Give the search with its query's vector."""
-    return replace(search, vector=vector)
+def with_vectors(search: PreparedSearch, vector: bytes, words: Sequence[tuple[int, bytes]] = ()) -> PreparedSearch:
+    """Give the search with its query's vector, and those of the query's words."""
+    return replace(search, vector=vector, word_vectors=tuple(words))
+
+
+def words_to_embed(search: PreparedSearch, settings: Settings) -> list[tuple[str, int]]:
+    """Give the words whose vectors are weighted one by one, each with the hash of its term; most searches have none."""
+    if search.mode != "hybrid" or settings.embedder is None or not settings.embedder.adds_words:
+        return []
+    return words.query_words(search.query, settings.stem)[:_MOST_WORDS]
 
 
 def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
@@ -211,8 +229,10 @@ def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
         refresh=bool(op.refresh_ttl),
         mode=mode if query else None,
         query=query,
-        words=tuple(dict.fromkeys(words.hashes([query], settings.stem))) if query else (),
+        words=words.query_hashes(query, settings.stem, settings.ignored_words) if query else (),
+        names=named_in(query) if query and mode == "hybrid" else frozenset(),
         model=settings.embedder.model if settings.embedder else "",
+        context=settings.context,
         min_score=op.min_score,
         explain=op.explain,
     )

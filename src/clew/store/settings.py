@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, get_args
 
@@ -11,10 +11,10 @@ from clew.store.embedding import Embedder
 from clew.store.expiry import Expiry, check_expiry
 from clew.store.operations import Mode
 from clew.store.paths import WHOLE
-from clew.store.words import Stem, light_stem
+from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
 
 LoadEmbedder = Callable[[str], Any]
-_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "stem"}
+_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "stem", "ignored_words", "context"}
 
 
 class IndexConfig(TypedDict, total=False):
@@ -22,7 +22,8 @@ class IndexConfig(TypedDict, total=False):
 
     dims: length of the vectors; optional here. embed: function, object or name. fields: paths of the texts (see
     paths), default the whole value. model: name that the vectors are kept under. stem: from a word to its stem, or
-    None for none, used by words search.
+    None for none, and ignored_words: words of a query that find nothing, both used by words search. context: whether
+    a hybrid search counts what neighbours in the order of writing say; left out: where the order is seen to matter.
     """
 
     dims: int
@@ -30,6 +31,8 @@ class IndexConfig(TypedDict, total=False):
     fields: list[str] | None
     model: str
     stem: Stem | None
+    ignored_words: Collection[str]
+    context: bool | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +41,11 @@ class Settings:
 
     Args:
         embedder: makes vectors; None: there are none.
-        fields: paths of the texts that are indexed; None: every text of the value, without the names of its keys.
+        fields: paths of the texts that are indexed; None: the texts that carry its meaning.
         mode: what a query means when the search does not say; None: queries are ignored.
         stem: how words are cut before they are compared.
+        ignored_words: folded words of a query that find nothing.
+        context: whether neighbours count; None: where the order of writing is seen to matter.
         expiry: how long memories live.
     """
 
@@ -48,6 +53,8 @@ class Settings:
     fields: tuple[str, ...] | None = None
     mode: Mode | None = None
     stem: Stem | None = light_stem
+    ignored_words: frozenset[str] = ENGLISH_FUNCTION_WORDS
+    context: bool | None = None
     expiry: Expiry = field(default_factory=Expiry)
 
 
@@ -83,6 +90,8 @@ def check_settings(
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
         stem=index.get("stem", light_stem),
+        ignored_words=frozenset(map(fold, index.get("ignored_words", ENGLISH_FUNCTION_WORDS))),
+        context=index.get("context"),
         expiry=expiry,
     )
 

@@ -31,7 +31,8 @@ from clew.store.planning import (
     draft_read,
     draft_write,
     finish_write,
-    with_vector,
+    with_vectors,
+    words_to_embed,
 )
 from clew.store.settings import LoadEmbedder, check_settings
 from clew.store.sweeping import Done, DoneCount, Sweeper
@@ -339,20 +340,22 @@ class TransactionalStore(BaseStore, Generic[S]):
         return await self.settings.embedder.adocuments(texts) if texts and self.settings.embedder else Embedded()
 
     def _with_vector(self, read: PreparedRead) -> PreparedRead:
-        if not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
+        embedder = self.settings.embedder
+        if embedder is None or not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
             return read
-        assert self.settings.embedder is not None  # checked when the search was drafted
         try:
-            return with_vector(read, self.settings.embedder.query(read.query))
+            words = [(term, embedder.query(word)) for word, term in words_to_embed(read, self.settings)]
+            return with_vectors(read, embedder.query(read.query), words)
         except EmbeddingError as error:
             return _by_words(read, error)
 
     async def _awith_vector(self, read: PreparedRead) -> PreparedRead:
-        if not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
+        embedder = self.settings.embedder
+        if embedder is None or not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
             return read
-        assert self.settings.embedder is not None  # checked when the search was drafted
         try:
-            return with_vector(read, await self.settings.embedder.aquery(read.query))
+            words = [(term, await embedder.aquery(word)) for word, term in words_to_embed(read, self.settings)]
+            return with_vectors(read, await embedder.aquery(read.query), words)
         except EmbeddingError as error:
             return _by_words(read, error)
 

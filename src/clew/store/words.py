@@ -24,6 +24,14 @@ _SPACELESS = f"{_IDEOGRAPHS}\u3005\u3040-\u30ff\u0e00-\u0eff\u1000-\u109f\u1780-
 _MARKS = "\u0590-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0dff"
 _TOKEN = re.compile(f"(?P<run>[{_SPACELESS}]+)|(?:[^\\W_{_SPACELESS}]|[{_MARKS}])+")
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
+# Words that ask or connect and name nothing; in a query they would outweigh the words that do, being rare in memories.
+_ENGLISH_FUNCTION_WORDS = """
+    a an the of to in on at for and or but with by from as about into out up down over after before during between
+    is are was were be been being am do does did doing has have had having could should will would shall can may
+    might must not no if then than so there here i you he she it we they me him her us them my your his its our
+    their this that these those what which who whom whose when where why how s t re ve ll d m
+"""
+ENGLISH_FUNCTION_WORDS = frozenset(_ENGLISH_FUNCTION_WORDS.split())
 _ENGLISH_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("es", "e"), ("s", ""))
 
 
@@ -37,17 +45,38 @@ def fold(text: str) -> str:
 
 def terms(text: str, stem: Stem | None = None) -> Iterator[str]:
     """Give the terms of a text in order, with repetitions."""
+    return (term for _, term in _words_and_terms(text, stem))
+
+
+def _words_and_terms(text: str, stem: Stem | None) -> Iterator[tuple[str, str]]:
+    """Give each word with its term; the pairs of a run without spaces are their own terms."""
     for token in _TOKEN.finditer(fold(text)):
         word = token.group()
         if token["run"] is None:
-            yield stem(word) if stem else word
+            yield word, stem(word) if stem else word
         else:
-            yield from _run_terms(word)
+            yield from ((pair, pair) for pair in _run_terms(word))
 
 
 def hashes(texts: Iterable[str], stem: Stem | None = None) -> array[int]:
     """Give the 32-bit hash of every term of the texts, in order, with repetitions."""
     return array("I", [_hash(term) for text in texts for term in terms(text, stem)])
+
+
+def query_hashes(query: str, stem: Stem | None, ignored: frozenset[str]) -> tuple[int, ...]:
+    """Give the hashes of a query's distinct terms, without the ignored words unless there is nothing else."""
+    kept = [term for word, term in _words_and_terms(query, stem) if word not in ignored]
+    return tuple(dict.fromkeys(map(_hash, kept or terms(query, stem))))
+
+
+def query_words(query: str, stem: Stem | None) -> list[tuple[str, int]]:
+    """Give a query's distinct words, each with the hash of its term."""
+    return [(word, _hash(term)) for word, term in dict.fromkeys(_words_and_terms(query, stem))]
+
+
+def plain_words(text: str) -> list[str]:
+    """Give the folded words of a text, runs without spaces as one word each."""
+    return [token.group() for token in _TOKEN.finditer(fold(text))]
 
 
 def light_stem(word: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from clew.errors import Conflict
 from clew.storage.inmemory.database import InMemoryDatabase
-from clew.store.corpus import Corpus, IndexRow
+from clew.store.corpus import SEQUENCE_BITS, Corpus, IndexRow
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
 from clew.store.namespaces import encode, list_matching, path_range
@@ -23,7 +23,6 @@ from clew.store.transactional import How, Place, Reading, TransactionalStore
 from clew.store.values import decode_value
 
 T = TypeVar("T")
-_SEQUENCE_BITS = 32
 _CACHE_BYTES = 256 * 2**20
 
 
@@ -146,7 +145,7 @@ def _apply(state: ItemState, write: PreparedWrite, now_us: int, moment_us: int) 
         return
     space = space or state.open(write.namespace)
     if live is None:
-        item_id = space.number << _SEQUENCE_BITS | space.next_sequence
+        item_id = space.number << SEQUENCE_BITS | space.next_sequence
         space.next_sequence += 1
         created_us, updated_us = moment_us, moment_us
     else:
@@ -200,7 +199,7 @@ class _MemoryShelf:
 def _index_row(row: _Row, model: str) -> IndexRow:
     vectors = row.write.vectors
     data = vectors.data if vectors is not None and vectors.model == model else b""
-    return IndexRow(row.stored.id, row.write.words, data)
+    return IndexRow(row.stored.id, row.write.words, row.write.marks, data)
 
 
 class MemoryKeeper:

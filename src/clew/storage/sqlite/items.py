@@ -14,13 +14,13 @@ from typing import Any
 from msgspec import json
 
 from clew.errors import Conflict
+from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
 from clew.store.operations import Namespace
 from clew.store.planning import PreparedWrite, Vectors
 from clew.store.search import Stored
 
-SEQUENCE_BITS = 32
 COLUMNS = "i.id, n.path, i.key, i.value, i.created_at, i.updated_at, i.ttl, i.version"
 JOINED = "clew_items i JOIN clew_namespaces n ON n.id = i.namespace"
 LIVE = "(i.expires_at IS NULL OR i.expires_at > ?)"
@@ -171,8 +171,8 @@ def _index(connection: sqlite3.Connection, item_id: int, write: PreparedWrite, n
     """Keep the item's words and vectors instead of any that it had."""
     vectors = write.vectors
     connection.execute(
-        "INSERT OR REPLACE INTO clew_item_index (id, words, model, hashes, vectors) VALUES (?, ?, ?, ?, ?)",
-        (item_id, write.words, *vector_columns(connection, vectors)),
+        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, hashes, vectors) VALUES (?, ?, ?, ?, ?, ?)",
+        (item_id, write.words, write.marks, *vector_columns(connection, vectors)),
     )
     if not is_new:
         connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import json
 
 from clew.storage.sqlite import items
-from clew.store.corpus import Corpus, IndexRow
+from clew.store.corpus import SEQUENCE_BITS, Corpus, IndexRow
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
 from clew.store.namespaces import list_matching, path_range
@@ -94,14 +94,14 @@ class _SqliteShelf:
         return Corpus(rows, dims)
 
     def _index_rows(self, space: int, model: int | None, dims: int) -> Iterator[IndexRow]:
-        start, end = space << items.SEQUENCE_BITS, (space + 1) << items.SEQUENCE_BITS
+        start, end = space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS
         if not dims or model is None:
             rows = self._connection.execute(
-                "SELECT id, words, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", (start, end)
+                "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", (start, end)
             )
         else:
             rows = self._connection.execute(
-                "SELECT id, words, CASE WHEN model = ? THEN vectors ELSE x'' END FROM clew_item_index "
+                "SELECT id, words, marks, CASE WHEN model = ? THEN vectors ELSE x'' END FROM clew_item_index "
                 "WHERE id >= ? AND id < ? ORDER BY id",
                 (model, start, end),
             )
@@ -191,4 +191,4 @@ def _set_vectors(state: sqlite3.Connection, worked: Worked, now_us: int) -> None
         (*items.vector_columns(state, worked.vectors), worked.id),
     )
     state.execute("DELETE FROM clew_item_outbox WHERE id = ?", (worked.id,))
-    state.execute("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", (worked.id >> items.SEQUENCE_BITS,))
+    state.execute("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", (worked.id >> SEQUENCE_BITS,))

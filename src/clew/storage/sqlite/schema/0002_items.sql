@@ -27,11 +27,12 @@ CREATE TABLE clew_items (
 
 CREATE INDEX clew_items_expiring ON clew_items (expires_at) WHERE expires_at IS NOT NULL;
 
--- What searches by a query read. words: 32-bit hashes of the item's terms; vectors: float32, one after another;
+-- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32, one after another;
 -- hashes: 16 bytes for each embedded text; model: which embedder made the vectors.
 CREATE TABLE clew_item_index (
     id INTEGER PRIMARY KEY,
     words BLOB NOT NULL,
+    marks BLOB NOT NULL,
     model INTEGER,
     hashes BLOB,
     vectors BLOB
