@@ -18,7 +18,7 @@ from clew.errors import Conflict, InvalidResume, NoThreadId, NotRecordable, Susp
 from clew.runner import taking
 from clew.runner.caching import entry_for
 from clew.runner.callee import Callee
-from clew.runner.execution import Durability, Execution, Result
+from clew.runner.execution import Durability, Execution, Result, Stopped
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep
@@ -71,6 +71,11 @@ class Reins:
         self._execution = execution
         if self._why is not None:
             execution.stop(self._why)
+
+    def check(self) -> None:
+        """Raise Stopped if the run was stopped before it began."""
+        if self._why is not None:
+            raise Stopped(self._why)
 
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""
@@ -127,6 +132,7 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
     try:
         if not turn.ready and not await io.wait_for(turn, settings.wait_s):
             raise ThreadBusy(f"another run held thread {thread.thread_id!r} for {settings.wait_s:.0f} s")
+        request.reins.check()
         return await _run_kept(io, settings, request, saver, thread)
     finally:
         turn.leave()
@@ -252,9 +258,10 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
 
 
 async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
-    interrupts = tuple(question.interrupt for question in execution.questions.values())
+    questions = execution.asked
+    interrupts = tuple(question.interrupt for question in questions)
     if execution.saver is not None:
-        questions = taking.encode_questions(list(execution.questions.values()))
+        questions = taking.encode_questions(questions)
         end = End(status="interrupted", questions=questions, error=execution.stopped, ended_s=time.time())
         await keep(io, execution, end=end)
     if execution.emitter is not None:
@@ -268,6 +275,7 @@ async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseExcep
         execution.emitter.failed(call, error)
     if execution.saver is None or isinstance(error, Conflict):
         return
+    await io.wait(execution.flushing)  # only then is it known which failures are kept
     reopened = execution.reopen(error)
     await keep(io, execution, end=End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened))
 
