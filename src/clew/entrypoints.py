@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, overload
 
 from clew.codec.allowed import allow, allow_named_by
 from clew.database import Database
@@ -14,12 +14,17 @@ from clew.engine.final import final as _final
 from clew.engine.journal import OnMismatch
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
-from clew.runner.callee import INJECTABLE, Callee, function_name, parameters
+from clew.runner import caching
+from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
 from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
 from clew.workflow import InvalidOption, InvalidPart, Workflow
+
+InputT = TypeVar("InputT")
+OutputT = TypeVar("OutputT")
+SavedT = TypeVar("SavedT")
 
 
 class entrypoint:
@@ -49,10 +54,29 @@ class entrypoint:
         NotImplementedError: the function is a generator.
     """
 
-    final = _final
+    if TYPE_CHECKING:
+        # Declared anew for them: of an alias in a class body, mypy and pyright each see only what the other does not.
+        class final(_final[OutputT, SavedT]):
+            pass
+    else:
+        final = _final
 
     @overload
-    def __new__(cls, function: Callable[..., Any], /) -> Workflow[Any, Any]: ...  # type: ignore[misc]
+    def __new__(  # type: ignore[misc]  # a workflow is no entrypoint
+        cls, function: Callable[Concatenate[InputT, ...], Coroutine[Any, Any, _final[OutputT, Any]]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __new__(  # type: ignore[misc]
+        cls, function: Callable[Concatenate[InputT, ...], Coroutine[Any, Any, OutputT]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __new__(  # type: ignore[misc]
+        cls, function: Callable[Concatenate[InputT, ...], _final[OutputT, Any]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __new__(  # type: ignore[misc]
+        cls, function: Callable[Concatenate[InputT, ...], OutputT], /
+    ) -> Workflow[InputT, OutputT]: ...
     @overload
     def __new__(
         cls,
@@ -69,12 +93,12 @@ class entrypoint:
         allow: Sequence[type[Any]] = (),
         name: str | None = None,
     ) -> entrypoint: ...
-    def __new__(cls, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def __new__(cls, *function: Callable[..., Any], **options: Any) -> Any:  # pyright: ignore[reportInconsistentConstructor]
         made = super().__new__(cls)
-        if function is None:
+        if not function:
             return made
-        made.__init__(**options)  # type: ignore[misc]
-        return made(function)
+        made.__init__(*function[1:], **options)  # type: ignore[misc]
+        return made(function[0])
 
     def __init__(
         self,
@@ -95,7 +119,7 @@ class entrypoint:
         self._store = _checked("store", BaseStore, database.store if database and store is None else store)
         self._cache = _checked("cache", BaseCache, cache)
         self._context_schema = context_schema
-        self._cache_policy = cache_policy
+        self._cache_policy = caching.checked(cache_policy)
         self._retry = policies(retry_policy)
         self._limit = limit(timeout)
         if on_mismatch not in ("raise", "rerun", "accept"):
@@ -104,6 +128,20 @@ class entrypoint:
         self._allow = tuple(allow)
         self._name = name
 
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[InputT, ...], Coroutine[Any, Any, _final[OutputT, Any]]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[InputT, ...], Coroutine[Any, Any, OutputT]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[InputT, ...], _final[OutputT, Any]], /
+    ) -> Workflow[InputT, OutputT]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[InputT, ...], OutputT], /) -> Workflow[InputT, OutputT]: ...
     def __call__(self, function: Callable[..., Any], /) -> Workflow[Any, Any]:
         """Make the workflow."""
         name = self._name or function_name(function)
@@ -137,12 +175,12 @@ def _checked(what: str, kind: type[Any], given: Any) -> Any:
 def _check_function(function: Callable[..., Any], name: str) -> None:
     if not callable(function):
         raise InvalidPart(f"@entrypoint needs a function, not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if is_generator(function):
         raise NotImplementedError(
             f"workflow {name!r} is a generator, which cannot be resumed; write to the stream writer instead of yielding"
         )
     named = parameters(function)
-    if not named:
+    if not named or named[0].kind in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
         raise InvalidOption(f"workflow {name!r} has no parameter for its input; give it one, even if it is not used")
     if named[0].name in INJECTABLE:
         raise InvalidOption(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from clew.codec.allowed import allow_named_by
 from clew.engine.caching import CachePolicy
@@ -20,6 +20,7 @@ from clew.runner.futures import TaskFuture
 from clew.storage.cache import BaseCache
 
 P = ParamSpec("P")
+MethodP = ParamSpec("MethodP")
 T = TypeVar("T")
 
 
@@ -33,7 +34,7 @@ class Task(Generic[P, T]):
     def __init__(self, callee: Callee, function: Callable[..., Any]) -> None:
         self._callee = callee
         self.func = function
-        functools.update_wrapper(self, _unwrapped(function))
+        functools.update_wrapper(self, _unwrapped(function), updated=())
         self.__name__ = callee.name
 
     @property
@@ -47,13 +48,16 @@ class Task(Generic[P, T]):
             return cast("TaskFuture[T]", call_alone(self._callee, args, kwargs))
         return cast("TaskFuture[T]", start_call(frame, self._callee, args, kwargs))
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., T]:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Task[P, T]: ...
+    @overload
+    def __get__(
+        self: Task[Concatenate[Any, MethodP], T], instance: object, owner: type | None = None
+    ) -> Task[MethodP, T]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Task[..., T]:
         """Bind a method: `@task` may stand on one."""
-        if instance is None:
-            return self
-        callee = self._callee
-        bound = self.func.__get__(instance, owner)
-        return Task(Callee(bound, callee.name, retry=callee.retry, limit=callee.limit, cache=callee.cache), bound)
+        callee = self._callee.bind(instance, owner)
+        return self if callee is self._callee else Task(callee, callee.function)
 
     def clear_cache(self, cache: BaseCache) -> None:
         """Forget the results of this task that a cache keeps."""
@@ -128,13 +132,13 @@ def task(
         ValueError: a timeout that is not greater than 0, or on a function that is not async.
         TypeError: a policy of a wrong type, or something that cannot be called.
     """
-    retry, within = policies(retry_policy), limit(timeout)
+    retry, within, cache = policies(retry_policy), limit(timeout), caching.checked(cache_policy)
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
             raise NotCallable(f"@task needs a function, not {function!r}")
         inner = function.func if isinstance(function, Task) else function
-        callee = Callee(inner, name or function_name(inner), retry=retry, limit=within, cache=cache_policy)
+        callee = Callee(inner, name or function_name(inner), retry=retry, limit=within, cache=cache)
         if not callee.is_async:
             refuse_on_sync(within, callee.name)
         allow_named_by(inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar
 
 from clew import configs
@@ -50,6 +51,13 @@ class Workflow(Generic[InputT, OutputT]):
         self.__wrapped__ = settings.callee.function
         self.__doc__ = settings.callee.function.__doc__
         self.name = self.__name__ = settings.callee.name
+
+    def __get__(self, instance: object, owner: type | None = None) -> Workflow[Any, OutputT]:
+        """Bind a method: `@entrypoint` may stand on one."""
+        callee = self._settings.callee.bind(instance, owner)
+        if callee is self._settings.callee:
+            return self
+        return Workflow(replace(self._settings, callee=callee), self._context_schema, self._bound)
 
     @property
     def checkpointer(self) -> Checkpointer | None:

@@ -39,8 +39,8 @@ def fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     if _only_scalars(map(type, args)) and (not kwargs or _only_scalars(map(type, kwargs.values()))):
         try:
             return blake2b(pack_sorted((args, kwargs)), digest_size=_SIZE_BYTES).digest()
-        except (OverflowError, UnicodeEncodeError):
-            pass
+        except (TypeError, OverflowError, UnicodeEncodeError):
+            pass  # the careful walk carries them
     prints = ([_canonical(arg) for arg in args], {name: _canonical(kwargs[name]) for name in sorted(kwargs)})
     return blake2b(pack(prints), digest_size=_SIZE_BYTES).digest()
 
@@ -73,15 +73,19 @@ def _check_content(value: Any, name: str) -> None:
 
 
 def _canonical(value: Any) -> bytes:
-    try:
-        if is_plain(value):
-            return pack_sorted(value)
-    except (TypeError, OverflowError, UnicodeEncodeError, RecursionError):
-        pass  # keys that are not text, or what the careful walk carries
+    if (packed := _packed_if_plain(value)) is not None:
+        return packed
     try:
         return pack_sorted(_PRINTS.value(value, 0))
     except (Exception, RecursionError):
         return pack_sorted(_opaque(value))
+
+
+def _packed_if_plain(value: Any) -> bytes | None:
+    try:
+        return pack_sorted(value) if is_plain(value) else None
+    except (TypeError, OverflowError, UnicodeEncodeError, RecursionError):
+        return None  # keys that are not text, or what the careful walk carries
 
 
 def _opaque(value: Any) -> Ext:
@@ -120,12 +124,14 @@ class PrintWriter(CarefulWriter):
         return pack_sorted(parts)
 
     def mapping(self, mapping: dict[Any, Any], depth: int) -> Any:
-        try:
-            if is_plain(mapping):
-                return Raw(pack_sorted(mapping))
-        except (TypeError, OverflowError, UnicodeEncodeError):
-            pass
+        if (packed := _packed_if_plain(mapping)) is not None:
+            return Raw(packed)
         return Ext(MAPPING, self.packed(self.entries(mapping, depth + 1)))
+
+    def fields(self, fields: Mapping[str, Any], depth: int) -> Any:
+        if (packed := _packed_if_plain(fields)) is not None:
+            return Raw(packed)
+        return super().fields(fields, depth)
 
     def unordered(self, items: Iterable[Any], depth: int) -> list[Any]:
         return sorted(self.packed(item) for item in super().unordered(items, depth))

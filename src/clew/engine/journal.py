@@ -29,15 +29,18 @@ class Journal:
         where: names the workflow and thread in messages.
     """
 
-    __slots__ = ("_claimed", "_on_mismatch", "_places", "_records", "_where", "_yields_after")
+    __slots__ = ("_answered", "_claimed", "_mismatch", "_on_mismatch", "_places", "_records", "_retried", "_where", "_yields_after")
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
         self._records = {record.key: record for record in records}
         self._places = {key: place for place, key in enumerate(self._records)}
-        self._claimed: set[str] = set()
+        self._claimed: set[str] = set()  # the code has made these calls
+        self._answered: set[str] = set()  # and these were answered from their records
+        self._mismatch: ReplayMismatch | None = None
         self._on_mismatch = on_mismatch
         self._where = where
         self._yields_after: int | None = None
+        self._retried: set[str] = set()  # keys of calls that make a further attempt
 
     def __len__(self) -> int:
         return len(self._records)
@@ -60,8 +63,10 @@ class Journal:
             describe: a short text of its arguments now, asked for only where it is shown.
 
         Raises:
-            ReplayMismatch: the record was made with other arguments.
+            ReplayMismatch: the record was made with other arguments; or an earlier one was, and the error was caught.
         """
+        if self._mismatch is not None:
+            raise self._mismatch
         record = self._records.get(key)
         if record is None:
             return None
@@ -70,11 +75,13 @@ class Journal:
             self._yield_after(key)
             return None
         if record.fingerprint == fingerprint or self._on_mismatch == "accept":
+            self._answered.add(key)
             return record
         if self._on_mismatch == "rerun" or self._gives_way(key):
             self._yield_after(key)
             return None
-        raise ReplayMismatch(self._other_arguments(record, describe()))
+        self._mismatch = ReplayMismatch(self._other_arguments(record, describe()))
+        raise self._mismatch
 
     def add(self, record: Record) -> None:
         """Take in a record that was just kept."""
@@ -82,10 +89,19 @@ class Journal:
         self._places.setdefault(record.key, len(self._places))
         self._claimed.add(record.key)
 
+    def claim_below(self, key: str) -> None:
+        """Count what a call recorded in its body as claimed: another result than its body's stands for it."""
+        path = key + "/" if key else ""
+        self._claimed.update(recorded for recorded in list(self._records) if recorded.startswith(path))
+
     def reopen(self, keys: Iterable[str]) -> None:
-        """Let failures that ended an attempt be tried again."""
+        """Let failures that ended an attempt or a run be tried again."""
         for key in keys:
             self._records[key] = replace(self._records[key], state="reopened")
+
+    def retry(self, key: str) -> None:
+        """Let a call make a further attempt: what an earlier one recorded is used where it fits."""
+        self._retried.add(key)
 
     def check_finished(self) -> None:
         """Check, when the workflow is done, that it made every call that was recorded.
@@ -93,6 +109,8 @@ class Journal:
         Raises:
             ReplayMismatch: it did not.
         """
+        if self._mismatch is not None:
+            raise self._mismatch
         if self._on_mismatch != "raise" or len(self._claimed) >= len(self._records):
             return
         if vanished := self.not_made():
@@ -109,7 +127,7 @@ class Journal:
             if record.state == "value"
             and key not in self._claimed
             and not self._gives_way(key)
-            and self._claimed.isdisjoint(callers(key))
+            and self._answered.isdisjoint(callers(key))
         ]
 
     def _yield_after(self, key: str) -> None:
@@ -117,7 +135,9 @@ class Journal:
         self._yields_after = place if self._yields_after is None else min(self._yields_after, place)
 
     def _gives_way(self, key: str) -> bool:
-        return self._yields_after is not None and self._places[key] >= self._yields_after
+        if self._yields_after is not None and self._places[key] >= self._yields_after:
+            return True
+        return bool(self._retried) and ("" in self._retried or not self._retried.isdisjoint(callers(key)))
 
     def _other_arguments(self, record: Record, now: str) -> str:
         return (

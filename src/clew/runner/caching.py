@@ -7,25 +7,62 @@ from typing import Any
 from clew.codec.fingerprint import strict_fingerprint
 from clew.codec.values import decode, encode
 from clew.engine.caching import CachePolicy, cache_key, cache_namespace, function_identity
-from clew.errors import NotRecordable
+from clew.errors import NotRecordable, UsageError
 from clew.runner.callee import Callee
 from clew.runner.frame import Call
 from clew.runner.io import RunnerIO
+from clew.storage.cache import BaseCache
 
 
-async def look_up(io: RunnerIO, call: Call) -> tuple[bool, Any]:
-    """Return whether a result is kept for such a call, and the result."""
-    assert call.execution.cache is not None
-    data = await io.cached(call.execution.cache, namespace_of(call.callee, call.is_workflow), _key(call))
-    return (False, None) if data is None else (True, decode(data))
+class Entry:
+    """Where the result of one call is kept. Made before the call runs, for the call may change its arguments.
+
+    Args:
+        cache: the entrypoint's.
+        call: one whose function has a cache policy.
+
+    Raises:
+        NotRecordable: nothing tells these arguments from others.
+    """
+
+    __slots__ = ("_cache", "_key", "_name", "_namespace", "_ttl_s")
+
+    def __init__(self, cache: BaseCache, policy: CachePolicy, call: Call) -> None:
+        self._cache = cache
+        self._name = call.callee.name
+        self._namespace = namespace_of(call.callee, call.is_workflow)
+        self._key = _key(policy, call)
+        self._ttl_s = policy.ttl
+
+    async def look_up(self, io: RunnerIO) -> tuple[bool, Any]:
+        """Return whether a result is kept, and the result."""
+        data = await io.cached(self._cache, self._namespace, self._key)
+        return (False, None) if data is None else (True, decode(data))
+
+    async def keep(self, io: RunnerIO, value: Any) -> None:
+        """Keep the result."""
+        await io.cache(self._cache, self._namespace, self._key, _encoded(value, self._name), self._ttl_s)
 
 
-async def keep(io: RunnerIO, call: Call, value: Any) -> None:
-    """Keep a result for calls like this one."""
-    policy = _policy(call)
-    assert call.execution.cache is not None
-    namespace = namespace_of(call.callee, call.is_workflow)
-    await io.cache(call.execution.cache, namespace, _key(call), encode(value), policy.ttl)
+def checked(policy: object) -> CachePolicy | None:
+    """Return what was given as a cache policy.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if policy is None or isinstance(policy, CachePolicy):
+        return policy
+    raise InvalidPolicy(f"cache_policy must be a CachePolicy or None, not {policy!r}")
+
+
+class InvalidPolicy(UsageError, TypeError):
+    """Something was given as a cache policy that is none."""
+
+
+def entry_for(call: Call) -> Entry | None:
+    """Return where the result of a call is to be kept, or None if it is not."""
+    cache, policy = call.execution.cache, call.callee.cache
+    return None if cache is None or policy is None else Entry(cache, policy, call)
 
 
 def namespace_of(callee: Callee, is_workflow: bool = False) -> tuple[str, ...]:
@@ -35,15 +72,16 @@ def namespace_of(callee: Callee, is_workflow: bool = False) -> tuple[str, ...]:
     return cache_namespace("workflow" if is_workflow else "task", callee.name, callee.identity)
 
 
-def _policy(call: Call) -> CachePolicy:
-    policy: CachePolicy | None = call.callee.cache
-    assert policy is not None
-    return policy
-
-
-def _key(call: Call) -> str:
+def _encoded(value: Any, name: str) -> bytes:
     try:
-        return cache_key(_policy(call), call.args, call.kwargs, lambda: strict_fingerprint(call.args, call.kwargs))
+        return encode(value)
+    except NotRecordable as error:
+        raise NotRecordable(f"{name!r} has a cache policy, but returned what cannot be cached: {error}") from error
+
+
+def _key(policy: CachePolicy, call: Call) -> str:
+    try:
+        return cache_key(policy, call.args, call.kwargs, lambda: strict_fingerprint(call.args, call.kwargs))
     except NotRecordable as error:
         raise NotRecordable(
             f"{call.callee.name!r} has a cache policy, but its arguments make no key: {error}. "

@@ -28,7 +28,7 @@ class Callee:
         skip: how many leading parameters are never injected (a workflow's input is one).
     """
 
-    __slots__ = ("cache", "function", "identity", "injected", "is_async", "key_name", "limit", "name", "retry")
+    __slots__ = ("_skip", "cache", "function", "identity", "injected", "is_async", "key_name", "limit", "name", "retry")
 
     def __init__(
         self,
@@ -49,6 +49,15 @@ class Callee:
         self.cache = cache
         self.injected = _injected(function, skip)
         self.identity: str | None = None
+        self._skip = skip
+
+    def bind(self, instance: object, owner: type | None) -> Callee:
+        """Return the method of an object that this is as an attribute of its class; itself where it is none."""
+        binds = getattr(type(self.function), "__get__", None)
+        bound = self.function if binds is None else binds(self.function, instance, owner)
+        if bound is self.function:
+            return self
+        return Callee(bound, self.name, retry=self.retry, limit=self.limit, cache=self.cache, skip=self._skip)
 
     def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any], provide: Callable[[str], Any]) -> Mapping[str, Any]:
         """Return the keyword arguments of a call with what is to be injected; what the caller passed wins.
@@ -87,6 +96,14 @@ def is_async(function: Callable[..., Any]) -> bool:
     if inspect.iscoroutinefunction(function):
         return True
     return not inspect.isroutine(function) and inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Say whether calling a function gives a generator, blocking or async."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    kinds = (function, getattr(function, "__call__", None))  # noqa: B004
+    return any(inspect.isgeneratorfunction(kind) or inspect.isasyncgenfunction(kind) for kind in kinds)
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -140,8 +140,8 @@ class Frame:
     """
 
     __slots__ = (
-        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy", "loop", "unheard",
-        "writes",
+        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy", "loop",
+        "unheard", "writes",
     )  # fmt: skip
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:

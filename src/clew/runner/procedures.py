@@ -22,7 +22,7 @@ from clew.engine.questions import Asked, Question
 from clew.engine.records import Record
 from clew.engine.retry import Retries
 from clew.errors import NotRecordable, Suspended
-from clew.runner import caching
+from clew.runner.caching import Entry, entry_for
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
@@ -50,48 +50,58 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         execution.check_new(call.key)
     if execution.emitter is not None:
         execution.emitter.started(call)
-    if call.callee.cache is not None and execution.cache is not None:
-        return await _run_cached(io, call, digest)
     return await _run(io, call, digest)
-
-
-async def _run_cached(io: RunnerIO, call: Call, digest: bytes) -> Any:
-    found, value = await caching.look_up(io, call)
-    if not found:
-        value = await _run(io, call, digest)
-        await caching.keep(io, call, value)
-        return value
-    if call.execution.journal is not None:
-        now_s = time.time()
-        await keep(io, call.execution, [_record(call, digest, value, 1, now_s)])
-    if call.execution.emitter is not None:
-        call.execution.emitter.finished(call, value, cached=True)
-    return value
 
 
 async def _run(io: RunnerIO, call: Call, digest: bytes) -> Any:
     execution, started_s = call.execution, time.time()
     try:
-        value, frame = await run_attempts(io, call)
+        entry = entry_for(call)
+        value, frame = await produce(io, call, entry)
+        if _asks_below(call):
+            raise Suspended("a question was asked below, and the code caught it")
         returned = value.value if isinstance(value, final) else value
         if execution.journal is not None:
             record = _record(call, digest, returned, frame.attempt, started_s)
             await keep(io, execution, [record], frame.writes, also=saved_run(call, value))
         elif frame.writes:
             await keep(io, execution, (), frame.writes)
+        if entry is not None and not frame.is_cached:
+            await entry.keep(io, value)
     except Suspended:
         if execution.emitter is not None:
             execution.emitter.suspended(call, _asked_below(call))
         raise
     except BaseException as error:
-        if execution.journal is not None and is_outcome(error):
+        if execution.journal is not None and is_outcome(error) and not _asks_below(call):
             execution.note_failure(call.key, error, _failure(call, digest, error, started_s))
         if execution.emitter is not None:
             execution.emitter.failed(call, error)
         raise
     if execution.emitter is not None:
-        execution.emitter.finished(call, returned)
+        execution.emitter.finished(call, returned, cached=frame.is_cached)
     return returned
+
+
+async def produce(
+    io: RunnerIO, call: Call, entry: Entry | None, settle: Callable[[Any], None] | None = None
+) -> tuple[Any, Frame]:
+    """Give what a cache keeps for a call, or else run its attempts; see `run_attempts`.
+
+    Args:
+        io: the verbs.
+        call: what is called.
+        entry: where its result is kept, or None. Whoever asks keeps it there, once it is recorded.
+        settle: see `run_attempts`.
+    """
+    found, value = (False, None) if entry is None else await entry.look_up(io)
+    if not found:
+        return await run_attempts(io, call, settle)
+    if call.execution.journal is not None:
+        call.execution.journal.claim_below(call.key)  # an attempt that did not end may have left records
+    frame = Frame(call, 1, time.time())
+    frame.is_cached = True
+    return value, frame
 
 
 async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] | None = None) -> tuple[Any, Frame]:
@@ -127,8 +137,9 @@ async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] |
             if pause_s is None:
                 _annotate(call, error)
                 raise
-            if call.is_workflow and call.execution.journal is not None:
+            if call.execution.journal is not None:
                 call.execution.reopen(error)
+                call.execution.journal.retry(call.key)
         await io.sleep(pause_s)
         attempt += 1
 
@@ -153,13 +164,22 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         if record is not None:
             return execution.value_of(record)["answer"]
     if execution.saver is not None:
-        encode(value)  # a question that cannot be kept is refused where it is asked
+        _check_recordable(frame, value, default)
     question = Question(
         id=question_id(execution.run_id, key), key=key, value=value, fingerprint=digest,
         deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
     )  # fmt: skip
     execution.questions[key] = question
     raise Asked(question)
+
+
+def _check_recordable(frame: Frame, value: Any, default: Any) -> None:
+    """Refuse a question that cannot be kept where it is asked."""
+    try:
+        encode(value, "question")
+        encode(default, "default")
+    except NotRecordable as error:
+        raise NotRecordable(f"{frame.call.callee.name!r} asked what cannot be recorded: {error}") from error
 
 
 async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
@@ -216,9 +236,14 @@ def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) 
     )  # fmt: skip
 
 
+def _asks_below(call: Call) -> bool:
+    return bool(call.execution.questions) and bool(_asked_below(call))
+
+
 def _asked_below(call: Call) -> list[Any]:
     path = call.key + "/"
-    return [question.interrupt for key, question in call.execution.questions.items() if key.startswith(path)]
+    questions = list(call.execution.questions.items())
+    return [question.interrupt for key, question in questions if key.startswith(path)]
 
 
 def _report_unheard(frame: Frame) -> None:
