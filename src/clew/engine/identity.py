@@ -7,6 +7,7 @@ timing of parallel work shifts nothing.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Hashable, Iterable, Iterator
 from hashlib import blake2b
@@ -18,6 +19,7 @@ READ = ":read"
 WRITE = ":write"
 DRAWN = ":id"
 
+_DIGITS = re.compile(r"(\d+)")
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
 
 
@@ -32,6 +34,11 @@ def callers(key: str) -> Iterator[str]:
     while end > 0:
         yield key[:end]
         end = key.rfind("/", 0, end)
+
+
+def natural_order(key: str) -> list[tuple[int, str]]:
+    """Return what sorts keys so that the tenth call comes after the second."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(key)]
 
 
 class Counter:

@@ -113,7 +113,7 @@ class AsyncIO:
 
     async def wait(self, future: concurrent.futures.Future[None] | None) -> None:
         if future is not None:
-            await asyncio.wrap_future(future)
+            await asyncio.shield(asyncio.wrap_future(future))
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -8,12 +8,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from clew.codec.values import decode
 from clew.engine.failures import lineage
-from clew.engine.identity import seed_of
+from clew.engine.identity import natural_order, seed_of
 from clew.engine.journal import Journal
 from clew.engine.places import Places
 from clew.engine.questions import Interrupt, Question
@@ -107,6 +107,11 @@ class Execution:
             return seed_of((), self.run_id, b"")
         return seed_of(self.lease.thread, self.run.previous, self.run.input or b"")
 
+    @property
+    def asked(self) -> list[Question]:
+        """The questions that wait, in the order of their calls, whichever was asked first."""
+        return sorted(self.questions.values(), key=lambda question: natural_order(question.key))
+
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""
         self.stopped = why
@@ -145,9 +150,15 @@ class Execution:
         if record is not None and self.journal is not None:
             self.journal.add(record)
 
-    def take_waiting(self) -> tuple[list[Record], list[str]]:
-        """Return the records that go with the next append, and the keys of those that replace one."""
+    def take_waiting(self, newer: Sequence[Record] = ()) -> tuple[list[Record], list[str]]:
+        """Return the records that go with the next append, and the keys of those that replace one.
+
+        Args:
+            newer: records of that append; one that waits for the same call is out of date.
+        """
         with self.lock:
+            for record in newer:
+                self._waiting.pop(record.key, None)
             waiting, self._waiting = list(self._waiting.values()), {}
         return waiting, [record.key for record in waiting if self.is_stored(record.key)]
 
@@ -182,13 +193,17 @@ class Execution:
             self.note_kept(waiting)
 
     def reopen(self, error: BaseException) -> list[str]:
-        """Forget the failures that led to an error, so that those calls run again; return the kept ones among them."""
+        """Let the calls whose failures led to an error run again; return the kept failures among them.
+
+        Failures that wait are kept all the same: what was recorded after them yields once they are no more.
+        """
         family = lineage(error)
         with self.lock:
             keys = {key for key, failure in self._failures.items() if id(failure) in family}
             for key in keys:
                 del self._failures[key]
-                self._waiting.pop(key, None)
+                if record := self._waiting.get(key):
+                    self._waiting[key] = replace(record, state="reopened")
         if self.journal is not None:
             self.journal.reopen(keys)
         return sorted(keys & self._stored)

@@ -43,9 +43,9 @@ async def keep(
     if execution.durability != "sync" and not (together or also or end):
         execution.put_off(records)
         return
-    if end is not None:
-        await io.wait(execution.flushing)
-    waiting, replaces = execution.take_waiting()
+    if execution.flushing is not None:
+        await io.wait(execution.flushing)  # so that what it keeps is known to be kept
+    waiting, replaces = execution.take_waiting(records)
     replaces += [record.key for record in records if execution.is_stored(record.key)]
     append = Append(lease=lease, records=[*waiting, *records], writes=together, replaces=replaces, also=also, end=end)
     try:

@@ -16,7 +16,7 @@ from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
 from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing
 from clew.errors import Conflict, NoSuchThread
 from clew.runner.io import RunnerIO
-from clew.runner.taking import answered_questions, find_place, questions_of
+from clew.runner.taking import answered_questions, find_place, questions_of, report_dropped
 from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 
 _TRIES = 10
@@ -124,5 +124,6 @@ async def update_state(
             if tried == _TRIES - 1:
                 raise
         else:
+            report_dropped(thread, place)
             break
     return config_of(thread, end_checkpoint(run.id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from clew.errors import Conflict, NoSuchThread, NotRecordable, ThreadBusy
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
 from clew.storage.base import Begin, Checkpointer, Keep, Lease, Load, LoadRecords
+
+log = logging.getLogger("clew")
 
 _POLL_S = 0.02
 _LONGEST_POLL_S = 0.5
@@ -127,6 +130,14 @@ def questions_of(run: Run) -> list[Question]:
     return [Question(**question) for question in decode(run.questions)] if run.questions else []
 
 
+def report_dropped(thread: ThreadKey, place: Place) -> None:
+    """Say which questions will not be answered any more, because the thread goes on without them."""
+    dropped = questions_of(place.head) if place.head is not None else []
+    if dropped:
+        shown = ", ".join(f"{question.id} ({question.value!r})" for question in dropped)
+        log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown)
+
+
 def encode_questions(questions: Sequence[Question]) -> bytes:
     """Encode the questions of a run that wait."""
     return encode(
@@ -175,6 +186,8 @@ async def _begin(
         until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts,
     )  # fmt: skip
     lease = await io.keep(saver, begin)
+    if plan.act == "begin":
+        report_dropped(thread, place)
     # Read only now: whoever wrote to this run before has lost the right to.
     records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
     previous = await previous_of(io, saver, thread, place, plan.run.previous)
