@@ -52,6 +52,9 @@ def test_value_that_came_back_has_the_print_of_the_one_that_was_recorded(value: 
         ([], (), {}, set(), "", b"", None, frozenset()),
         ([1], (1,), {1}, {1: None}, {"1": None}),
         ([[1], 2], [1, [2]], [[1, 2]], [1, 2]),
+        (app.Point(1), app.Point(2), app.Point(1, 1), (1, 0), app.Reading(1), app.Reading(2), app.Parcel(1)),
+        (app.UserId("a"), app.UserId("b"), "a", app.Basket([1]), app.Basket([2]), [1]),
+        (ValueError(1), ValueError(2), KeyError(1), app.Access.READ, app.Access.WRITE | app.Access.READ),
         (app.Colour.RED, app.Colour.BLUE, app.Level.LOW, 1),
         (NeverNamed(1), NeverNamed(2), NeverNamed(True), NeverNamedModel(value=1), {"value": 1}),
         (numpy.array([1, 2]), numpy.array([1, 3]), numpy.array([1.0, 2.0]), numpy.array([[1, 2]]), [1, 2]),
@@ -152,11 +155,14 @@ class TestDescription:
 
             __str__ = __len__ = __hash__ = __repr__  # type: ignore[assignment]
 
+        from collections import Counter, OrderedDict, deque
+
         class LoudText(str):
             __slots__ = ()
             __repr__ = Loud.__repr__
 
         assert describe((Loud(), [Loud()], NeverNamed(Loud())), {"a": LoudText("x"), "b": {1: Loud()}})
+        assert describe((OrderedDict(a=Loud()), deque([Loud()]), slice(Loud())), {"c": Counter(a=Loud())})
 
     def test_cycle_ends(self) -> None:
         one: list[Any] = []

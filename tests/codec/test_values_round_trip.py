@@ -94,6 +94,14 @@ def test_a_tuple_deep_in_plain_data_stays_a_tuple() -> None:
     assert same(decode(encode(value)), value)
 
 
+def test_attributes_of_an_object_are_looked_at_like_any_dict() -> None:
+    # Python keeps the attributes of an object elsewhere than those of another dict.
+    holder = app.Stranger()
+    holder.items, holder.name = (1, {2}), "x"  # type: ignore[attr-defined]
+    assert same(decode(encode(vars(holder))), {"items": (1, {2}), "name": "x"})
+    assert same(decode(encode([vars(holder), 1])), [{"items": (1, {2}), "name": "x"}, 1])
+
+
 def test_value_is_not_shared_with_what_comes_back() -> None:
     value = {"a": [1]}
     back = decode(encode(value))
@@ -280,6 +288,18 @@ class TestLangChain:
         assert back == messages
         assert list(map(type, back)) == list(map(type, messages))
         assert decode(encode(AIMessage("reply").text)) == "reply"
+
+    def test_message_class_that_langchain_loads_when_first_asked_comes_back(self) -> None:
+        pytest.importorskip("langchain_core")
+        from langchain_core.messages import AIMessage
+
+        script = (
+            "import sys; from clew.codec.values import decode; from langchain_core.messages import HumanMessage\n"
+            "print(type(decode(sys.stdin.buffer.read())).__name__)"
+        )
+        data = encode(AIMessage("hi"))
+        told = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True, check=True)
+        assert told.stdout.strip() == b"AIMessage"
 
     def test_reading_without_langchain_says_what_to_import(self, tmp_path: Path) -> None:
         pytest.importorskip("langchain_core")

@@ -171,8 +171,8 @@ def _own(name: str) -> type | None:
         loaded = sys.modules.get(holder)
         if loaded is None:
             continue
-        # A package may load its public classes when they are first asked for.
-        public = qualname in vars(loaded).get("__all__", ())
+        # Of a package that the application imported, the public classes that the package itself loads when first asked.
+        public = holder != "clew" and qualname in vars(loaded).get("__all__", ())
         cls = getattr(loaded, qualname, None) if public else vars(loaded).get(qualname)
         if isinstance(cls, type) and name_of(cls) == name and shape_of(cls) is not None:
             return cls

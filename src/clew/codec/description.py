@@ -6,7 +6,7 @@ It calls nothing that a user wrote: no `__repr__`, no property.
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +20,7 @@ _MOST_ELEMENTS = 3
 _BRACKETS: dict[type, tuple[str, str]] = {
     list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}"), deque: ("[", "]"),
 }  # fmt: skip
+_MAPPINGS = (dict, OrderedDict, defaultdict, Counter)
 _HIDDEN = ("pydantic.types", "numpy")
 
 
@@ -46,8 +47,10 @@ def _told(value: Any, depth: int) -> str:
         return repr(value)
     if of in _BRACKETS:
         return _items(value, _BRACKETS[of], depth)
-    if of is dict:
+    if of in _MAPPINGS:
         return _mapping(value, depth)
+    if of is slice:
+        return f"slice({', '.join(_text(part, 1) for part in (value.start, value.stop, value.step))})"
     if isinstance(value, enum.Enum):
         return f"{of.__qualname__}.{value._name_}"
     if standard_kind(of) is not None:

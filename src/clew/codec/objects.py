@@ -112,13 +112,16 @@ def _unpack_object(cls: Any, parts: Any) -> Any:
 
 
 def _pack_named_tuple(value: Any, writer: Writer, depth: int) -> Any:
-    return list(writer.fields(dict(zip(type(value)._fields, tuple.__iter__(value), strict=True)), depth).values())
+    return writer.fields(dict(zip(type(value)._fields, tuple.__iter__(value), strict=True)), depth)
 
 
 def _unpack_named_tuple(cls: Any, parts: Any) -> Any:
-    if len(parts) != len(cls._fields):
-        raise ValueError(f"it was recorded with {len(parts)} fields, the class has {len(cls._fields)} now")
-    return tuple.__new__(cls, parts)
+    if gone := parts.keys() - set(cls._fields):
+        raise ValueError(f"it was recorded with {sorted(gone)[0]!r}, which the class no longer has")
+    fields = {**cls._field_defaults, **parts}
+    if missing := [name for name in cls._fields if name not in fields]:
+        raise ValueError(f"the class has a field {missing[0]!r} now that was not recorded; give it a default")
+    return tuple.__new__(cls, [fields[name] for name in cls._fields])
 
 
 def _pack_struct(value: Any, writer: Writer, depth: int) -> Any:

@@ -5,7 +5,8 @@ This file decides what is plain, fast. It knows no other kind of value.
 
 from __future__ import annotations
 
-from gc import get_referents
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,11 +14,10 @@ import msgspec
 SCALARS: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
 _PLAIN = SCALARS | {list, dict}
 _only_scalars = SCALARS.issuperset
-_only_plain = _PLAIN.issuperset
+_join = chain.from_iterable
 # Deeper values take the careful path, which counts levels and names cycles.
 _MOST_LEVELS = 32
-# Levels longer than this are looked at once per container, so that a list that holds itself cannot grow without bound.
-_LONG_LEVEL = 10_000
+_ONLY_DICTS = {dict}
 
 pack = msgspec.msgpack.Encoder().encode
 pack_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -34,16 +34,38 @@ def is_plain(value: Any) -> bool:
     Integers of more than 64 bits and text with lone surrogates count as plain here: packing them fails loudly.
     """
     of = type(value)
-    if of is not dict and of is not list:
-        return of in SCALARS
-    # The collector's own walk looks at a whole level in C. It passes over the keys of a dict only where all are `str`.
-    level = get_referents(value)
-    for _ in range(_MOST_LEVELS):
-        if _only_scalars(map(type, level)):
-            return True
-        if not _only_plain(map(type, level)):
+    if of is dict:
+        return _only_scalars(map(type, chain(value, value.values()))) or _is_plain_below(value, 0)
+    if of is list:
+        return _only_scalars(map(type, value)) or _is_plain_below(value, 0)
+    return of in SCALARS
+
+
+def _is_plain_below(container: Any, depth: int) -> bool:
+    """Look into a container that holds more than scalars. What runs once for each scalar runs in C."""
+    if type(container) is dict:
+        if not _only_scalars(map(type, container)):
             return False
-        if len(level) > _LONG_LEVEL:
-            level = list({id(item): item for item in level if type(item) not in SCALARS}.values())
-        level = get_referents(*level)
-    return False
+        items: Iterable[Any] = container.values()
+    elif {*map(type, container)} == _ONLY_DICTS and _hold_only_scalars(container):
+        return True
+    else:
+        items = container
+    for item in items:
+        of = type(item)
+        if of in SCALARS:
+            continue
+        if of is dict:
+            flat = _only_scalars(map(type, chain(item, item.values())))
+        elif of is list:
+            flat = _only_scalars(map(type, item))
+        else:
+            return False
+        if not flat and (depth == _MOST_LEVELS or not _is_plain_below(item, depth + 1)):
+            return False
+    return True
+
+
+def _hold_only_scalars(dicts: list[dict[Any, Any]]) -> bool:
+    """Say whether no dict of a list, such as one of messages, holds a container."""
+    return _only_scalars(map(type, chain(_join(dicts), _join(map(dict.values, dicts)))))

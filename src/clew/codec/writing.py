@@ -118,7 +118,7 @@ class Writer:
                 return Ext(MAPPING, self.packed(self.entries(mapping, depth + 1)))
         return self.named(mapping, depth, "[{}]")
 
-    def fields(self, fields: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def fields(self, fields: Mapping[str, Any], depth: int) -> Any:
         """Return the attributes of an object."""
         if type(fields) is dict and self.is_plain(fields):
             return fields
