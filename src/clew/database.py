@@ -55,11 +55,11 @@ class Database:
         if path is None:
             memory = InMemoryDatabase()
             self.checkpointer = InMemorySaver(memory)
-            self.store = InMemoryStore(index=index, database=memory, search_mode=mode)
+            self.store = InMemoryStore(index=index, database=memory, search_mode=mode, load_embedder=_embedder_named)
         else:
             self._sqlite = SqliteDatabase(path, synchronous=synchronous)
             self.checkpointer = SqliteSaver(self._sqlite)
-            self.store = SqliteStore(self._sqlite, index=index, search_mode=mode)
+            self.store = SqliteStore(self._sqlite, index=index, search_mode=mode, load_embedder=_embedder_named)
 
     def close(self) -> None:
         """Give back files and OS threads. Closing twice is fine."""
@@ -86,6 +86,12 @@ class Database:
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
+
+
+def _embedder_named(name: str) -> Any:
+    from clew.integrations.embedders import embedder_named  # only when asked for: it leads to optional packages
+
+    return embedder_named(name)
 
 
 def _index(embed: Any, dims: int | None, fields: list[str] | None) -> Any:

@@ -1,0 +1,136 @@
+"""The commands of `clew`, their options, and how errors and exits look."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clew import Database
+from clew.cli import checks
+from clew.cli.chat import Chat
+from clew.cli.models import choose_model
+from clew.cli.screen import Screen
+from clew.errors import ClewError, Unavailable
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Durable workflows with memory.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clew {importlib.metadata.version('clew')}")
+        raise typer.Exit
+
+
+@app.callback()
+def clew(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Durable workflows with memory."""
+
+
+@app.command()
+def chat(
+    thread: Annotated[
+        str | None, typer.Option(help="The conversation to begin or to go on with; a fresh one if not given.")
+    ] = None,
+    user: Annotated[str, typer.Option(help="Whose memories to use.")] = "me",
+    db: Annotated[
+        str | None,
+        typer.Option(help="Where everything is kept, such as sqlite:///chat.db; your data folder if not given."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Who answers: anthropic:MODEL, openai:MODEL or offline; by the keys that are set if not given."
+        ),
+    ] = None,
+) -> None:
+    """Talk with an assistant that remembers you across conversations.
+
+    With ANTHROPIC_API_KEY or OPENAI_API_KEY set, that provider's model answers. Without one, the chat is offline and
+    shows which of your memories come closest. Say "Remember: ..." to have something remembered; /help shows more.
+    """
+    screen = Screen()
+    with _errors_shown(screen), _opened(choose_model(model, os.environ)) as answers:
+        with _opened(_open_database(db or _default_url(), screen)) as database:
+            talk = Chat(database=database, model=answers, screen=screen, user_id=user, thread_id=thread)
+            _greet(talk, answers.name)
+            talk.talk()
+        if talk.failed and not screen.interactive:
+            raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    target: Annotated[str, typer.Argument(help="FILE:WORKFLOW or MODULE:WORKFLOW, such as app.py:chat.")],
+    db: Annotated[
+        str | None, typer.Option(help="The database whose runs are checked; the workflow's own if not given.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Replay the unfinished runs of a database against the code as it is now, and say which would break.
+
+    The bodies of workflows run up to the first call that is not recorded; no task runs and nothing is written. The
+    exit code is 1 if a run would break: for CI, before a deployment.
+    """
+    screen = Screen()
+    with _errors_shown(screen):
+        if not checks.check(target, db, screen, as_json=json):
+            raise typer.Exit(1)
+
+
+def _greet(talk: Chat, model: str) -> None:
+    known = len(talk.threads.messages(talk.thread_id))
+    talk.screen.note(
+        f"Answering: {model}. Thread {talk.thread_id} ({known} messages), user {talk.user_id}. /help helps."
+    )
+
+
+def _open_database(url: str, screen: Screen) -> Database:
+    if importlib.util.find_spec("wordllama") is None:
+        screen.note("Memories are found by their words alone; by meaning too after: pip install 'clew[local]'")
+        return Database(url)
+    from clew.integrations.local_embedder import LocalEmbedder
+
+    return Database(url, embed=LocalEmbedder())
+
+
+def _default_url() -> str:
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    folder = Path(home) / "clew"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the folder {str(folder)!r} ({error.strerror}); choose a place by --db"
+        ) from error
+    return f"sqlite:///{folder / 'chat.db'}"
+
+
+@contextlib.contextmanager
+def _opened(closes: Any) -> Generator[Any]:
+    try:
+        yield closes
+    finally:
+        closes.close()
+
+
+@contextlib.contextmanager
+def _errors_shown(screen: Screen) -> Generator[None]:
+    """Show errors in one line, and let Ctrl-C be a polite way to leave."""
+    try:
+        yield
+    except ClewError as error:
+        screen.problem(f"clew: {error}")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        screen.note("\nGoodbye.")

@@ -1,0 +1,74 @@
+"""What a person sees and types in `clew chat`, on a terminal or through pipes. It knows nothing of workflows."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+
+
+class Screen:
+    """Replies go to standard output, everything else to standard error where nobody sits at the other end."""
+
+    def __init__(self) -> None:
+        self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._notes = self._out if self.interactive else Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def lines(self) -> Iterator[str]:
+        """Read what the person types, line by line, until the end of the input."""
+        if not self.interactive:
+            yield from sys.stdin
+            return
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  # lines can be edited, and called back with the arrow keys
+        while True:
+            try:
+                yield input("you: ")  # not rich's: readline must know the prompt to redraw the line
+            except EOFError:
+                self._out.print()
+                return
+
+    def note(self, text: str, *, style: str = "dim") -> None:
+        """Tell something about the conversation."""
+        self._notes.print(Text(_visible(text), style=style))
+
+    def problem(self, text: str) -> None:
+        """Tell what went wrong."""
+        self.note(text, style="red")
+
+    def listing(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Show names, each with what is to be said about it."""
+        for name, about in rows:
+            self._out.print(Text.assemble((_visible(name), "bold"), "  ", _visible(about)))
+
+    def reply(self, pieces: Iterable[str]) -> None:
+        """Show a reply while it arrives."""
+        arriving = iter(pieces)
+        with self._waiting():
+            first = next(arriving, "")
+        if self.interactive:
+            self._out.print("assistant: ", end="", style="bold green")
+        self._show(first)
+        try:
+            for piece in arriving:
+                self._show(piece)
+        finally:
+            self._out.print()
+
+    def _show(self, piece: str) -> None:
+        self._out.print(Text(_visible(piece)), end="")
+        self._out.file.flush()
+
+    def _waiting(self) -> contextlib.AbstractContextManager[object]:
+        return self._out.status("thinking", spinner="dots") if self.interactive else contextlib.nullcontext()
+
+
+def _visible(text: str) -> str:
+    """Drop control characters: a kept text or a model's must not steer the terminal."""
+    return text.translate(_CONTROL)
