@@ -1,0 +1,166 @@
+"""Values that grow at the end, kept as what was added: a thread of n messages costs O(n) bytes, not O(n²).
+
+A value is folded into a frame, which holds everything but its long lists, and pieces: runs of elements, each naming the
+piece before it. A list that only grew adds one piece to those of the value before; one that was changed somewhere
+keeps the pieces before the change and adds the rest. This file decides what is a piece; it knows no database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from clew.codec.values import decode, encode
+from clew.errors import UnreadableRecord
+
+_DEEPEST = 3  # levels of dicts that are looked through for lists
+_SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own would cost more
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Elements of a list, encoded one after another.
+
+    Args:
+        id: text that no other piece of the database has.
+        before: id of the piece with the elements before these, or None.
+        count: how many elements.
+        body: their bytes.
+    """
+
+    id: str
+    before: str | None
+    count: int
+    body: bytes
+
+
+Chain = Sequence[Piece]  # the pieces of one list, oldest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """A value as it is kept.
+
+    Args:
+        frame: the value without its long lists, and which pieces belong where.
+        chains: path of each long list within the value -> all of its pieces.
+        added: the pieces that are not kept yet.
+    """
+
+    frame: bytes
+    chains: Mapping[Path, Chain]
+    added: Sequence[Piece]
+
+
+def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], name: str = "result") -> Folded:
+    """Take a value apart into a frame and pieces.
+
+    Args:
+        value: what is to be kept; it is not changed.
+        before: the chains of the value that it grew from; empty where there is none.
+        new_id: gives a fresh id for each new piece.
+        name: what the value is called in the message of an error.
+
+    Raises:
+        NotRecordable: the value could not be read back; see encode.
+    """
+    chains: dict[Path, Chain] = {}
+    added: list[Piece] = []
+    rest = value
+    for path, items in _lists(value, ()):
+        body = _body(items, name + "".join(f"[{step!r}]" for step in path))
+        if len(body) < _SMALLEST_BYTES:
+            continue
+        chain, new = _grown(before.get(path, ()), body, len(items), new_id)
+        chains[path], rest = chain, _with(rest, path, [])
+        added += new
+    places = [[list(path), chain[-1].id, sum(piece.count for piece in chain)] for path, chain in chains.items()]
+    return Folded(frame=msgspec.msgpack.encode([encode(rest, name), places]), chains=chains, added=added)
+
+
+def last_pieces(frame: bytes) -> dict[Path, str]:
+    """Return which piece each long list of a folded value ends with.
+
+    Raises:
+        UnreadableRecord: the bytes are damaged.
+    """
+    return {path: last for path, last, _ in _parts(frame)[1]}
+
+
+def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
+    """Put a value together again.
+
+    Args:
+        frame: see Folded.
+        chains: see Folded: the pieces that `last_pieces` named, with all those before them.
+
+    Raises:
+        UnreadableRecord: the bytes are damaged, or a piece is missing.
+    """
+    rest, places = _parts(frame)
+    value = decode(rest)
+    for path, last, count in places:
+        chain = chains.get(path, ())
+        if not chain or chain[-1].id != last or sum(piece.count for piece in chain) != count:
+            raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
+        value = _with(value, path, decode(_header(count) + b"".join(piece.body for piece in chain)))
+    return value
+
+
+def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
+    """Find the lists that may be long: the value itself, or what dicts with keys of text hold."""
+    if type(value) is list:
+        if value:
+            yield path, value
+    elif type(value) is dict and len(path) < _DEEPEST:
+        for key, inner in value.items():
+            if type(key) is str:
+                yield from _lists(inner, (*path, key))
+
+
+def _grown(before: Chain, body: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:
+    """Return the chain of a list, and the pieces of it that are new: as many old ones as begin it, then the rest."""
+    kept: list[Piece] = []
+    length = 0
+    for piece in before:
+        if not body.startswith(piece.body, length):
+            break
+        kept.append(piece)
+        length += len(piece.body)
+        count -= piece.count
+    if length == len(body):
+        return kept, ()
+    rest = Piece(id=new_id(), before=kept[-1].id if kept else None, count=count, body=body[length:])
+    return [*kept, rest], (rest,)
+
+
+def _with(value: Any, path: Path, inner: Any) -> Any:
+    """Return a value with something else at a path; what lies beside the path is shared."""
+    if not path:
+        return inner
+    return {**value, path[0]: _with(value[path[0]], path[1:], inner)}
+
+
+def _body(items: list[Any], name: str) -> bytes:
+    """Return the encoded elements of a list, without the header that counts them."""
+    data = encode(items, name)
+    return data[len(_header(len(items))) :]
+
+
+def _header(count: int) -> bytes:
+    """Return what msgpack puts before the elements of an array of so many."""
+    if count < 16:
+        return bytes([0x90 | count])
+    return b"\xdc" + count.to_bytes(2) if count < 1 << 16 else b"\xdd" + count.to_bytes(4)
+
+
+def _parts(frame: bytes) -> tuple[bytes, list[tuple[Path, str, int]]]:
+    try:
+        rest, places = msgspec.msgpack.decode(frame, type=tuple[bytes, list[tuple[Path, str, int]]])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise UnreadableRecord(f"the kept value is damaged: {error}") from error
+    return rest, places
