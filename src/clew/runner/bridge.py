@@ -97,16 +97,13 @@ def _from_thread(call: Call) -> Future[Any]:
 
 
 def _placed_from_thread(call: Call) -> Future[Any]:
-    future: Future[Any] = Future(call, copy_context(), _run_in_place)
-
-    def start() -> None:
-        futures.remember(future)
-        futures.hand_over(future)
-
-    if _request_place(call, start):
+    future: Future[Any] = Future(call, copy_context(), _run_here)
+    futures.hold(future)
+    start = partial(futures.let_go, future)
+    now = _request_place(call, start)
+    future.add_done_callback(lambda _: _release_place(call))
+    if now:
         start()
-    else:
-        futures.await_place(future)
     return future
 
 
@@ -122,11 +119,18 @@ def _to_loop(call: Call) -> Future[Any]:
     call.parent.children.add(future)
     future.add_done_callback(call.parent.children.discard)
 
+    work: list[asyncio.Task[Any]] = []
+
     def launch() -> None:
         if future.set_running_or_notify_cancel():
-            work = loop.create_task(_on_own_loop(call, loop))
-            work.add_done_callback(partial(futures.transfer, future))
+            work.append(loop.create_task(_on_own_loop(call, loop)))
+            work[0].add_done_callback(partial(futures.transfer, future))
 
+    def stop() -> None:  # on the loop, where the launch has ended by then
+        for running in work:
+            running.cancel()
+
+    future.stop = partial(loop.call_soon_threadsafe, stop)
     loop.call_soon_threadsafe(launch, context=copy_context())
     return future
 
@@ -172,13 +176,6 @@ async def _on_pool(call: Call, loop: asyncio.AbstractEventLoop) -> Any:
 
 def _run_here(call: Call) -> Any:
     return run_blocking(run_call(BLOCKING, call))
-
-
-def _run_in_place(call: Call) -> Any:
-    try:
-        return _run_here(call)
-    finally:
-        _release_place(call)
 
 
 def _request_place(call: Call, start: Callable[[], Any]) -> bool:

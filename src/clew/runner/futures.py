@@ -66,6 +66,8 @@ class Future(concurrent.futures.Future[T]):
         self.call = call
         self.heard = False
         self.handed_over = False
+        self.held = False  # it waits for a place, and must not begin
+        self.stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
         self._context = context
         self._work = work
 
@@ -84,13 +86,19 @@ class Future(concurrent.futures.Future[T]):
 
     def begin(self) -> None:
         """Run the call here and now, unless somebody has begun it already."""
-        if _claim(self):
+        if not self.held and _claim(self):
             self._context.run(self._run)
 
-    def give_up(self) -> None:
-        """Cancel the call if nobody has begun it."""
-        if _claim(self):
-            self.cancel()
+    def cancel(self) -> bool:
+        """Cancel the call if it has not begun, or runs on a loop; say whether it can be."""
+        if super().cancel():
+            if _claim(self):
+                self.set_running_or_notify_cancel()  # else those who wait for it are never told
+            return True
+        if self.stop is None or self.done():
+            return False
+        self.stop()
+        return True
 
     def _before_waiting(self, timeout: float | None) -> None:
         self.heard = True
@@ -168,7 +176,7 @@ def remember(future: Future[Any]) -> None:
 
 def hand_over(future: Future[Any]) -> None:
     """Let a pool begin a call, if nobody has."""
-    if future.handed_over or future.done():
+    if future.handed_over or future.held or future.done():
         return
     future.handed_over = True
     parent = future.call.parent
@@ -178,11 +186,19 @@ def hand_over(future: Future[Any]) -> None:
     pools.tasks().submit(future.begin)
 
 
-def await_place(future: Future[Any]) -> None:
-    """Let the body that made a call wait for it although it may not begin yet."""
+def hold(future: Future[Any]) -> None:
+    """Keep a call from beginning until it has a place; the body that made it waits for it all the same."""
+    future.held = True
+    remember(future)
     parent = future.call.parent
     if parent is not None:
         parent.children.add(future)
+
+
+def let_go(future: Future[Any]) -> None:
+    """Let a call begin that has a place now."""
+    future.held = False
+    hand_over(future)
 
 
 def transfer(future: Future[Any], work: asyncio.Task[Any]) -> None:
@@ -240,7 +256,7 @@ class _Starter:
                 self._wake.clear()
                 idle = 0
             pause.wait(_TICK_S)  # not time.sleep, which people patch in tests of their retries
-            waiting = {future for future in list(_unbegun) if not future.handed_over}
+            waiting = {future for future in list(_unbegun) if not (future.handed_over or future.held)}
             for future in waiting & seen:
                 hand_over(future)
             seen = waiting

@@ -43,7 +43,7 @@ class SyncIO:
         while waiting := futures.own(frame):
             if how != "wait":
                 for future in waiting:
-                    future.give_up()
+                    future.cancel()
             concurrent.futures.wait(waiting)
             frame.children.difference_update(waiting)
 
