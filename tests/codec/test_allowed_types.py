@@ -12,6 +12,7 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NewType, TypedDict, TypeVar
 
+import pydantic
 import pytest
 
 from clew.codec.allowed import allow, allow_named_by, find, is_allowed, name_of, types_named_by
@@ -49,6 +50,10 @@ class Size(enum.Enum):
 @dataclasses.dataclass
 class Label:
     text: str
+
+
+class Page(pydantic.BaseModel, Generic[T]):
+    content: T
 
 
 class Basket(TypedDict):
@@ -129,6 +134,14 @@ class TestAnnotations:
 
         allow_named_by(function)
         assert all(map(is_allowed, (Shelf, Crate, Size, Label)))
+
+    def test_generic_model_is_found_with_its_arguments(self) -> None:
+        def function() -> list[Page[int]] | Page[Article]: ...
+
+        allow_named_by(function)
+        page = Page[Article](content=Article("a"))
+        assert decode(encode(page)) == page
+        assert type(decode(encode(Page[int](content=1)))) is Page[int]
 
     def test_fields_of_a_typed_dict_are_followed(self) -> None:
         def function() -> Basket: ...

@@ -6,6 +6,7 @@ It does not know what the types are for.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import re
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_WITH_ARGUMENTS = re.compile(rf"({_DOTTED_NAME.pattern})\[({_DOTTED_NAME.pattern}(?:, *{_DOTTED_NAME.pattern})*)\]")
 _MOST_DEPTH = 12
 _MOST_ELEMENTS = 20
 _MOST_FUNCTIONS = 2_000
@@ -104,7 +106,7 @@ class _Scope:
     def find(self, name: str) -> Any:
         """Return what a dotted name means, or None. Only modules and classes are entered."""
         first, *rest = name.split(".")
-        found = self.local.get(first, self.globals.get(first))
+        found = self.local.get(first, self.globals.get(first, vars(builtins).get(first)))
         for part in rest:
             if not isinstance(found, (types.ModuleType, type)):
                 return None
@@ -205,12 +207,25 @@ def _in_annotation(annotation: Any, scope: _Scope, depth: int) -> Iterator[Any]:
         for name in _DOTTED_NAME.findall(annotation):
             named = scope.find(name)
             yield from _in_annotation(None if isinstance(named, str) else named, scope, depth + 1)
+        yield from _generic_models_in(annotation, scope)
         return
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         yield annotation
         return
     for part in _parts_of(annotation):
         yield from _in_annotation(part, scope, depth + 1)
+
+
+def _generic_models_in(text: str, scope: _Scope) -> Iterator[type]:
+    """Yield the classes that pydantic makes for generic models with arguments, such as `Page[User]`."""
+    for origin, arguments in _WITH_ARGUMENTS.findall(text):
+        model: Any = scope.find(origin)
+        classes = tuple(scope.find(name) for name in _DOTTED_NAME.findall(arguments))
+        if isinstance(model, type) and "__pydantic_generic_metadata__" in vars(model):
+            try:
+                yield model[classes]  # type: ignore[index]
+            except Exception:
+                continue  # arguments that this model does not take
 
 
 def _parts_of(annotation: Any) -> Iterator[Any]:
