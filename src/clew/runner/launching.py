@@ -200,8 +200,7 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
     if isinstance(request.input, Command):
         raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
     outer = frame.call.scope
-    lease = frame.call.execution.lease
-    remembers_on = ThreadKey(lease.thread.thread_id, settings.callee.name) if settings.saver and lease else None
+    remembers_on = _own_thread(frame, settings)
     scope = Scope(
         workflow=settings.callee.name,
         config=_handed_down(outer.config, request.config),
@@ -211,6 +210,15 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
         remembers_on=remembers_on,
     )
     return start_call(frame, settings.callee, (request.input,), {}, scope)
+
+
+def _own_thread(frame: Frame, settings: Settings) -> ThreadKey | None:
+    """Return the thread on which a nested workflow remembers: not the one that the run itself is on."""
+    lease = frame.call.execution.lease
+    if lease is None or not settings.saver:
+        return None
+    thread = ThreadKey(lease.thread.thread_id, settings.callee.name)
+    return None if thread == lease.thread else thread
 
 
 def _handed_down(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
