@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Seen on conversations: t of 15 to 30 in the order of writing, below 1.5 in any other.
 _LEAST_T = 4.0
-_MOST_PAIRS = 512
+_LEAST_PAIRS, _MOST_PAIRS = 8, 512
 _MOST_FIELDS = 8
 _WORDS_REACH = (0.7, 0.4, 0.2)
 _MEANING_REACH = (0.5, 0.25)
@@ -31,15 +31,17 @@ class Surroundings:
     Args:
         ordered: whether neighbours are alike.
         stretches: for each item the number of its stretch: same namespace, same group, side by side.
+        starts: the first item of each stretch, and the number of items.
         grouped: whether stretches come from a field that groups, not from namespaces alone.
-        labels: for each field that labels, each item's value hash, 0 where it has none.
+        labels: for each field that labels, which items have each value, by the value's hash.
         asks: which items ask something.
     """
 
     ordered: bool
-    stretches: NDArray[np.int64]
+    stretches: NDArray[np.intp]
+    starts: NDArray[np.intp]
     grouped: bool
-    labels: tuple[NDArray[np.uint32], ...]
+    labels: tuple[dict[int, NDArray[np.intp]], ...]
     asks: NDArray[np.bool_]
 
 
@@ -58,39 +60,54 @@ def find_surroundings(
 
     edges = spaces[1:] != spaces[:-1]
     grouped, labels = False, []
-    for values in _fields(marks):
+    asks, fields = _read(marks)
+    for values in fields:
         changes = (values[1:] != values[:-1]) | (spaces[1:] != spaces[:-1])
         kinds = len(np.unique(values))
-        pairs = len(np.unique(spaces * 2**32 + values))
-        if kinds < 2 or kinds > len(values) // 2:
+        if not 2 <= kinds <= len(values) // 2:
             continue
-        if changes.sum() + 1 <= 1.1 * pairs:
+        if changes.sum() + 1 <= 1.1 * len(np.unique(spaces * 2**32 + values)):
             edges, grouped = edges | changes, True
         else:
-            labels.append(values)
-    stretches = np.concatenate([[0], np.cumsum(edges)])[: len(spaces)]
-    asks = np.array([bool(m[:1] and m[0] & 1) for m in marks], dtype=bool)
-    ordered = _neighbours_are_alike(spaces, vectors, owners)
-    return Surroundings(ordered=ordered, stretches=stretches, grouped=grouped, labels=tuple(labels), asks=asks)
+            labels.append(_by_value(values))
+    starts = np.concatenate([[0], np.flatnonzero(edges) + 1, [len(spaces)]])
+    return Surroundings(
+        ordered=_neighbours_are_alike(spaces, vectors, owners),
+        stretches=np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
+        starts=starts,
+        grouped=grouped,
+        labels=tuple(labels),
+        asks=asks,
+    )
 
 
-def reach(scores: NDArray[np.float32], around: Surroundings) -> NDArray[np.float32]:
-    """Let each term found in an item count, weaker, for those around it: the strongest of its sources counts once.
+def reach(owners: NDArray[np.intp], strength: NDArray[np.float32], around: Surroundings) -> NDArray[np.float32]:
+    """Let a term found in some items count, weaker, for those around them: the strongest of its sources counts once.
 
     Args:
-        scores: per term and item, >= 0.
+        owners: the items that have the term.
+        strength: how strongly each has it, >= 0.
+
+    Returns:
+        per item of the corpus, how strongly the term reaches it.
     """
     import numpy as np
 
-    reached = scores.copy()
-    for distance, share in enumerate(_WORDS_REACH, 1):
-        same = (around.stretches[distance:] == around.stretches[:-distance]) * np.float32(share)
-        np.maximum(reached[:, distance:], scores[:, :-distance] * same, out=reached[:, distance:])
-        np.maximum(reached[:, :-distance], scores[:, distance:] * same, out=reached[:, :-distance])
+    size, stretches = len(around.stretches), around.stretches
+    reached = np.zeros(size, dtype=np.float32)
     if around.grouped:
-        starts = np.flatnonzero(np.diff(around.stretches, prepend=-1))
-        best = np.maximum.reduceat(scores, starts, axis=1)[:, around.stretches]
-        np.maximum(reached, best * np.float32(_GROUP_REACH), out=reached)
+        best = np.zeros(len(around.starts) - 1, dtype=np.float32)
+        np.maximum.at(best, stretches[owners], strength * np.float32(_GROUP_REACH))
+        reached = best[stretches]
+    reached[owners] = strength
+    for distance, share in enumerate(_WORDS_REACH, 1):
+        for step in (-distance, distance):
+            there = owners + step
+            inside = (there >= 0) & (there < size)
+            here, there = owners[inside], there[inside]
+            same = stretches[here] == stretches[there]
+            there = there[same]
+            reached[there] = np.maximum(reached[there], strength[inside][same] * np.float32(share))
     return reached
 
 
@@ -104,28 +121,34 @@ def smooth(scores: NDArray[np.float64], around: Surroundings) -> NDArray[np.floa
     return smoothed
 
 
-def named(names: frozenset[int], around: Surroundings) -> NDArray[np.float64]:
-    """Give for each item how many of its labels the query names; a query that names all values names none."""
+def named(names: frozenset[int], around: Surroundings) -> list[NDArray[np.intp]]:
+    """Give the items of each label that the query names; a query that names all of a field's values names none."""
+    chosen: list[NDArray[np.intp]] = []
+    for by_value in around.labels:
+        hits = by_value.keys() & names
+        if len(hits) < len(by_value):
+            chosen.extend(by_value[value] for value in hits)
+    return chosen
+
+
+def _by_value(values: NDArray[np.uint32]) -> dict[int, NDArray[np.intp]]:
     import numpy as np
 
-    count = np.zeros(len(around.stretches))
-    wanted = np.fromiter(names, dtype=np.uint32, count=len(names))
-    for values in around.labels:
-        hit = np.isin(values, wanted)
-        if not hit.all():
-            count += hit
-    return count
+    order = np.argsort(values, kind="stable")
+    kinds, first = np.unique(values[order], return_index=True)
+    return dict(zip(kinds.tolist(), np.split(order, first[1:]), strict=True))
 
 
-def _fields(marks: Sequence[bytes]) -> list[NDArray[np.uint32]]:
-    """Give the values of each field that at least half of the items have, 0 where one has not."""
+def _read(marks: Sequence[bytes]) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
+    """Give which items ask, and the values of each field that at least half of the items have, 0 where one has not."""
     import numpy as np
 
-    sizes = np.array([len(m) // 4 for m in marks])
+    sizes = np.fromiter(map(len, marks), np.int64, len(marks)) // 4
     flat = np.frombuffer(b"".join(marks), dtype="<u4")
-    inside = np.ones(len(flat), bool)
-    inside[(np.cumsum(sizes) - sizes)[sizes > 0]] = False  # the flags
-    pairs = flat[inside].reshape(-1, 2)
+    flags = (np.cumsum(sizes) - sizes)[sizes > 0]
+    asks = np.zeros(len(marks), bool)
+    asks[sizes > 0] = flat[flags] & 1
+    pairs = np.delete(flat, flags).reshape(-1, 2)
     owners = np.repeat(np.arange(len(marks)), np.maximum(sizes - 1, 0) // 2)
     names, counts = np.unique(pairs[:, 0], return_counts=True)
     fields = []
@@ -136,17 +159,17 @@ def _fields(marks: Sequence[bytes]) -> list[NDArray[np.uint32]]:
         values = np.zeros(len(marks), dtype=np.uint32)
         values[owners[rows]] = pairs[rows, 1]
         fields.append(values)
-    return fields
+    return asks, fields
 
 
 def _neighbours_are_alike(spaces: NDArray[np.int64], vectors: NDArray[np.float32], owners: NDArray[np.int64]) -> bool:
     """Compare items side by side with items far apart in the same namespace, by Welch's t on their similarities."""
     import numpy as np
 
-    _, first = np.unique(owners, return_index=True)
-    homes = spaces[owners[first]] if len(first) else spaces[:0]
+    first = np.flatnonzero(np.diff(owners, prepend=-1))
+    homes = spaces[owners[first]]
     near = np.flatnonzero(homes[1:] == homes[:-1])
-    if len(near) < 8:
+    if len(near) < _LEAST_PAIRS:
         return False
     at = near[np.linspace(0, len(near) - 1, min(_MOST_PAIRS, len(near))).astype(int)]
     start, end = np.searchsorted(homes, homes[at], "left"), np.searchsorted(homes, homes[at], "right")
@@ -157,9 +180,7 @@ def _neighbours_are_alike(spaces: NDArray[np.int64], vectors: NDArray[np.float32
     return bool(side_by_side.mean() - far.mean() > _LEAST_T * spread)
 
 
-def _similarities(
-    vectors: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _similarities(vectors: NDArray[np.float32], left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float32]:
     import numpy as np
 
     similarities: NDArray[np.float32] = np.einsum("ij,ij->i", vectors[left], vectors[right])

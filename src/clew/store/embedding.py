@@ -31,7 +31,7 @@ class Embedded:
     """What an embedder answered.
 
     Args:
-        vectors: per text, its float32 bytes; texts that failed are missing.
+        vectors: per text, its float32 bytes, of length 1; texts that failed are missing.
         failure: what went wrong, or None.
     """
 
@@ -168,7 +168,7 @@ class Embedder:
         return vectors
 
     def _check(self, texts: list[str], answer: Any) -> dict[str, bytes]:
-        """Turn the embedder's answer into float32 bytes.
+        """Turn the embedder's answer into float32 bytes of vectors of length 1; zero vectors stay zero.
 
         Raises:
             EmbeddingError: not one vector of finite numbers of the right length for each text.
@@ -191,6 +191,8 @@ class Embedder:
         if not np.isfinite(matrix).all():
             raise EmbeddingError(f"the embedder {self.model!r} gave a vector that is not finite")
         self.dims = matrix.shape[1]
+        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype="<f8"))[:, None]
+        matrix = np.divide(matrix, np.where(lengths > 0, lengths, 1)).astype("<f4")
         return {text: row.tobytes() for text, row in zip(texts, matrix, strict=True)}
 
 

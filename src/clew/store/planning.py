@@ -33,7 +33,7 @@ class Vectors:
     Args:
         model: name of the embedder that made them; vectors of two models are never compared.
         hashes: 16 bytes per embedded text.
-        data: float32 bytes, the vectors one after another, as many as hashes.
+        data: float32 bytes, the vectors of length 1 one after another, as many as hashes.
     """
 
     model: str

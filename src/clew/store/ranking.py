@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from math import log1p
 from typing import TYPE_CHECKING
 
 from clew.store.context import named, reach, smooth
@@ -63,28 +64,30 @@ def rank(corpus: Corpus, search: PreparedSearch, allowed: Collection[int] | None
     return [_hit(corpus, scores, int(at), search.explain) for at in best[search.offset :]]
 
 
+@dataclass(slots=True)
+class _Term:
+    """One term of the query: its weight, the items that have it, and how strongly each has it."""
+
+    weight: float
+    owners: NDArray[np.intp]
+    strength: NDArray[np.float32]
+
+
 def _scores(corpus: Corpus, search: PreparedSearch) -> _Scores:
     import numpy as np
 
     if search.mode == "semantic" and search.vector is not None:
         meaning = cosine(corpus, search.vector)
         return _Scores(total=meaning, meaning=meaning)
-    found = find_terms(corpus, search.words)
-    weights = idf(len(corpus), np.count_nonzero(found, axis=1))
-    words = (weights @ found).astype(np.float64)
+    terms = _find_terms(corpus, search.words)
+    words = _bm25(corpus, terms)
     if search.mode == "keyword" or search.vector is None:
         return _Scores(total=np.where(words > 0, words, np.nan), words=words)
-    meaning = cosine(corpus, _weighted_query(corpus, search))
-    return _both(corpus, search, meaning, words, found, weights)
+    return _both(corpus, search, cosine(corpus, _weighted_query(corpus, search)), words, terms)
 
 
 def _both(
-    corpus: Corpus,
-    search: PreparedSearch,
-    meaning: NDArray[np.float64],
-    words: NDArray[np.float64],
-    found: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    corpus: Corpus, search: PreparedSearch, meaning: NDArray[np.float64], words: NDArray[np.float64], terms: list[_Term]
 ) -> _Scores:
     """Add up meaning and words, each in standard deviations, and what surrounds an item.
 
@@ -92,21 +95,24 @@ def _both(
     """
     import numpy as np
 
-    around = corpus.surroundings
-    alone = _MEANING * _standard(meaning) + _WORDS * _standard(words)
-    in_context = search.context if search.context is not None else around.ordered
+    around, standing = corpus.surroundings, _standard(meaning)
+    total = alone = _MEANING * standing + _WORDS * _standard(words)
+    in_context = around.ordered if search.context is None else search.context
     if in_context:
-        reached = (weights @ reach(found, around)).astype(np.float64)
-        total = _MEANING * smooth(_standard(meaning), around) + _WORDS_IN_CONTEXT * _standard(reached)
-    else:
-        total = alone
+        reached = np.zeros(len(corpus))
+        for term in terms:
+            reached += term.weight * reach(term.owners, term.strength, around)
+        total = _MEANING * smooth(standing, around) + _WORDS_IN_CONTEXT * _standard(reached)
     if search.context is not False:
         # In context the sum spreads about twice as wide, so what is added to it does too.
-        total = total + (2 if in_context else 1) * (_NAMED * named(search.names, around) + _ASKS * around.asks)
-    unscored = np.isnan(meaning) & (words <= 0)
+        scale = 2 if in_context else 1
+        total = total + scale * _ASKS * around.asks
+        for items in named(search.names, around):
+            total[items] += scale * _NAMED
     squashed = 1 / (1 + np.exp(-total))
     context = squashed - 1 / (1 + np.exp(-alone))
-    return _Scores(total=np.where(unscored, np.nan, squashed), meaning=meaning, words=words, context=context)
+    squashed[np.isnan(meaning) & (words <= 0)] = np.nan
+    return _Scores(total=squashed, meaning=meaning, words=words, context=context)
 
 
 def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float64]:
@@ -123,58 +129,61 @@ def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float64]:
     return np.where(np.isinf(best), np.nan, best)
 
 
-def find_terms(corpus: Corpus, terms: tuple[int, ...]) -> NDArray[np.float32]:
-    """Give per term and item how strongly the item has it, 0 where not: BM25 before the weight of the term.
+def _bm25(corpus: Corpus, terms: list[_Term]) -> NDArray[np.float64]:
+    """Give each item's BM25 score, 0 where no term of the query occurs."""
+    import numpy as np
+
+    total = np.zeros(len(corpus))
+    for term in terms:
+        total[term.owners] += term.weight * term.strength
+    return total
+
+
+def _find_terms(corpus: Corpus, terms: tuple[int, ...]) -> list[_Term]:
+    """Find the items of each term, with the parts of BM25.
 
     Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
     """
     import numpy as np
 
-    found = np.zeros((len(terms), len(corpus)), dtype=np.float32)
-    norm = _K1 * (1 - _B + _B * corpus.lengths / max(1.0, corpus.lengths.mean()))
-    for row, term in zip(found, terms, strict=True):
-        owners = corpus.owners[corpus.terms == term]
-        if len(owners):
-            times = np.bincount(owners, minlength=len(corpus))
-            row[:] = times * (_K1 + 1) / (times + norm)
+    mean_length = max(1.0, float(corpus.lengths.mean()))
+    found = []
+    for term in terms:
+        owners, times = corpus.postings(term)
+        norm = _K1 * (1 - _B + _B * corpus.lengths[owners] / mean_length)
+        strength = (times * (_K1 + 1) / (times + norm)).astype(np.float32)
+        found.append(_Term(_idf(len(corpus), len(owners)), owners, strength))
     return found
 
 
-def idf(items: int, having: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Give the weight of terms by how many of the items have them; always positive, as in Lucene."""
-    import numpy as np
-
-    weights: NDArray[np.float32] = np.log1p((items - having + 0.5) / (having + 0.5)).astype(np.float32)
-    return weights
+def _idf(items: int, having: int) -> float:
+    """Give the weight of a term by how many of the items have it; always positive, as in Lucene."""
+    return log1p((items - having + 0.5) / (having + 0.5))
 
 
 def _weighted_query(corpus: Corpus, search: PreparedSearch) -> bytes:
     """Give the query's vector; where vectors add up, that of its words, the rare ones of this corpus counting more."""
     import numpy as np
 
-    if not search.word_vectors:
+    if not search.word_vectors or search.vector is None:
         return search.vector or b""
-    vectors = np.frombuffer(b"".join(v for _, v in search.word_vectors), dtype="<f4")
-    having = np.array([_having(corpus, term) for term, _ in search.word_vectors])
-    weighted = idf(len(corpus), having) @ vectors.reshape(len(having), -1)
-    return bytes(weighted.astype("<f4").tobytes()) if weighted.any() else search.vector or b""
-
-
-def _having(corpus: Corpus, term: int) -> int:
-    import numpy as np
-
-    return len(np.unique(corpus.owners[corpus.terms == term]))
+    weights = [_idf(len(corpus), len(corpus.postings(term).owners)) for term, _ in search.word_vectors]
+    vectors = np.frombuffer(b"".join(v for _, v in search.word_vectors), dtype="<f4").reshape(len(weights), -1)
+    weighted = np.array(weights, dtype="<f4") @ vectors
+    return weighted.tobytes() if weighted.any() else search.vector
 
 
 def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give z-scores; items without a score get the mean."""
     import numpy as np
 
-    known = scores[~np.isnan(scores)]
+    missing = np.isnan(scores)
+    known = scores[~missing] if missing.any() else scores
     spread = known.std() if len(known) else 0.0
     if spread == 0:
         return np.zeros(len(scores))
-    standard: NDArray[np.float64] = np.nan_to_num((scores - known.mean()) / spread, nan=0.0)
+    standard: NDArray[np.float64] = (scores - known.mean()) / spread
+    standard[missing] = 0.0
     return standard
 
 

@@ -193,7 +193,7 @@ class _MemoryShelf:
 
     def _build(self, dims: int) -> Corpus:
         rows = sorted((row for space in self._spaces for row in space.rows.values()), key=lambda row: row.stored.id)
-        return Corpus((_index_row(row, self._request.model) for row in rows), dims)
+        return Corpus([_index_row(row, self._request.model) for row in rows], dims)
 
 
 def _index_row(row: _Row, model: str) -> IndexRow:

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import json
 
 from clew.storage.sqlite import items
-from clew.store.corpus import SEQUENCE_BITS, Corpus, IndexRow
+from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
 from clew.store.namespaces import list_matching, path_range
@@ -90,22 +90,22 @@ class _SqliteShelf:
             "SELECT id FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
         ).fetchall()
         model = items.find_model(self._connection, self._request.model)
-        rows = (row for (space,) in spaces for row in self._index_rows(space, model, dims))
+        rows: list[tuple[int, bytes, bytes, bytes]] = []
+        for (space,) in spaces:
+            rows += self._index_rows(space, model, dims)
         return Corpus(rows, dims)
 
-    def _index_rows(self, space: int, model: int | None, dims: int) -> Iterator[IndexRow]:
-        start, end = space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS
+    def _index_rows(self, space: int, model: int | None, dims: int) -> list[tuple[int, bytes, bytes, bytes]]:
+        ids = space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS
         if not dims or model is None:
-            rows = self._connection.execute(
-                "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", (start, end)
-            )
-        else:
-            rows = self._connection.execute(
-                "SELECT id, words, marks, CASE WHEN model = ? THEN vectors ELSE x'' END FROM clew_item_index "
-                "WHERE id >= ? AND id < ? ORDER BY id",
-                (model, start, end),
-            )
-        return map(IndexRow._make, rows)
+            return self._connection.execute(
+                "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", ids
+            ).fetchall()
+        return self._connection.execute(
+            "SELECT id, words, marks, CASE WHEN model = ? THEN vectors ELSE x'' END FROM clew_item_index "
+            "WHERE id >= ? AND id < ? ORDER BY id",
+            (model, *ids),
+        ).fetchall()
 
 
 class SqliteKeeper:
