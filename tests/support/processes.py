@@ -34,6 +34,10 @@ class Process:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def say(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
@@ -49,7 +53,8 @@ class Process:
         return self._process.stdout.readline().strip()
 
     def ends_well(self) -> None:
-        self._process.stdin and self._process.stdin.close()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         assert self._process.wait(timeout=30) == 0
 
     def was_killed(self) -> None:

@@ -14,8 +14,9 @@ from clew.engine.identity import INTERRUPT
 from clew.engine.questions import UNSET
 from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
 from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing
-from clew.errors import Conflict, NoSuchThread
+from clew.errors import Conflict, NoSuchThread, ThreadBusy
 from clew.runner.io import RunnerIO
+from clew.runner.leases import is_dead
 from clew.runner.taking import answered_questions, find_place, questions_of, report_dropped
 from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 
@@ -114,12 +115,17 @@ async def update_state(
     returned, saved = (value.value, value.save) if isinstance(value, final) else (value, UNSET)
     encoded, encoded_saved = encode(returned), None if saved is UNSET else encode(saved)
     metadata = encode(kept_metadata(config))
+    evicts: str | None = None
     for tried in range(_TRIES):
         place = await find_place(io, saver, thread, config)
         now_s = time.time()
         run = planning.update(place, uuid.uuid4().hex, now_s, encoded, encoded_saved, metadata)
         try:
-            await io.keep(saver, Keep(thread, run, place.head.id if place.head else None, now_s))
+            await io.keep(saver, Keep(thread, run, place.head.id if place.head else None, now_s, evicts))
+        except ThreadBusy as busy:
+            if tried == _TRIES - 1 or not is_dead(busy.owner):
+                raise
+            evicts = busy.owner
         except Conflict:
             if tried == _TRIES - 1:
                 raise

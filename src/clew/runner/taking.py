@@ -177,7 +177,7 @@ async def _begin(
     if plan.act == "return":
         return Taken(plan=plan, lease=None)
     if plan.act == "fork" and plan.run.status == "done":
-        await io.keep(saver, Keep(thread, plan.run, head, now_s))
+        await io.keep(saver, Keep(thread, plan.run, head, now_s, evicts))
         return Taken(plan=plan, lease=None)
     answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
     copied = list(plan.records) if plan.act == "fork" else []

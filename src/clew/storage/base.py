@@ -29,7 +29,8 @@ class Lease:
     Args:
         thread: whose.
         run_id: the run it was taken for.
-        epoch: grows with every taking; an append under an older one is refused.
+        epoch: grows with every taking, also when the thread is deleted and made anew; an append under an older one is
+            refused.
         handle: what the engine needs to find thread and run again quickly.
     """
 
@@ -37,6 +38,11 @@ class Lease:
     run_id: str
     epoch: int
     handle: Any = None
+
+
+def first_epoch(now_s: float) -> int:
+    """Return the epoch of a new thread: above all that a deleted thread of the same name can have reached."""
+    return int(now_s * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class Begin(Operation[Lease]):
         thread: whose.
         run: the run as it is to be kept from now on.
         head: id of the thread's newest run as the caller saw it, or None for a thread without runs.
-        records: put into the run's journal.
+        records: put at the end of the run's journal, in place of those with the same keys.
         owner: who takes the lease.
         until_s: seconds since the epoch, when the lease runs out unless it is renewed.
         now_s: the clock.
@@ -177,8 +183,10 @@ class Keep(Operation[Run]):
         run: as it is to be kept; its number is set here.
         head: id of the thread's newest run as the caller saw it, or None.
         now_s: the clock.
+        evicts: an owner that is known to be dead, whose lease counts as run out.
 
     Raises:
+        ThreadBusy: somebody holds the lease; the error's `owner` says who.
         Conflict: `head` is no longer the newest run.
     """
 
@@ -186,6 +194,7 @@ class Keep(Operation[Run]):
     run: Run
     head: str | None
     now_s: float
+    evicts: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

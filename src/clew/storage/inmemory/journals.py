@@ -22,6 +22,7 @@ from clew.storage.base import (
     LoadRecords,
     Operation,
     Renew,
+    first_epoch,
 )
 from clew.storage.inmemory.database import InMemoryDatabase
 from clew.storage.inmemory.items import apply_writes
@@ -116,13 +117,18 @@ class InMemorySaver(Checkpointer):
         run = operation.run
         thread.runs[run.id] = run
         records = self._journals.records.setdefault(run.id, {})
+        for record in operation.records:
+            records.pop(record.key, None)
         records.update((record.key, record) for record in operation.records)
         thread.epoch += 1
         thread.owner, thread.until_s, thread.changed_s = operation.owner, operation.until_s, operation.now_s
         return Lease(operation.thread, run.id, thread.epoch)
 
+    def _made(self, key: ThreadKey, now_s: float) -> _Thread:
+        return self._journals.threads.setdefault(key, _Thread(epoch=first_epoch(now_s)))
+
     def _claimed(self, key: ThreadKey, head: str | None, now_s: float, evicts: str | None) -> _Thread:
-        thread = self._journals.threads.setdefault(key, _Thread())
+        thread = self._made(key, now_s)
         if thread.owner is not None and thread.until_s > now_s and thread.owner != evicts:
             raise ThreadBusy(f"another run holds thread {key.thread_id!r} of {key.workflow!r}", thread.owner)
         if (thread.head.id if thread.head else None) != head:
@@ -151,12 +157,12 @@ class InMemorySaver(Checkpointer):
             kept.pop(key, None)
         kept.update((record.key, record) for record in operation.records)
         for nested_key, nested_run in operation.also:
-            self._keep_as_head(self._journals.threads.setdefault(nested_key, _Thread()), nested_run)
+            self._keep_as_head(self._made(nested_key, nested_run.created_s), nested_run)
         if operation.end is not None:
             self._end(thread, kept, lease.run_id, operation.end)
 
     def _end(self, thread: _Thread, kept: dict[str, Record], run_id: str, end: End) -> None:
-        for key in end.reopened:
+        for key in kept.keys() & end.reopened:
             kept[key] = replace(kept[key], state="reopened")
         thread.runs[run_id] = replace(
             thread.runs[run_id], status=end.status, value=end.value, saved=end.saved, error=end.error,
@@ -168,14 +174,14 @@ class InMemorySaver(Checkpointer):
         self._held(operation.lease).until_s = operation.until_s
 
     def _keep(self, operation: Keep) -> Run:
-        thread = self._claimed(operation.thread, operation.head, operation.now_s, None)
+        thread = self._claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
         return self._keep_as_head(thread, operation.run)
 
     def _keep_as_head(self, thread: _Thread, run: Run) -> Run:
         run = replace(run, number=thread.head.number + 1 if thread.head else 0)
         thread.runs[run.id] = run
         thread.epoch += 1
-        thread.changed_s = run.created_s
+        thread.owner, thread.until_s, thread.changed_s = None, 0.0, run.created_s
         return run
 
     def _delete_thread(self, operation: DeleteThread) -> int:

@@ -24,6 +24,7 @@ from clew.storage.base import (
     LoadRecords,
     Operation,
     Renew,
+    first_epoch,
 )
 from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite.database import SqliteDatabase
@@ -139,7 +140,9 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
         (run, operation.owner, operation.until_s, operation.now_s, thread),
     ).fetchone()
     for record in operation.records:
-        connection.execute(f"INSERT INTO clew_records (run, {_RECORD}) VALUES (?{', ?' * 9})", (run, *_columns(record)))
+        connection.execute(
+            f"INSERT OR REPLACE INTO clew_records (run, {_RECORD}) VALUES (?{', ?' * 9})", (run, *_columns(record))
+        )
     return Lease(operation.thread, operation.run.id, epoch, (thread, run))
 
 
@@ -164,7 +167,8 @@ def _claimed_thread(
 
 def _new_thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
     cursor = connection.execute(
-        "INSERT INTO clew_threads (thread_id, workflow, changed_s) VALUES (?, ?, ?)", (*thread, now_s)
+        "INSERT INTO clew_threads (thread_id, workflow, epoch, changed_s) VALUES (?, ?, ?, ?)",
+        (*thread, first_epoch(now_s), now_s),
     )
     return int(cursor.lastrowid or 0)
 
@@ -192,6 +196,8 @@ _INSERT_RECORD = (
 def _append(connection: sqlite3.Connection, operation: Append) -> None:
     lease = operation.lease
     thread, run = lease.handle
+    if not operation.records and operation.end is None:
+        _check_held(connection, lease)  # else keeping these does it
     for key in operation.replaces:
         connection.execute("DELETE FROM clew_records WHERE run = ? AND key = ?", (run, key))
     for record in operation.records:
@@ -207,6 +213,12 @@ def _append(connection: sqlite3.Connection, operation: Append) -> None:
         _keep_nested(connection, nested_thread, nested_run)
     if operation.end is not None:
         _end(connection, lease, operation.end)
+
+
+def _check_held(connection: sqlite3.Connection, lease: Lease) -> None:
+    held = "SELECT 1 FROM clew_threads WHERE id = ? AND epoch = ?"
+    if not connection.execute(held, (lease.handle[0], lease.epoch)).fetchone():
+        raise _fenced_off(lease)
 
 
 def _end(connection: sqlite3.Connection, lease: Lease, end: End) -> None:
@@ -235,7 +247,7 @@ def _renew(connection: sqlite3.Connection, operation: Renew) -> None:
 
 
 def _keep(connection: sqlite3.Connection, operation: Keep) -> Run:
-    thread = _claimed_thread(connection, operation.thread, operation.head, operation.now_s, None)
+    thread = _claimed_thread(connection, operation.thread, operation.head, operation.now_s, operation.evicts)
     return _keep_as_head(connection, thread, operation.run)
 
 
@@ -250,7 +262,7 @@ def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run) -> Run:
     ).fetchone()
     run = replace(run, number=number)
     connection.execute(
-        "UPDATE clew_threads SET head = ?, epoch = epoch + 1, changed_s = ? WHERE id = ?",
+        "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = NULL, until_s = 0, changed_s = ? WHERE id = ?",
         (_put_run(connection, thread, run), run.created_s, thread),
     )
     return run
