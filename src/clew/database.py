@@ -15,6 +15,7 @@ from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items_store import SqliteStore
 from clew.storage.sqlite.journals import SqliteSaver
 from clew.store.base import BaseStore
+from clew.store.settings import name_embedders
 
 
 class Database:
@@ -92,6 +93,9 @@ def _embedder_named(name: str) -> Any:
     from clew.integrations.embedders import embedder_named  # only when asked for: it leads to optional packages
 
     return embedder_named(name)
+
+
+name_embedders(_embedder_named)
 
 
 def _index(embed: Any, dims: int | None, fields: list[str] | None) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
+_MOST_KNOWN = 1000
 _BYTES_PER_ITEM = 200  # what is kept besides the big arrays, about
 
 
@@ -73,6 +74,7 @@ class Corpus:
         self.one_vector_each = len(ids) > 0 and bool(np.all(parts == 1))
         self._marks: tuple[bytes, ...] = marks
         self._lookups = 0
+        self._known: dict[int, Postings] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +86,13 @@ class Corpus:
 
     def postings(self, term: int) -> Postings:
         """Give the items that have a term."""
+        if (known := self._known.get(term)) is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[term] = self._find(term)
+        return known
+
+    def _find(self, term: int) -> Postings:
         import numpy as np
 
         self._lookups += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from clew.errors import InvalidNamespaceError
 from clew.store.operations import MatchCondition, Namespace
@@ -77,6 +78,7 @@ def encode(namespace: Namespace) -> bytes:
     return b"".join(label.encode().replace(_END, _ESCAPED) + _END for label in namespace)
 
 
+@lru_cache(maxsize=4096)
 def decode(path: bytes) -> Namespace:
     """Undo `encode`."""
     labels = path.replace(_ESCAPED, _ABOVE).split(_END)[:-1]

@@ -58,6 +58,14 @@ class Settings:
     expiry: Expiry = field(default_factory=Expiry)
 
 
+_named: list[LoadEmbedder] = []
+
+
+def name_embedders(load: LoadEmbedder) -> None:
+    """Let embedders be given by name from now on; called by the face, which alone knows who makes them."""
+    _named[:] = [load]
+
+
 def check_settings(
     index: Mapping[str, Any] | None,
     ttl: Mapping[str, Any] | None,
@@ -85,8 +93,9 @@ def check_settings(
         raise UsageError(f"unknown index settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
     mode: Mode = search_mode or "semantic"
     fields = index.get("fields") or index.get("text_fields")
+    by_words_alone = search_mode == "keyword" and index.get("embed") is None
     return Settings(
-        embedder=_embedder(index, load),
+        embedder=None if by_words_alone else _embedder(index, load),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
         stem=index.get("stem", light_stem),
@@ -120,7 +129,8 @@ def _embedder(index: Mapping[str, Any], load: LoadEmbedder | None) -> Embedder:
     if dims is not None and (isinstance(dims, bool) or not isinstance(dims, int) or dims < 1):
         raise UsageError(f"dims is the length of the vectors, a whole number above 0, not {dims!r}")
     if isinstance(given, str):
-        if load is None:
+        loaders = [load] if load else _named
+        if not loaders:
             raise UsageError(f"the embedder {given!r} was given by name; give the function or object itself")
-        return Embedder(load(given), dims=dims, model=model or given)
+        return Embedder(loaders[0](given), dims=dims, model=model or given)
     return Embedder(given, dims=dims, model=model)
