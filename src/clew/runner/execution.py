@@ -93,7 +93,7 @@ class Execution:
         self.flushing: Future[None] | None = None
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
         self._waiting: dict[str, Record] = {}  # goes with the next append
-        self._stored: set[str] = set(journal.keys()) if journal is not None else set()
+        self._stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
 
     @property
     def checkpoint_id(self) -> str:
@@ -126,17 +126,12 @@ class Execution:
         if self.only_replays:
             raise Stopped(f"call {key!r} is not recorded")
 
-    def is_stored(self, key: str) -> bool:
-        """Say whether a record is kept under a key, so that a new one has to take its place."""
-        return key in self._stored
-
     def value_of(self, record: Record) -> Any:
         """Return the recorded value of a call."""
         return self.values[record.key] if self.saver is None else decode(record.outcome)
 
     def note_kept(self, records: Sequence[Record]) -> None:
         """Take note of records that are kept now."""
-        self._stored.update(record.key for record in records)
         if self.journal is not None:
             for record in records:
                 self.journal.add(record)
@@ -151,7 +146,9 @@ class Execution:
             self.journal.add(record)
 
     def take_waiting(self, newer: Sequence[Record] = ()) -> tuple[list[Record], list[str]]:
-        """Return the records that go with the next append, and the keys of those that replace one.
+        """Return the records that go with the next append, and the keys of what that append may replace.
+
+        From now on all of them count as stored, whatever becomes of the append: to replace what is not there is fine.
 
         Args:
             newer: records of that append; one that waits for the same call is out of date.
@@ -160,7 +157,10 @@ class Execution:
             for record in newer:
                 self._waiting.pop(record.key, None)
             waiting, self._waiting = list(self._waiting.values()), {}
-        return waiting, [record.key for record in waiting if self.is_stored(record.key)]
+            keys = [record.key for record in (*waiting, *newer)]
+            replaces = [key for key in keys if key in self._stored]
+            self._stored.update(keys)
+        return waiting, replaces
 
     def give_back(self, records: Sequence[Record]) -> None:
         """Let records whose append failed go with the next one."""

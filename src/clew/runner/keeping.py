@@ -8,7 +8,6 @@ from typing import Any
 
 from clew.codec.values import encode
 from clew.engine.records import Record, Run, ThreadKey
-from clew.errors import StorageError
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
 from clew.storage.base import Append, End
@@ -46,11 +45,10 @@ async def keep(
     if execution.flushing is not None:
         await io.wait(execution.flushing)  # so that what it keeps is known to be kept
     waiting, replaces = execution.take_waiting(records)
-    replaces += [record.key for record in records if execution.is_stored(record.key)]
     append = Append(lease=lease, records=[*waiting, *records], writes=together, replaces=replaces, also=also, end=end)
     try:
         await io.keep(saver, append)
-    except StorageError:
+    except BaseException:  # a cancellation, too, even though a write that has begun is finished
         execution.give_back(waiting)
         raise
     execution.note_kept([*waiting, *records])
