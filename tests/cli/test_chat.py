@@ -184,7 +184,7 @@ class TestProcess:
 
     def test_replies_arrive_while_the_model_still_talks(self, tmp_path: Path, model_server: ModelServer) -> None:
         model_server.go_on.clear()
-        env = environ(tmp_path) | model_server.environment("anthropic")
+        env = environ(tmp_path) | model_server.environment("openai")
         with subprocess.Popen(command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as chat:
             assert chat.stdin is not None
             assert chat.stdout is not None
@@ -196,9 +196,9 @@ class TestProcess:
         assert chat.returncode == 0
 
     @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
-    def test_ctrl_c_ends_it_politely(self, tmp_path: Path) -> None:
+    def test_ctrl_c_ends_it_politely(self, tmp_path: Path, interruptible: str) -> None:
         with subprocess.Popen(
-            command("import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"),
+            command(interruptible),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -211,6 +211,34 @@ class TestProcess:
         assert b"Goodbye." in told
         assert b"Traceback" not in told
         assert chat.returncode == 0
+
+    @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+    def test_ctrl_c_breaks_off_a_reply_and_the_message_is_not_lost(
+        self, tmp_path: Path, model_server: ModelServer, interruptible: str
+    ) -> None:
+        model_server.go_on.clear()
+        env = environ(tmp_path) | model_server.environment("openai")
+        with subprocess.Popen(
+            [*command(interruptible), "--thread", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env
+        ) as chat:
+            assert chat.stdin is not None
+            assert chat.stdout is not None
+            chat.stdin.write(b"hi\n")
+            chat.stdin.flush()
+            assert chat.stdout.read(5) == b"Hello"
+            chat.send_signal(signal.SIGINT)
+            assert chat.wait(timeout=20) == 0
+        model_server.go_on.set()
+        again = subprocess.run(
+            [*command(), "--thread", "1"], input="/retry\n", capture_output=True, text=True, env=env, check=False
+        )
+        assert again.stdout == "Hello, Bob.\n", again.stderr
+
+
+@pytest.fixture
+def interruptible() -> str:
+    """Make Ctrl-C count in a child even if this process was told to ignore it."""
+    return "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
 def command(before: str = "") -> list[str]:

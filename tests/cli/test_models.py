@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from contextlib import closing
 
 import pytest
 
-from clew.cli.assistant import Message
+from clew.cli.assistant import Answers, Message
 from clew.cli.models import Offline, choose_model
 from clew.errors import MissingDependency, UsageError
 from support.model_server import ModelServer
@@ -15,18 +15,27 @@ from support.model_server import ModelServer
 ASKED: list[Message] = [{"role": "user", "content": "what is my name?", "id": "1"}]
 
 
+def said(model: Answers, remembered: list[str], kept: str | None = None) -> list[str]:
+    """The pieces of a reply to `ASKED`."""
+
+    async def all_pieces() -> list[str]:
+        return [piece async for piece in model.reply(ASKED, remembered, kept)]
+
+    return asyncio.run(all_pieces())
+
+
 class TestProviders:
     def test_the_reply_streams_from_the_provider(self, provider: str, environment: dict[str, str]) -> None:
-        with closing(choose_model(f"{provider}:some-model", environment)) as model:
-            pieces = list(model.reply(ASKED, ["Username is Bob"], None))
+        model = choose_model(f"{provider}:some-model", environment)
+        pieces = said(model, ["Username is Bob"])
         assert pieces == ["Hello", ", ", "Bob."]
         assert "some-model" in model.name
 
     def test_the_model_is_given_the_memories_and_nothing_of_ours(
         self, model_server: ModelServer, environment: dict[str, str]
     ) -> None:
-        with closing(choose_model(None, environment)) as model:
-            list(model.reply(ASKED, ["Username is Bob"], "likes tea"))
+        model = choose_model(None, environment)
+        said(model, ["Username is Bob"], "likes tea")
         request = model_server.requests[0]
         system = request.get("system") or request["messages"][0]["content"]
         assert "- Username is Bob" in system
@@ -37,15 +46,16 @@ class TestProviders:
         self, model_server: ModelServer, environment: dict[str, str]
     ) -> None:
         model_server.pieces = []
-        with closing(choose_model(None, environment)) as model:
-            assert list(model.reply(ASKED, [], None)) == ["(The model gave no text.)"]
+        model = choose_model(None, environment)
+        assert said(model, []) == ["(The model gave no text.)"]
 
     def test_a_refusal_is_among_the_declared_failures(
         self, model_server: ModelServer, environment: dict[str, str]
     ) -> None:
         model_server.status = 401
-        with closing(choose_model(None, environment)) as model, pytest.raises(model.failures, match="not known"):
-            list(model.reply(ASKED, [], None))
+        model = choose_model(None, environment)
+        with pytest.raises(model.failures, match="not known"):
+            said(model, [])
 
     def test_a_key_without_the_sdk_says_what_to_install(
         self, provider: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -77,12 +87,12 @@ class TestChoice:
 
 class TestOffline:
     def test_it_shows_the_memories_and_pretends_nothing(self) -> None:
-        said = "".join(Offline().reply(ASKED, ["Username is Bob"], None))
-        assert "offline" in said
-        assert "Username is Bob" in said
+        reply = "".join(said(Offline(), ["Username is Bob"]))
+        assert "offline" in reply
+        assert "Username is Bob" in reply
 
     def test_it_says_what_it_kept(self) -> None:
-        assert "".join(Offline().reply(ASKED, [], "my name is Bob")) == "Kept: my name is Bob"
+        assert "".join(said(Offline(), [], "my name is Bob")) == "Kept: my name is Bob"
 
     def test_it_says_when_nothing_fits(self) -> None:
-        assert "nothing that I remember fits" in "".join(Offline().reply(ASKED, [], None))
+        assert "nothing that I remember fits" in "".join(said(Offline(), []))

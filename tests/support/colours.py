@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
 import inspect
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,27 +66,19 @@ COLOURS = [Colour(workflow, task) for workflow in (False, True) for task in (Fal
 
 def painted(function: Callable[..., Any], is_async: bool) -> Callable[..., Any]:
     """Return the same function as a blocking or as an async one."""
-    if inspect.iscoroutinefunction(function) == is_async:
-        return function
-    if is_async:
-        return _async_of(function)
-    return _blocking_of(function)
+    written_async = inspect.iscoroutinefunction(function)
 
-
-def _async_of(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(function)
     async def painted_async(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
+        with _body(blocks=False):
+            return await function(*args, **kwargs) if written_async else function(*args, **kwargs)
 
-    return painted_async
-
-
-def _blocking_of(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def painted_blocking(*args: Any, **kwargs: Any) -> Any:
-        return run_blocking(function(*args, **kwargs))
+        with _body(blocks=True):
+            return run_blocking(function(*args, **kwargs)) if written_async else function(*args, **kwargs)
 
-    return painted_blocking
+    return painted_async if is_async else painted_blocking
 
 
 async def result(future: Any) -> Any:
@@ -148,12 +142,20 @@ def thread(name: str = "1", **more: Any) -> Mapping[str, Any]:
     return {"configurable": {"thread_id": name}, **more}
 
 
-def _on_loop() -> bool:
+@contextlib.contextmanager
+def _body(*, blocks: bool) -> Iterator[None]:
+    token = _blocks.set(blocks)
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+        yield
+    finally:
+        _blocks.reset(token)
+
+
+_blocks: ContextVar[bool] = ContextVar("blocks", default=False)
+
+
+def _on_loop() -> bool:
+    return not _blocks.get()
 
 
 async def _listed(chunks: AsyncIterator[Any]) -> list[Any]:

@@ -42,7 +42,7 @@ def serving() -> Iterator[ModelServer]:
     class Handler(_Handler):
         model = server
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with _Server(("127.0.0.1", 0), Handler) as http:
         server.address = f"http://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -52,6 +52,11 @@ def serving() -> Iterator[ModelServer]:
             server.go_on.set()
             http.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client may hang up in the middle of an answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):

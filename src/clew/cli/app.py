@@ -8,7 +8,7 @@ import importlib.util
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,8 +60,9 @@ def chat(
     shows which of your memories come closest. Say "Remember: ..." to have something remembered; /help shows more.
     """
     screen = Screen()
-    with _errors_shown(screen), _opened(choose_model(model, os.environ)) as answers:
-        with _opened(_open_database(db or _default_url(), screen)) as database:
+    with _errors_shown(screen):
+        answers = choose_model(model, os.environ)
+        with _open_database(db or _default_url(), screen) as database:
             talk = Chat(database=database, model=answers, screen=screen, user_id=user, thread_id=thread)
             _greet(talk, answers.name)
             talk.talk()
@@ -114,14 +115,6 @@ def _default_url() -> str:
             f"cannot make the folder {str(folder)!r} ({error.strerror}); choose a place by --db"
         ) from error
     return f"sqlite:///{folder / 'chat.db'}"
-
-
-@contextlib.contextmanager
-def _opened(closes: Any) -> Generator[Any]:
-    try:
-        yield closes
-    finally:
-        closes.close()
 
 
 @contextlib.contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Protocol, TypedDict
 
-from clew import Database, add_messages, entrypoint, get_store, get_stream_writer, task
+from clew import Database, Workflow, add_messages, entrypoint, get_store, get_stream_writer, task
 from clew.cli import memories
 
 Message = dict[str, Any]
@@ -26,7 +26,7 @@ class Answers(Protocol):
     #: What it raises when it cannot answer.
     failures: tuple[type[Exception], ...]
 
-    def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> Iterator[str]:
+    def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> AsyncIterator[str]:
         """Give the reply to the last message, piece by piece.
 
         Args:
@@ -36,34 +36,35 @@ class Answers(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Give back its connections."""
-        ...
 
+def build_assistant(database: Database, model: Answers) -> Workflow[Turn, Message]:
+    """Make the workflow of an assistant that remembers its users across threads.
 
-def build_assistant(database: Database, model: Answers) -> Any:
-    """Make the workflow of an assistant that remembers its users across threads."""
-
-    @task
-    def remember(user_id: str, text: str) -> None:
-        memories.keep(get_store(), user_id, text)
+    It is async, so that a reply can be broken off at once.
+    """
 
     @task
-    def call_model(messages: list[Message], user_id: str, kept: str | None) -> Message:
-        remembered = memories.related(get_store(), user_id, messages[-1]["content"])
+    async def remember(user_id: str, text: str) -> None:
+        await memories.keep(get_store(), user_id, text)
+
+    @task
+    async def call_model(messages: list[Message], user_id: str, kept: str | None) -> Message:
+        remembered = await memories.related(get_store(), user_id, messages[-1]["content"])
         write, pieces = get_stream_writer(), list[str]()
-        for piece in model.reply(messages, remembered, kept):
+        async for piece in model.reply(messages, remembered, kept):
             write(piece)
             pieces.append(piece)
         return {"role": "assistant", "content": "".join(pieces)}
 
     @entrypoint(database=database)
-    def assistant(turn: Turn, *, previous: list[Message] | None = None) -> entrypoint.final[Message, list[Message]]:
+    async def assistant(
+        turn: Turn, *, previous: list[Message] | None = None
+    ) -> entrypoint.final[Message, list[Message]]:
         messages = add_messages(previous or [], turn["messages"])
         kept = memories.wish_in(turn["messages"][-1]["content"])
         if kept:  # a task of its own: a model that fails afterwards takes nothing back
-            remember(turn["user_id"], kept).result()
-        reply = call_model(messages, turn["user_id"], kept).result()
+            await remember(turn["user_id"], kept)
+        reply = await call_model(messages, turn["user_id"], kept)
         return entrypoint.final(value=reply, save=add_messages(messages, [reply]))
 
     return assistant

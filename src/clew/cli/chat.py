@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
+import asyncio
 
 from clew import Database
 from clew.cli.assistant import Answers, Turn, build_assistant
@@ -55,8 +54,7 @@ class Chat:
 
     def say(self, turn: Turn | None) -> None:
         """Give the assistant a turn, or None to go on with one that failed, and show the reply while it arrives."""
-        with contextlib.closing(self._pieces(turn)) as pieces:
-            self.screen.reply(pieces)
+        asyncio.run(self._say(turn))
 
     def move_to(self, thread_id: str) -> None:
         """Go on on another thread.
@@ -75,8 +73,9 @@ class Chat:
         elif text:
             self.say({"messages": [{"role": "user", "content": text}], "user_id": self.user_id})
 
-    def _pieces(self, turn: Turn | None) -> Generator[str]:
-        yield from self._assistant.stream(turn, config_of(self.thread_id, self.user_id), stream_mode="custom")
+    async def _say(self, turn: Turn | None) -> None:
+        pieces = self._assistant.astream(turn, config_of(self.thread_id, self.user_id), stream_mode="custom")
+        await self.screen.reply(pieces)
 
     def _complain(self, text: str) -> None:
         self.failed = True

@@ -28,14 +28,15 @@ def namespace_of(user_id: str) -> tuple[str, str]:
     return ("memories", user_id)
 
 
-def keep(store: BaseStore, user_id: str, text: str) -> None:
+async def keep(store: BaseStore, user_id: str, text: str) -> None:
     """Keep a text under a fresh key."""
-    store.put(namespace_of(user_id), str(uuid4()), {"data": text})
+    await store.aput(namespace_of(user_id), str(uuid4()), {"data": text})
 
 
-def related(store: BaseStore, user_id: str, text: str, *, limit: int = 5) -> list[str]:
+async def related(store: BaseStore, user_id: str, text: str, *, limit: int = 5) -> list[str]:
     """Return the memories nearest to a text, best first."""
-    return [str(item.value["data"]) for item in store.search(namespace_of(user_id), query=text, limit=limit)]
+    found = await store.asearch(namespace_of(user_id), query=text, limit=limit)
+    return [str(item.value["data"]) for item in found]
 
 
 def all_of(store: BaseStore, user_id: str) -> list[Item]:

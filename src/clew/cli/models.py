@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from clew.cli.assistant import Answers, Message
@@ -31,8 +31,8 @@ def choose_model(wanted: str | None, environ: Mapping[str, str]) -> Answers:
     provider, model = _split(wanted or "", provided)
     if provider not in provided:
         raise UsageError(f"the model {wanted!r} needs a key: set {KEYS[provider]}")
-    make = {"anthropic": AnthropicModel, "openai": OpenAIModel}[provider]
-    return make(model or _DEFAULTS[provider])
+    name = model or _DEFAULTS[provider]
+    return AnthropicModel(name) if provider == "anthropic" else OpenAIModel(name)
 
 
 def _split(wanted: str, provided: list[str]) -> tuple[str, str]:
@@ -53,7 +53,7 @@ class Offline:
     name = "nobody (offline: no language model)"
     failures: tuple[type[Exception], ...] = ()
 
-    def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> Iterator[str]:
+    async def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> AsyncIterator[str]:
         """Say what was kept, or which memories are nearest to the last message."""
         if kept:
             yield f"Kept: {kept}"
@@ -63,9 +63,6 @@ class Offline:
                 yield f"\n  - {memory}"
         else:
             yield 'I am offline, and nothing that I remember fits. Say "Remember: ..." and I will keep it.'
-
-    def close(self) -> None:
-        """Do nothing; there is nothing to give back."""
 
 
 class AnthropicModel:
@@ -79,20 +76,20 @@ class AnthropicModel:
         self.name = f"{model} (Anthropic)"
         self.failures: tuple[type[Exception], ...] = (anthropic.AnthropicError,)
         self._model = model
-        self._client = anthropic.Anthropic()
+        self._client = anthropic.AsyncAnthropic
 
-    def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> Iterator[str]:
+    async def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> AsyncIterator[str]:
         """Stream the model's text."""
         conversation: Any = _plain(messages)
         system = _system_prompt(remembered, kept)
-        with self._client.messages.stream(
-            model=self._model, max_tokens=_MOST_TOKENS, system=system, messages=conversation
-        ) as stream:
-            yield from _something(stream.text_stream)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        async with (
+            self._client() as client,
+            client.messages.stream(
+                model=self._model, max_tokens=_MOST_TOKENS, system=system, messages=conversation
+            ) as stream,
+        ):
+            async for piece in _something(stream.text_stream):
+                yield piece
 
 
 class OpenAIModel:
@@ -106,17 +103,16 @@ class OpenAIModel:
         self.name = f"{model} (OpenAI)"
         self.failures: tuple[type[Exception], ...] = (openai.OpenAIError,)
         self._model = model
-        self._client = openai.OpenAI()
+        self._client = openai.AsyncOpenAI
 
-    def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> Iterator[str]:
+    async def reply(self, messages: list[Message], remembered: list[str], kept: str | None) -> AsyncIterator[str]:
         """Stream the model's text."""
         conversation: Any = [{"role": "system", "content": _system_prompt(remembered, kept)}, *_plain(messages)]
-        with self._client.chat.completions.create(model=self._model, messages=conversation, stream=True) as chunks:
-            yield from _something(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        async with self._client() as client:
+            chunks = await client.chat.completions.create(model=self._model, messages=conversation, stream=True)
+            texts = (chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices)
+            async for piece in _something(texts):
+                yield piece
 
 
 def _system_prompt(remembered: list[str], kept: str | None) -> str:
@@ -132,10 +128,10 @@ def _plain(messages: list[Message]) -> list[Message]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def _something(pieces: Iterator[str]) -> Iterator[str]:
+async def _something(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
     """Pass on what is not empty, and a remark where nothing came: providers refuse empty messages later on."""
     said = False
-    for piece in pieces:
+    async for piece in pieces:
         if piece:
             said = True
             yield piece

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from rich.console import Console
 from rich.text import Text
@@ -26,7 +27,7 @@ class Screen:
             yield from sys.stdin
             return
         with contextlib.suppress(ImportError):
-            import readline  # noqa: F401  # lines can be edited, and called back with the arrow keys
+            importlib.import_module("readline")  # lines can be edited, and called back with the arrow keys
         while True:
             try:
                 yield input("you: ")  # not rich's: readline must know the prompt to redraw the line
@@ -47,16 +48,15 @@ class Screen:
         for name, about in rows:
             self._out.print(Text.assemble((_visible(name), "bold"), "  ", _visible(about)))
 
-    def reply(self, pieces: Iterable[str]) -> None:
+    async def reply(self, pieces: AsyncIterator[str]) -> None:
         """Show a reply while it arrives."""
-        arriving = iter(pieces)
         with self._waiting():
-            first = next(arriving, "")
+            first = await anext(pieces, "")
         if self.interactive:
             self._out.print("assistant: ", end="", style="bold green")
         self._show(first)
         try:
-            for piece in arriving:
+            async for piece in pieces:
                 self._show(piece)
         finally:
             self._out.print()
