@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict, is_typeddict
 
 from clew.errors import UsageError
@@ -44,6 +44,8 @@ def merged(bound: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[st
                 raise UsageError(f"config[{key!r}] must be a dict, not {value!r}")
             result[key] = {**(result.get(key) or {}), **(value or {})}
         elif key == "tags":
+            if isinstance(value, str | Mapping) or not isinstance(value, Iterable | None):
+                raise UsageError(f"config['tags'] must be a list of text, not {value!r}")
             result[key] = [*(result.get(key) or []), *(value or [])]
         else:
             result[key] = value

@@ -14,13 +14,14 @@ from clew.engine.final import final as _final
 from clew.engine.journal import OnMismatch
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
+from clew.errors import InvalidOption
 from clew.runner import caching
 from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
 from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
-from clew.workflow import InvalidOption, InvalidPart, Workflow
+from clew.workflow import InvalidPart, Workflow
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")

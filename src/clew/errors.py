@@ -4,6 +4,7 @@ ClewError                          anything clew raises on purpose
 ├── UsageError                     the calling code must change
 │   ├── NotInWorkflow              asked for something that only a running workflow has (RuntimeError)
 │   ├── WouldWait                  a blocking run reached an await that waits (RuntimeError)
+│   ├── InvalidOption              an option, or a value of one, that there is not (ValueError)
 │   ├── NotRecordable              a value that could not be read back; names the path inside it (TypeError)
 │   ├── InvalidNamespaceError      a namespace that is not a tuple of non-empty labels (ValueError)
 │   ├── InvalidFilter              a filter with an unknown operator or key (ValueError)
@@ -48,6 +49,10 @@ class NotInWorkflow(UsageError, RuntimeError):
 
 class WouldWait(UsageError, RuntimeError):
     """A blocking run reached an await that waits; use the async twin."""
+
+
+class InvalidOption(UsageError, ValueError):
+    """An option, or a value of one, that there is not. The message names those that there are."""
 
 
 class NotRecordable(UsageError, TypeError):

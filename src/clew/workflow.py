@@ -9,10 +9,10 @@ from typing import Any, Generic, Literal, TypeVar
 
 from clew import configs
 from clew.configs import RunnableConfig
-from clew.engine.events import wanted
+from clew.engine.events import check_version, wanted
 from clew.engine.questions import Command
 from clew.engine.state import StateSnapshot
-from clew.errors import UsageError
+from clew.errors import InvalidOption, UsageError
 from clew.listening import listener
 from clew.runner import launching, states
 from clew.runner.async_io import AsyncIO
@@ -114,6 +114,7 @@ class Workflow(Generic[InputT, OutputT]):
                     input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
                 )
             )
+        check_version(version)
         result = launching.invoke(self._settings, self._request(input, config, context, durability))
         return Output.of(result, version)
 
@@ -134,6 +135,7 @@ class Workflow(Generic[InputT, OutputT]):
                 input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
             )
             return [chunk async for chunk in chunks]
+        check_version(version)
         result = await launching.ainvoke(self._settings, self._request(input, config, context, durability))
         return Output.of(result, version)
 
@@ -317,10 +319,6 @@ class Workflow(Generic[InputT, OutputT]):
     def _check_node(self, as_node: str | None) -> None:
         if as_node not in (None, self.name):
             raise InvalidOption(f"as_node must be {self.name!r}, the workflow itself, not {as_node!r}")
-
-
-class InvalidOption(UsageError, ValueError):
-    """An option that there is not."""
 
 
 class InvalidPart(UsageError, TypeError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import pytest
+
 from clew import (
     BaseStore,
     Checkpointer,
@@ -257,9 +258,7 @@ class TestAskingTheRunningCall:
 
         assert colour.invoke(flow, 1) == 1
 
-    @pytest.mark.parametrize(
-        "ask", [get_config, get_store, get_runtime, get_stream_writer, lambda: interrupt("?")]
-    )
+    @pytest.mark.parametrize("ask", [get_config, get_store, get_runtime, get_stream_writer, lambda: interrupt("?")])
     def test_outside_a_run_it_raises(self, ask: Callable[[], Any]) -> None:
         with pytest.raises(RuntimeError, match="running workflow"):
             ask()

@@ -8,7 +8,7 @@ from typing import Any
 
 from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot, iso
-from clew.errors import UsageError
+from clew.errors import InvalidOption
 
 MODES = ("values", "updates", "custom", "messages", "tasks", "checkpoints", "debug")
 Namespace = tuple[str, ...]
@@ -47,16 +47,25 @@ def wanted(stream_mode: str | Sequence[str] | None, *, subgraphs: bool = False, 
     """Normalise what `stream_mode=` was given; the default is "updates".
 
     Raises:
-        UsageError: a mode or a version that there is not.
+        InvalidOption: a mode or a version that there is not.
     """
     single = stream_mode is None or isinstance(stream_mode, str)
     modes = [stream_mode or "updates"] if stream_mode is None or isinstance(stream_mode, str) else list(stream_mode)
     for mode in modes:
         if mode not in MODES:
-            raise UsageError(f"there is no stream_mode {mode!r}; there are {', '.join(MODES)}")
-    if version not in ("v1", "v2"):
-        raise UsageError(f"version must be 'v1' or 'v2', not {version!r}")
+            raise InvalidOption(f"there is no stream_mode {mode!r}; there are {', '.join(MODES)}")
+    check_version(version)
     return Wanted(modes=frozenset(modes), single=single, subgraphs=subgraphs, version=version)
+
+
+def check_version(version: str) -> None:
+    """Refuse a version of chunks that there is not.
+
+    Raises:
+        InvalidOption: it is neither "v1" nor "v2".
+    """
+    if version not in ("v1", "v2"):
+        raise InvalidOption(f"version must be 'v1' or 'v2', not {version!r}")
 
 
 def update(name: str, value: Any, *, cached: bool = False) -> dict[str, Any]:
