@@ -13,10 +13,43 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clew.errors import Conflict, EmbeddingError, InvalidFilter, InvalidNamespaceError, InvalidValue, UsageError
 from clew.store.base import BaseStore
+from clew.store.filters import matches, parse_filter
 from clew.store.operations import GetOp, Item, ListNamespacesOp, MatchCondition, PutOp, SearchOp
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0.0, -0.0, 0.5, 1.0, 1e300, 5e-324])
+    | st.sampled_from(
+        ["", "a", "A", "ab", "1", "1.0", "true", "null", "é", "e\u0301", "'", '"', "%", "_", "日本", "🙂"]
+    )
+)
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2)
+)
+memories = st.dictionaries(st.sampled_from(["a", "b", "c-d", "0"]), json_values, max_size=3)
+operands = json_values | st.sampled_from([float("nan"), float("inf"), -float("inf"), 10**30, "a\x00"])
+places = st.sampled_from(["a", "b", "c-d", "0", "a.a", "a.b", "a.0", "b.1.a", "missing"])
+conditions = (
+    st.dictionaries(st.sampled_from(["$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$contains"]), operands, min_size=1)
+    | st.dictionaries(st.sampled_from(["$in", "$nin"]), st.lists(operands, max_size=3), min_size=1)
+    | st.booleans().map(lambda yes: {"$exists": yes})
+)
+filters = st.recursive(
+    st.dictionaries(places, operands | conditions | conditions.map(lambda c: {"$not": c}), max_size=2),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"$and": parts})
+        | st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"$or": parts})
+        | inner.map(lambda part: {"$not": part})
+    ),
+    max_leaves=4,
+)
 
 OpenStore = Callable[..., AbstractContextManager[BaseStore]]
 
@@ -385,6 +418,20 @@ class StoreContract:
             store.put(("m",), str(n), {"even": n % 2 == 0, "n": n})
         found = store.search(("m",), filter={"even": True, "n": {"$gte": 10}}, limit=3, offset=2)
         assert [item.value["n"] for item in found] == [24, 22, 20]
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(values=st.lists(memories, min_size=1, max_size=8), source=filters)
+    def test_filters_mean_the_same_everywhere(
+        self, open_store: OpenStore, values: list[dict[str, Any]], source: dict[str, Any]
+    ) -> None:
+        condition = parse_filter(source)
+        with open_store(search_mode="keyword") as store:
+            store.batch([PutOp(("m",), str(n), {**value, "all": "all"}) for n, value in enumerate(values)])
+            found = store.search(("m",), filter=source, limit=100)
+            by_words = store.search(("m",), filter=source, query="all", limit=100)
+        expected = {str(n) for n, value in enumerate(values) if matches(condition, {**value, "all": "all"})}
+        assert {item.key for item in found} == expected
+        assert {item.key for item in by_words} == expected
 
     def test_bad_filters_are_refused(self, store: Caller) -> None:
         for bad in ({"a": {"$what": 1}}, {"a'b": 1}, {"a": {1, 2}}, ["a"], {"$or": []}):

@@ -1,0 +1,114 @@
+"""Whatever the user gave as an embedder."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clew.errors import UsageError
+from clew.store.embedding import Embedder
+
+
+def vectors(texts: list[str]) -> list[list[float]]:
+    return [[float(len(text)), 1.0] for text in texts]
+
+
+class OnlyAsync:
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        return vectors(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return vectors([text])[0]
+
+
+class OnlySync:
+    model = "small-1"
+
+    def embed_documents(self, texts: list[str]) -> Any:
+        return np.array(vectors(texts))
+
+    def embed_query(self, text: str) -> Any:
+        return np.array(vectors([text])[0])
+
+
+async def waiting(texts: list[str]) -> list[list[float]]:
+    return vectors(texts)
+
+
+class CallableObject:
+    async def __call__(self, texts: list[str]) -> list[list[float]]:
+        return vectors(texts)
+
+
+@pytest.mark.parametrize("given", [vectors, waiting, OnlyAsync(), OnlySync(), CallableObject()])
+def test_every_kind_of_embedder_serves_both_colours(given: Any) -> None:
+    embedder = Embedder(given)
+    at_once = embedder.documents(["a", "bb", "a"])
+    assert at_once.failure is None
+    assert set(at_once.vectors) == {"a", "bb"}
+    query = embedder.query("ccc")
+    assert np.linalg.norm(np.frombuffer(query, "<f4")) == pytest.approx(1)
+
+    async def on_a_loop() -> Any:
+        other = Embedder(given)
+        embedder_on_a_loop = Embedder(given)
+        assert embedder_on_a_loop.documents(["a"]).vectors == {"a": at_once.vectors["a"]}
+        return await other.adocuments(["a", "bb"]), await other.aquery("ccc")
+
+    assert asyncio.run(on_a_loop()) == (at_once, query)
+
+
+@pytest.mark.parametrize("given", [5, None, object(), []])
+def test_what_is_no_embedder_is_refused(given: Any) -> None:
+    with pytest.raises(UsageError, match="embedder"):
+        Embedder(given)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ([[1.0, 2.0]], "one vector for each"),
+        ([[1.0], [1.0, 2.0]], "equal length"),
+        ([[], []], "length 0"),
+        ([["a"], ["b"]], "equal length"),
+        ([1.0, 2.0], "shape"),
+        (None, "shape|equal length"),
+        ([[float("nan")], [1.0]], "finite"),
+        ([[1.0, 2.0, 3.0]] * 2, "dims=2"),
+    ],
+)
+def test_a_wrong_answer_is_a_failure_that_says_why(answer: Any, why: str) -> None:
+    embedded = Embedder(lambda texts: answer, dims=2 if why == "dims=2" else None).documents(["a", "b"])
+    assert embedded.vectors == {}
+    assert embedded.failure is not None
+    assert re.search(why, embedded.failure)
+
+
+def test_texts_are_embedded_once_and_in_batches() -> None:
+    calls: list[int] = []
+
+    def counted(texts: list[str]) -> list[list[float]]:
+        calls.append(len(texts))
+        return vectors(texts)
+
+    embedder = Embedder(counted)
+    texts = [str(n) for n in range(600)]
+    embedder.documents(texts)
+    embedder.documents(texts)
+    assert calls == [256, 256, 88]
+
+
+def test_the_first_vector_fixes_the_length() -> None:
+    embedder = Embedder(lambda texts: [[1.0] * len(text) for text in texts])
+    assert embedder.documents(["ab"]).failure is None
+    assert "length 3" in (embedder.documents(["abc"]).failure or "")
+
+
+def test_a_model_has_a_name() -> None:
+    assert Embedder(OnlySync()).model == "OnlySync:small-1"
+    assert Embedder(vectors).model == "vectors"
+    assert Embedder(vectors, model="mine").model == "mine"
