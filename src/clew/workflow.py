@@ -221,14 +221,18 @@ class Workflow(Generic[InputT, OutputT]):
     def get_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
         """Show the thread that a config names: at its newest checkpoint, or at the one that the config names.
 
+        Args:
+            config: names the thread.
+            subgraphs: whether `tasks[0].state` is to show a nested workflow in which a question waits.
+
         Raises:
             ValueError: there is no checkpointer, or no thread_id.
         """
-        return run_blocking(states.get_state(BLOCKING, *self._kept(config)))
+        return run_blocking(states.get_state(BLOCKING, *self._kept(config), subgraphs=subgraphs))
 
     async def aget_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
         """Like `get_state`, for async code."""
-        return await states.get_state(AsyncIO(), *self._kept(config))
+        return await states.get_state(AsyncIO(), *self._kept(config), subgraphs=subgraphs)
 
     def get_state_history(
         self,

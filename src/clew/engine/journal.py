@@ -29,7 +29,10 @@ class Journal:
         where: names the workflow and thread in messages.
     """
 
-    __slots__ = ("_answered", "_claimed", "_mismatch", "_on_mismatch", "_places", "_records", "_retried", "_where", "_yields_after")
+    __slots__ = (
+        "_answered", "_claimed", "_mismatch", "_on_mismatch", "_places", "_records", "_retried", "_where",
+        "_yields_after",
+    )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
         self._records = {record.key: record for record in records}

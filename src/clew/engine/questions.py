@@ -71,6 +71,7 @@ class Question:
         fingerprint: digest of what was asked.
         deadline_s: seconds since the epoch after which the default answers, or None.
         default: the answer that then applies.
+        within: the nested workflows around it, outermost first, each as the key of its call and its name.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Question:
     fingerprint: bytes
     deadline_s: float | None = None
     default: Any = None
+    within: tuple[tuple[str, str], ...] = ()
 
     @property
     def interrupt(self) -> Interrupt:

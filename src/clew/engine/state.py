@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from clew.engine.questions import Interrupt
+from clew.engine.identity import question_id
+from clew.engine.questions import Interrupt, Question
 from clew.engine.records import Run, ThreadKey, end_checkpoint, input_checkpoint
 
 Config = dict[str, Any]
@@ -119,6 +120,31 @@ def at_input(thread: ThreadKey, view: View, state: Any = None) -> StateSnapshot:
         tasks=(task,),
         interrupts=view.interrupts,
         saved=view.saved_before,
+    )
+
+
+def nested(thread: ThreadKey, run: Run, asked: Sequence[Question], depth: int = 0) -> StateSnapshot | None:
+    """Show the first nested workflow in which a question waits, with those nested in it; None if there is none."""
+    inside = [question for question in asked if len(question.within) > depth]
+    if not inside:
+        return None
+    key, name = inside[0].within[depth]
+    inside = [question for question in inside if question.within[depth][0] == key]
+    interrupts = tuple(question.interrupt for question in inside)
+    task = StateTask(
+        id=question_id(run.id, key), name=name, path=("workflow", name), interrupts=interrupts,
+        state=nested(thread, run, inside, depth + 1),
+    )  # fmt: skip
+    checkpoint = input_checkpoint(run.id)
+    return StateSnapshot(
+        values=None,
+        next=(name,),
+        config={"configurable": {"thread_id": thread.thread_id, "checkpoint_ns": key, "checkpoint_id": checkpoint}},
+        metadata={"source": "input", "step": -1, "parents": {"": checkpoint}},
+        created_at=iso(run.created_s),
+        parent_config=None,
+        tasks=(task,),
+        interrupts=interrupts,
     )
 
 

@@ -200,7 +200,7 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
     if isinstance(request.input, Command):
         raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
     outer = frame.call.scope
-    remembers_on = _own_thread(frame, settings)
+    remembers_on = _own_thread(frame, settings, request)
     scope = Scope(
         workflow=settings.callee.name,
         config=_handed_down(outer.config, request.config),
@@ -212,12 +212,13 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
     return start_call(frame, settings.callee, (request.input,), {}, scope)
 
 
-def _own_thread(frame: Frame, settings: Settings) -> ThreadKey | None:
+def _own_thread(frame: Frame, settings: Settings, request: Request) -> ThreadKey | None:
     """Return the thread on which a nested workflow remembers: not the one that the run itself is on."""
     lease = frame.call.execution.lease
     if lease is None or not settings.saver:
         return None
-    thread = ThreadKey(lease.thread.thread_id, settings.callee.name)
+    thread_id = (request.config.get("configurable") or {}).get("thread_id", lease.thread.thread_id)
+    thread = ThreadKey(str(thread_id), settings.callee.name)
     return None if thread == lease.thread else thread
 
 

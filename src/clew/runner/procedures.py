@@ -168,9 +168,17 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
     question = Question(
         id=question_id(execution.run_id, key), key=key, value=value, fingerprint=digest,
         deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
+        within=_workflows_around(frame.call),
     )  # fmt: skip
     execution.questions[key] = question
     raise Asked(question)
+
+
+def _workflows_around(call: Call) -> tuple[tuple[str, str], ...]:
+    """Return the nested workflows in which a call is made, outermost first."""
+    above = () if call.parent is None else _workflows_around(call.parent.call)
+    nested = call.parent is not None and call.is_workflow
+    return (*above, (call.key, call.callee.name)) if nested else above
 
 
 def _check_recordable(frame: Frame, value: Any, default: Any) -> None:

@@ -13,7 +13,7 @@ from clew.engine.final import final
 from clew.engine.identity import INTERRUPT
 from clew.engine.questions import UNSET
 from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
-from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing
+from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing, nested
 from clew.errors import Conflict, NoSuchThread, ThreadBusy
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead
@@ -23,8 +23,18 @@ from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 _TRIES = 10
 
 
-async def get_state(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any]) -> StateSnapshot:
-    """Show a thread at the checkpoint that a config names, or at its newest."""
+async def get_state(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any], *, subgraphs: bool = False
+) -> StateSnapshot:
+    """Show a thread at the checkpoint that a config names, or at its newest.
+
+    Args:
+        io: the verbs.
+        saver: where the thread is kept.
+        thread: whose.
+        config: may name a checkpoint.
+        subgraphs: whether a nested workflow in which a question waits is shown, too.
+    """
     try:
         place = await find_place(io, saver, thread, config)
     except NoSuchThread:
@@ -32,7 +42,9 @@ async def get_state(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config
     if place.run is None:
         return missing(dict(config))
     view = await view_of(io, saver, thread, place.run, history=place.chosen and not place.is_latest)
-    return at_end(thread, view) if place.at_end else at_input(thread, view)
+    if place.at_end:
+        return at_end(thread, view)
+    return at_input(thread, view, nested(thread, place.run, questions_of(place.run)) if subgraphs else None)
 
 
 async def get_history(

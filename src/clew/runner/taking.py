@@ -149,6 +149,7 @@ def encode_questions(questions: Sequence[Question]) -> bytes:
                 "fingerprint": question.fingerprint,
                 "deadline_s": question.deadline_s,
                 "default": question.default,
+                "within": question.within,
             }
             for question in questions
         ]
