@@ -390,7 +390,7 @@ class TestTask:
         async def flow(value: Any) -> Any:
             return await result(show(1, 2, 4, 5, d=6)), await result(show(1, b=2, c=0))
 
-        assert colour.invoke(flow, None or 1) == ((1, 2, (4, 5), 3, {"d": 6}), (1, 2, (), 0, {}))
+        assert colour.invoke(flow, 1) == ((1, 2, (4, 5), 3, {"d": 6}), (1, 2, (), 0, {}))
 
     def test_wrong_arguments_fail_as_in_python(self, colour: Colour) -> None:
         twice = colour.task(double)

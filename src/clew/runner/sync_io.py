@@ -41,8 +41,10 @@ class SyncIO:
             lazy, frame.lazy = frame.lazy, None
             lazy.begin()
         while waiting := futures.own(frame):
-            if how != "wait":
-                for future in waiting:
+            for future in waiting:
+                if how == "wait":
+                    future.begin()  # here, for every OS thread of the pool may be waiting like this one
+                else:
                     future.cancel()
             concurrent.futures.wait(waiting)
             frame.children.difference_update(waiting)
