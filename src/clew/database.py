@@ -25,8 +25,8 @@ class Database:
         url: "sqlite:///relative.db", "sqlite:////absolute.db", a plain path of a file, or ":memory:" for the memory of
             this process.
         embed: makes vectors of texts, so that memories are found by meaning as well as by words: a function from texts
-            to vectors, an object with `embed_documents` and `embed_query`, or a name such as "local". Without it they
-            are found by words.
+            to vectors, an object with `embed_documents` and `embed_query`, or a name such as "local". Without it
+            words alone rank them. Those that nothing ranks come last, the newest first.
         dims: length of the vectors, or None to take it from the first.
         fields: paths of the parts of a value that are searched; the whole value by default.
         synchronous: see SqliteDatabase.
@@ -50,17 +50,18 @@ class Database:
     ) -> None:
         self.url = str(url)
         index = _index(embed, dims, fields)
-        mode: Literal["hybrid", "keyword"] = "keyword" if embed is None else "hybrid"
         path = _sqlite_path(self.url)
         self._sqlite: SqliteDatabase | None = None
         if path is None:
             memory = InMemoryDatabase()
             self.checkpointer = InMemorySaver(memory)
-            self.store = InMemoryStore(index=index, database=memory, search_mode=mode, load_embedder=_embedder_named)
+            self.store = InMemoryStore(
+                index=index, database=memory, search_mode="hybrid", load_embedder=_embedder_named
+            )
         else:
             self._sqlite = SqliteDatabase(path, synchronous=synchronous)
             self.checkpointer = SqliteSaver(self._sqlite)
-            self.store = SqliteStore(self._sqlite, index=index, search_mode=mode, load_embedder=_embedder_named)
+            self.store = SqliteStore(self._sqlite, index=index, search_mode="hybrid", load_embedder=_embedder_named)
 
     def close(self) -> None:
         """Give back files and OS threads. Closing twice is fine."""

@@ -724,6 +724,20 @@ class StoreContract:
         assert worded.search(("m",), query="elephant") == []
         assert worded.search(("m",), query="?!") == []
 
+    def test_without_an_embedder_the_others_follow_those_found_by_words_newest_first(
+        self, open_store: OpenStore, colour: str, clock: Clock
+    ) -> None:
+        with open_store(search_mode="hybrid", clock=clock) as opened:
+            store = Caller(opened, colour)
+            for key, text in [("a", "Bob likes pizza"), ("b", "Username is Bob"), ("c", "Ann likes cats")]:
+                clock.move(seconds=1)
+                store.put(("m",), key, {"text": text})
+            assert [item.key for item in store.search(("m",), query="Who likes pizza?")] == ["a", "c", "b"]
+            assert [(item.key, item.score) for item in store.search(("m",), query="What is my name?")] == [
+                ("c", None), ("b", None), ("a", None),
+            ]  # fmt: skip
+            assert [item.key for item in store.search(("m",), query="pizza", min_score=0.01)] == ["a"]
+
     @pytest.mark.parametrize(
         ("text", "query"),
         [

@@ -44,7 +44,7 @@ def index(request: pytest.FixtureRequest) -> dict[str, Any] | None:
 def kept(request: pytest.FixtureRequest, index: dict[str, Any] | None, tmp_path: Path) -> Iterator[Kept]:
     """Where threads and memories are kept: the arguments of @entrypoint."""
     path = str(tmp_path / "story.db")
-    mode: Any = None if index else "keyword"
+    mode: Any = None if index else "hybrid"
     with ExitStack() as opened:
         match request.param:
             case "saver and store in memory":

@@ -243,8 +243,8 @@ def _mode(op: SearchOp, settings: Settings) -> Mode | None:
         raise InvalidValue(f"a query is text, not {op.query!r}")
     check_mode(op.mode)
     mode = op.mode or settings.mode
-    if mode in ("semantic", "hybrid") and settings.embedder is None:
-        raise UsageError(f"mode={mode!r} needs an embedder, and this store has none: use mode='keyword'")
+    if mode == "semantic" and settings.embedder is None:
+        raise UsageError("mode='semantic' needs an embedder, and this store has none: use mode='hybrid' or 'keyword'")
     return mode
 
 

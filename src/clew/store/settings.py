@@ -86,14 +86,14 @@ def check_settings(
     expiry = check_expiry(ttl)
     check_mode(search_mode)
     if index is None:
-        if search_mode in ("semantic", "hybrid"):
-            raise UsageError(f"search_mode={search_mode!r} needs an embedder: give index={{'embed': ...}}")
+        if search_mode == "semantic":
+            raise UsageError("search_mode='semantic' needs an embedder: give index={'embed': ...}")
         return Settings(mode=search_mode, expiry=expiry)
     if unknown := set(index) - _KNOWN:
         raise UsageError(f"unknown index settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
     mode: Mode = search_mode or "semantic"
     fields = index.get("fields") or index.get("text_fields")
-    by_words_alone = search_mode == "keyword" and index.get("embed") is None
+    by_words_alone = search_mode in ("keyword", "hybrid") and index.get("embed") is None
     return Settings(
         embedder=None if by_words_alone else _embedder(index, load),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
