@@ -72,9 +72,10 @@ class SqliteDatabase:
         """
         write = _Write(work)
         self._waiting.append(write)
-        with self._write_lock:
-            if not write.done:
-                self._commit_waiting()
+        while not write.done:
+            with self._write_lock:
+                if not write.done:  # whoever had the lock before may have committed this one, too
+                    self._commit_batch()
         return write.result()
 
     async def awrite(self, work: Work[T]) -> T:
@@ -83,7 +84,7 @@ class SqliteDatabase:
         write = _Write(work)
         write.loop, write.waiter = loop, loop.create_future()
         self._waiting.append(write)
-        self._threads()[1].submit(self._commit_all)
+        self._threads()[1].submit(self._commit_waiting)
         try:
             await asyncio.shield(write.waiter)
         except asyncio.CancelledError:
@@ -143,32 +144,34 @@ class SqliteDatabase:
                     connection.close()
             self._writer = None
 
-    def _commit_all(self) -> None:
-        if self._waiting:
-            with self._write_lock:
-                self._commit_waiting()
-
     def _commit_waiting(self) -> None:
-        """Commit everything that waits. The write lock is held."""
+        """Commit what waits, on the writer's own OS thread."""
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PER_COMMIT))]
-            try:
-                with _errors(self.path):
-                    _commit(self._connect_writer(), batch, self.path)
-            except BaseException as error:
-                for write in batch:
-                    write.fail(error)
-                if not isinstance(error, Exception):
-                    raise
-            finally:
-                for write in batch:
-                    write.finish()
+            with self._write_lock:
+                self._commit_batch()
+
+    def _commit_batch(self) -> None:
+        """Commit what waits, up to the most that one commit takes. The write lock is held."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PER_COMMIT))]
+        try:
+            _commit(self._connect_writer(), batch, self.path)
+        except sqlite3.Error as error:
+            _fail(batch, _translated(error, self.path), error)
+        except Exception as error:
+            _fail(batch, error, error.__cause__)
+        except BaseException as error:
+            _fail(batch, error, None)
+            raise
+        finally:
+            for write in batch:
+                write.finish()
 
     def _connect_writer(self) -> sqlite3.Connection:
         if self._writer is None or self._pid != os.getpid():
             with self._open_lock:
                 if self._pid != os.getpid():
-                    # SQLite forbids using a connection that a parent process opened.
+                    # SQLite forbids using, or closing, a connection that a parent process opened.
+                    _inherited.append((self._writer, self._local))
                     self._pid, self._local, self._workers, self._committer = os.getpid(), threading.local(), None, None
                 with _errors(self.path):
                     connection = self._connect()
@@ -217,6 +220,9 @@ class SqliteDatabase:
             return self._workers, self._committer
 
 
+_inherited: list[Any] = []
+
+
 class _Connection(sqlite3.Connection):
     """A connection that can be weakly referenced, so that those of ended OS threads are forgotten."""
 
@@ -248,6 +254,12 @@ class _Write(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]
+
+
+def _fail(batch: list[_Write[Any]], error: BaseException, cause: BaseException | None) -> None:
+    error.__cause__ = cause
+    for write in batch:
+        write.fail(error)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
