@@ -166,7 +166,11 @@ def test_whole_messages_in_a_result_come_once_for_each_id(colour: Colour) -> Non
 
     @colour.task
     async def some() -> Any:
-        return {"messages": [AIMessage("one", id="1"), AIMessage("two", id="2")], "last": AIMessage("3", id="3"), "n": 4}
+        return {
+            "messages": [AIMessage("one", id="1"), AIMessage("two", id="2")],
+            "last": AIMessage("3", id="3"),
+            "n": 4,
+        }
 
     @colour.entrypoint
     async def flow(messages: Any) -> Any:

@@ -83,7 +83,11 @@ def test_notes_name_the_task_and_the_workflow_once_each(colour: Colour) -> None:
     with pytest.raises(KeyError) as caught:
         colour.invoke(flow, 1)
     notes = caught.value.__notes__
-    assert [note.split()[1:3] for note in notes] == [["task", "'fails'"], ["task", "'calls_it'"], ["workflow", "'flow'"]]
+    assert [note.split()[1:3] for note in notes] == [
+        ["task", "'fails'"],
+        ["task", "'calls_it'"],
+        ["workflow", "'flow'"],
+    ]
 
 
 def test_when_an_async_workflow_fails_its_running_tasks_are_cancelled(saver: Checkpointer) -> None:

@@ -1,4 +1,4 @@
-"""Who holds a thread: the dead lose it at once, the living are waited for, and who was overtaken can no longer write."""
+"""Who holds a thread: the dead lose it at once, the living are waited for, who was overtaken can no longer write."""
 
 from __future__ import annotations
 
@@ -203,7 +203,9 @@ class TestNamesOfProcesses:
         assert not is_dead(this_process())
 
     def test_a_process_that_ended_is_dead(self) -> None:
-        with start("say(leases.this_process())".replace("leases", "__import__('clew.runner.leases').runner.leases")) as p:
+        with start(
+            "say(leases.this_process())".replace("leases", "__import__('clew.runner.leases').runner.leases")
+        ) as p:
             owner = p.next_line()
             p.ends_well()
         assert is_dead(owner)
@@ -295,7 +297,10 @@ class TestFencing:
         with pytest.raises(Conflict):
             saver.execute(Append(lease=old, records=[record("a#1")]))
         begin(saver, new_run("r2"), None, until_s=10, now_s=2.0)
-        for late in (Append(lease=old, records=[record("a#1")]), Append(lease=old, end=End(status="done", ended_s=1.0))):
+        for late in (
+            Append(lease=old, records=[record("a#1")]),
+            Append(lease=old, end=End(status="done", ended_s=1.0)),
+        ):
             with pytest.raises(Conflict):
                 saver.execute(late)
         assert saver.execute(LoadRecords("r2")) == []

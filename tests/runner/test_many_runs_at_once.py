@@ -192,7 +192,10 @@ def test_increments_of_both_colours_on_one_thread_wait_for_each_other(saver: Che
 
 
 def test_two_savers_on_one_file_wait_for_each_other(tmp_path: Path) -> None:
-    with closing(SqliteSaver(tmp_path / "threads.db")) as first, closing(SqliteSaver(tmp_path / "threads.db")) as second:
+    with (
+        closing(SqliteSaver(tmp_path / "threads.db")) as first,
+        closing(SqliteSaver(tmp_path / "threads.db")) as second,
+    ):
         flows = [Increments(Colour(False, False), saver) for saver in (first, second)]
         for increments in flows:
             increments.gate.open()
@@ -231,9 +234,7 @@ def test_increments_of_several_processes_on_one_file_all_count(tmp_path: Path) -
         assert flow.invoke(1, thread()) == 10
 
 
-def test_who_waits_too_long_is_told_who_is_busy_and_nothing_of_it_is_kept(
-    colour: Colour, saver: Checkpointer
-) -> None:
+def test_who_waits_too_long_is_told_who_is_busy_and_nothing_of_it_is_kept(colour: Colour, saver: Checkpointer) -> None:
     increments = Increments(colour, saver)
     first = threading.Thread(target=colour.invoke, args=(increments.flow, 0, thread()))
     first.start()

@@ -59,7 +59,7 @@ def test_with_subgraphs_each_chunk_comes_with_its_namespace(colour: Colour) -> N
 
 def test_unknown_modes_versions_and_ways_to_close_are_refused() -> None:
     flow = doubling(Colour(False, False))
-    with pytest.raises(UsageError, match="no stream_mode 'valeus'.*values"):
+    with pytest.raises(UsageError, match=r"no stream_mode 'valeus'.*values"):
         flow.stream(1, stream_mode="valeus")
     with pytest.raises(UsageError, match="version"):
         flow.stream(1, version="v3")
@@ -431,7 +431,9 @@ def test_the_order_within_a_run(colour: Colour, saver: Checkpointer) -> None:
 
 
 def test_version_2_makes_every_chunk_a_dict(colour: Colour) -> None:
-    chunks = colour.stream(asking(colour, InMemorySaver()), 1, thread(), stream_mode=["updates", "values"], version="v2")
+    chunks = colour.stream(
+        asking(colour, InMemorySaver()), 1, thread(), stream_mode=["updates", "values"], version="v2"
+    )
     assert [(chunk["type"], chunk["ns"]) for chunk in chunks] == [("updates", ()), ("updates", ()), ("values", ())]
     assert chunks[0]["data"] == {"prepare": 2}
     assert [question.value for question in chunks[1]["data"]["__interrupt__"]] == ["go on?"]

@@ -1,0 +1,303 @@
+"""A program that runs a workflow once for every place where its process can be killed, and tells what it found.
+
+    python killed_everywhere.py WORKFLOW_COLOUR TASK_COLOUR DURABILITY FOLDER
+
+Each run is a forked child that kills itself with SIGKILL before or after its n-th write to the database; another child
+goes on where it died. This process itself never opens a database with clew: it looks at the file with SQLite alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clew import Command, Database, entrypoint, get_runtime, get_store, interrupt, task
+from clew.storage.base import Append, Begin
+from clew.storage.sqlite.journals import SqliteSaver
+
+CONFIG = {"configurable": {"thread_id": "1"}}
+INPUT, ANSWER = 10, "yes"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a child is killed: around its n-th write, from 1."""
+
+    number: int
+    moment: str  # "before" or "after"
+
+    def arm(self) -> None:
+        """Kill this process at that place. Writes that are refused do not count."""
+        execute, aexecute = SqliteSaver.execute, SqliteSaver.aexecute
+        coming = [1]
+
+        def before(operation: Any) -> None:
+            if isinstance(operation, Begin | Append) and coming[0] == self.number and self.moment == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def after(operation: Any) -> None:
+            if isinstance(operation, Begin | Append):
+                if coming[0] == self.number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                coming[0] += 1
+
+        def killing(saver: Any, operation: Any) -> Any:
+            before(operation)
+            result = execute(saver, operation)
+            after(operation)
+            return result
+
+        async def akilling(saver: Any, operation: Any) -> Any:
+            before(operation)
+            result = await aexecute(saver, operation)
+            after(operation)
+            return result
+
+        SqliteSaver.execute, SqliteSaver.aexecute = killing, akilling  # type: ignore[method-assign,assignment]
+
+
+class Story:
+    """One workflow with everything in it, on a file of its own, and what it did to the world outside."""
+
+    def __init__(self, folder: Path, workflow: str, tasks: str, durability: Any) -> None:
+        folder.mkdir(parents=True)
+        self.file = folder / "app.db"
+        self.done = folder / "done.txt"
+        self.done.touch()
+        self._workflow = workflow
+        self._tasks = tasks
+        self._durability = durability
+
+    def run(self) -> None:
+        """Bring the workflow from wherever it is to its end."""
+        with closing(Database(self.file, synchronous="NORMAL")) as database:
+            is_blocking = self._workflow == "blocking"
+            flow = blocking(database, self.act) if is_blocking else waiting(database, self.act, self._tasks)
+            state = flow.get_state(CONFIG)
+            while not state.exists or state.next:
+                input: Any = Command(resume=ANSWER) if state.interrupts else None if state.exists else INPUT
+                if is_blocking:
+                    flow.invoke(input, CONFIG, durability=self._durability)
+                else:
+                    asyncio.run(flow.ainvoke(input, CONFIG, durability=self._durability))
+                state = flow.get_state(CONFIG)
+
+    def act(self) -> None:
+        """Do something to the world outside that cannot be undone: a line that names the call."""
+        info = get_runtime().execution_info
+        assert info is not None
+        line = f"{info.checkpoint_ns}\n".encode()
+        descriptor = os.open(self.done, os.O_WRONLY | os.O_APPEND)
+        os.write(descriptor, line)
+        os.close(descriptor)
+
+    def acts(self) -> Counter[str]:
+        return Counter(self.done.read_text(encoding="utf-8").split())
+
+    def recorded(self) -> set[str]:
+        """Return the keys of the records that are kept; none where the file, or its tables, were not made yet."""
+        made = self.file.exists() and self._query("SELECT 1 FROM sqlite_schema WHERE name = 'clew_records'")
+        return {key for (key,) in self._query("SELECT key FROM clew_records")} if made else set()
+
+    def found(self) -> dict[str, Any]:
+        """Return what the file holds at the end."""
+        return {
+            "runs": self._query("SELECT status, value FROM clew_runs"),
+            "memories": sorted(self._query("SELECT * FROM clew_items")),
+            "integrity": self._query("PRAGMA integrity_check"),
+            "keys": sorted(self.recorded()),
+        }
+
+    def _query(self, sql: str) -> list[Any]:
+        with closing(sqlite3.connect(self.file)) as connection:
+            return connection.execute(sql).fetchall()
+
+
+def blocking(database: Database, act: Callable[[], None]) -> Any:
+    """Return the workflow with a blocking body and blocking tasks."""
+
+    @task
+    def step(x: int) -> int:
+        act()
+        return x + 1
+
+    @task
+    def deep(x: int) -> int:
+        act()
+        return step(x).result() + step(x + 1).result()
+
+    @task
+    def breaks(x: int) -> None:
+        act()
+        raise ValueError(f"cannot {x}")
+
+    @task
+    def remember(x: int, store: Any) -> int:
+        act()
+        store.put(("told",), "task", {"x": x})
+        return x
+
+    @entrypoint(database=database)
+    def inner(x: int) -> Any:
+        return step(x).result()
+
+    @entrypoint(database=database)
+    def flow(x: int) -> list[Any]:
+        first = step(x).result()
+        fan: list[Any] = [future.result() for future in [step(n) for n in range(3)]]
+        try:
+            breaks(x).result()
+        except ValueError as error:
+            fan.append(str(error))
+        below = [deep(x).result(), inner.invoke(x)]
+        get_store().put(("told",), "body", {"x": x})
+        kept = remember(x).result()  # type: ignore[call-arg]  # the store is injected
+        answer = interrupt("go on?")
+        last, item = step(100).result(), get_store().get(("told",), "task")
+        return [first, fan, below, kept, answer, last, item and item.value]
+
+    return flow
+
+
+def waiting(database: Database, act: Callable[[], None], tasks: str) -> Any:
+    """Return the same workflow with an async body, and tasks of either colour."""
+
+    def painted(function: Callable[..., Any]) -> Any:
+        async def later(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            return function(*args, **kwargs)
+
+        return task(later if tasks == "async" else function, name=function.__name__)
+
+    @painted
+    def step(x: int) -> int:
+        act()
+        return x + 1
+
+    @painted
+    def breaks(x: int) -> None:
+        act()
+        raise ValueError(f"cannot {x}")
+
+    @task
+    async def deep(x: int) -> int:
+        act()
+        return int(await step(x)) + int(await step(x + 1))
+
+    @task
+    async def remember(x: int, store: Any) -> int:
+        act()
+        await store.aput(("told",), "task", {"x": x})
+        return x
+
+    @entrypoint(database=database)
+    async def inner(x: int) -> Any:
+        return await step(x)
+
+    @entrypoint(database=database)
+    async def flow(x: int) -> list[Any]:
+        first = await step(x)
+        fan: list[Any] = list(await asyncio.gather(*[step(n) for n in range(3)]))
+        try:
+            await breaks(x)
+        except ValueError as error:
+            fan.append(str(error))
+        below = [await deep(x), await inner.ainvoke(x)]
+        await get_store().aput(("told",), "body", {"x": x})
+        kept = await remember(x)  # type: ignore[call-arg]  # the store is injected
+        answer = interrupt("go on?")
+        last, item = await step(100), await get_store().aget(("told",), "task")
+        return [first, fan, below, kept, answer, last, item and item.value]
+
+    return flow
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do something in a forked process; return how that ended, as `os.waitstatus_to_exitcode` says it."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(place: Place, story: Story) -> bool:
+    """Run the story until it is killed at a place; say whether it got there."""
+
+    def work() -> None:
+        place.arm()
+        story.run()
+
+    code = in_child(work)
+    if code not in (0, -signal.SIGKILL):
+        raise SystemExit(f"the child that was to die at {place} ended with {code}")
+    return code != 0
+
+
+def survived(story: Story, before: Counter[str], recorded: set[str]) -> dict[str, Any]:
+    """Go on with a story in another process, and tell which acts were done too often or too seldom."""
+    code = in_child(story.run)
+    if code:
+        raise SystemExit(f"the child that was to go on ended with {code}")
+    after = story.acts()
+    due = {key: before[key] + (key not in recorded) for key in after}
+    wrong = {key: f"{count} times, not {due[key]}" for key, count in after.items() if count != due[key]}
+    return {**story.found(), "wrong": wrong, "acts": sorted(after)}
+
+
+def main(workflow: str, tasks: str, durability: str, folder: Path) -> None:
+    undisturbed = Story(folder / "undisturbed", workflow, tasks, durability)
+    expected = survived(undisturbed, Counter(), set())
+    report: dict[str, Any] = {"expected": shown(expected), "places": {}}
+    for number in itertools.count(1):
+        reached = False
+        for moment in ("before", "after"):
+            story = Story(folder / f"{number}-{moment}", workflow, tasks, durability)
+            if killed_at(Place(number, moment), story):
+                reached = True
+                report["places"][f"{moment} {number}"] = shown(survived(story, story.acts(), story.recorded()))
+        if not reached:
+            break
+    report["again and again"] = shown(again_and_again(Story(folder / "again", workflow, tasks, durability)))
+    print(json.dumps(report))
+
+
+def again_and_again(story: Story) -> dict[str, Any]:
+    """Kill every process after its second write: each gets one step further than the one before it."""
+    for _ in range(100):
+        before, recorded = story.acts(), story.recorded()
+        if not killed_at(Place(2, "after"), story):
+            return survived(story, story.acts(), story.recorded())
+        twice = [key for key in recorded if story.acts()[key] != before[key]]
+        if twice:
+            return {"wrong": twice}
+    return {"wrong": "it never ended"}
+
+
+def shown(found: dict[str, Any]) -> dict[str, str]:
+    found = {**found, "memories": [_timeless(row) for row in found.get("memories", [])]}
+    return {name: repr(value) for name, value in found.items()}
+
+
+def _timeless(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Leave out what differs from run to run: times."""
+    return tuple(value for value in row if not isinstance(value, int | float) or value < 1_000_000)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))

@@ -1,0 +1,35 @@
+"""A process may be killed before and after every write: another one goes on, nothing is lost and nothing done twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("killed_everywhere.py")
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize(
+    ("workflow", "tasks"), [("blocking", "blocking"), ("async", "async"), ("async", "blocking")], ids=str
+)
+def test_a_process_killed_anywhere_loses_nothing_and_does_nothing_twice(
+    workflow: str, tasks: str, durability: str, tmp_path: Path
+) -> None:
+    """Sequence, fan-out, nesting, a handled failure, a question, and memories written by a task and by the body.
+
+    A call whose record was kept is not made again; one whose record was not kept is made once more.
+    """
+    command = [sys.executable, "-W", "error", str(PROGRAM), workflow, tasks, durability, str(tmp_path)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    report = json.loads(ended.stdout)
+    expected = report["expected"]
+    assert expected["integrity"] == "[('ok',)]"
+    assert expected["wrong"] == "{}"
+    assert len(report["places"]) > (20 if durability == "sync" else 8)
+    found = {**report["places"], "again and again": report["again and again"]}
+    assert {place: what for place, what in found.items() if what != expected} == {}
