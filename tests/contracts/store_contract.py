@@ -20,6 +20,7 @@ from clew.errors import Conflict, EmbeddingError, InvalidFilter, InvalidNamespac
 from clew.store.base import BaseStore
 from clew.store.filters import matches, parse_filter
 from clew.store.operations import GetOp, Item, ListNamespacesOp, MatchCondition, PutOp, SearchOp
+from clew.store.settings import check_settings
 
 scalars = (
     st.none()
@@ -475,6 +476,25 @@ class StoreContract:
         assert store.get(("m",), "a").value == {"n": 2}
         assert store.get(("m",), "b") is None
 
+    def test_the_errors_of_a_batch_can_be_given_back(self, store: Caller) -> None:
+        store.put(("m",), "k", {"n": 1})
+        ops = [
+            PutOp(("m",), "k", {"n": 2}),
+            PutOp(("m",), "new", {"n": float("nan")}),
+            GetOp("m", "k"),  # type: ignore[arg-type]
+            GetOp(("m",), "k"),
+            PutOp(("m",), "k", {}, if_version=7),
+        ]
+        with pytest.raises(UsageError):
+            store.batch(ops)
+        assert store.get(("m",), "k").value == {"n": 1}
+        results = store.batch(ops, return_exceptions=True)
+        assert [type(result) for result in results] == [
+            type(None), InvalidValue, InvalidNamespaceError, Item, Conflict,
+        ]  # fmt: skip
+        assert results[3].value == {"n": 1}
+        assert store.get(("m",), "k").value == {"n": 2}
+
     def test_an_empty_batch_gives_nothing(self, store: Caller) -> None:
         assert store.batch([]) == []
 
@@ -813,6 +833,48 @@ class StoreContract:
         embedder.error = ConnectionError("no network")
         with pytest.raises(EmbeddingError, match="no network"):
             semantic.search(("m",), query="zebra")
+
+    # Indexing anew
+
+    def test_a_changed_embedder_is_noticed_and_reindexed(self, open_store: OpenStore, colour: str, caplog: Any) -> None:
+        class Mirrored(Letters):
+            model = "mirrored"
+
+            def embed_documents(self, texts: list[str]) -> list[list[float]]:
+                return [vector[::-1] for vector in super().embed_documents(texts)]
+
+            def embed_query(self, text: str) -> list[float]:
+                return super().embed_query(text)[::-1]
+
+        first, second, seen = Letters(), Mirrored(), list[tuple[int, int]]()
+        with open_store(index={"embed": first, "fields": ["text"]}) as opened:
+            store = Caller(opened, colour)
+            for n in range(300):
+                store.put(("m", str(n % 3)), str(n), {"text": f"zebra {chr(97 + n % 26)}"})
+            store.put(("m",), "none", {"other": "x"})
+            opened.settings = check_settings({"embed": second, "fields": ["text"]}, None, None)  # type: ignore[attr-defined]
+            assert {item.score for item in store.search(("m",), query="zebra")} == {None}
+            assert "call reindex()" in caplog.text
+            assert store.index_status().other_models == {"Letters": 300}
+            assert store.reindex(lambda done, of: seen.append((done, of))) == 300
+            assert sorted(second.asked) == sorted({f"zebra {chr(97 + n)}" for n in range(26)})
+            assert seen[-1] == (301, 301)
+            status = store.index_status()
+            assert (status.embedded, status.other_models) == (300, {})
+            assert store.search(("m",), query="zebra a", limit=1)[0].score == pytest.approx(1)
+            assert store.reindex() == 0
+
+    def test_what_cannot_be_embedded_while_reindexing_waits(self, hybrid: Caller, embedder: Letters) -> None:
+        hybrid.put(("m",), "k", {"text": "zebra"})
+        changed = Letters()
+        changed.error = ConnectionError("down")
+        index = {"embed": changed, "model": "new"}
+        hybrid.store.settings = check_settings(index, None, "hybrid")  # type: ignore[attr-defined]
+        hybrid.reindex()
+        assert hybrid.index_status().waiting == 1
+        assert hybrid.search(("m",), query="zebra")[0].key == "k"
+        changed.error = None
+        assert hybrid.embed_waiting() == 1
 
     # The scoped view
 

@@ -14,7 +14,7 @@ from clew.store.words import ENGLISH_FUNCTION_WORDS, fold, hashes, light_stem, q
         ("don't_stop 42", ["don", "t", "stop", "42"]),
         ("Crème BRÛLÉE", ["creme", "brulee"]),
         ("Straße", ["strasse"]),
-        ("ＡＢＣ", ["abc"]),
+        ("\uff21\uff22\uff23", ["abc"]),
         ("Ёлка и ёж", ["елка", "и", "еж"]),
         ("公园", ["公园", "公", "园"]),
         ("猫", ["猫"]),

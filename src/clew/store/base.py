@@ -82,13 +82,32 @@ class BaseStore(ABC):
     async def adelete_namespace(self, prefix: NamespacePath) -> int:
         """Like `delete_namespace`, off the event loop."""
 
-    def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Carry out operations and give one result for each, in order; reads see the store as it was before."""
-        return self.execute(list(ops))
+    def batch(self, ops: Iterable[Op], *, return_exceptions: bool = False) -> list[Any]:
+        """Carry out operations and give one result for each, in order; reads see the store as it was before.
 
-    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        Args:
+            return_exceptions: give the error of an operation in its place and let the others go on, each then in a
+                transaction of its own; otherwise the first error is raised and nothing is written.
+        """
+        some = list(ops)
+        try:
+            return list(self.execute(some))
+        except Exception as error:
+            if not return_exceptions or len(some) == 1:
+                return _given_back(error, return_exceptions)
+        results = {at: self.batch([some[at]], return_exceptions=True)[0] for at in _reads_first(some)}
+        return [results[at] for at in range(len(some))]
+
+    async def abatch(self, ops: Iterable[Op], *, return_exceptions: bool = False) -> list[Any]:
         """Like `batch`, off the event loop."""
-        return await self.aexecute(list(ops))
+        some = list(ops)
+        try:
+            return list(await self.aexecute(some))
+        except Exception as error:
+            if not return_exceptions or len(some) == 1:
+                return _given_back(error, return_exceptions)
+        results = {at: (await self.abatch([some[at]], return_exceptions=True))[0] for at in _reads_first(some)}
+        return [results[at] for at in range(len(some))]
 
     def get(self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None) -> Item | None:
         """Give one item, or None; `refresh_ttl` gives it its whole ttl again (default: as the store was set up)."""
@@ -319,6 +338,16 @@ class ScopedStore(BaseStore):
 
     def _cut(self, namespace: Namespace) -> Namespace:
         return namespace[len(self.labels) :]
+
+
+def _given_back(error: Exception, return_exceptions: bool) -> list[Any]:
+    if not return_exceptions:
+        raise error
+    return [error]
+
+
+def _reads_first(ops: list[Op]) -> list[int]:
+    return sorted(range(len(ops)), key=lambda at: isinstance(ops[at], PutOp))
 
 
 def _listing_op(

@@ -1,12 +1,13 @@
-"""What waits for its vectors, when it is tried again, and what became of it. Nothing of databases or clocks."""
+"""What waits for its vectors or is indexed anew, when it is tried again, what became of it. No databases or clocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from clew.store.embedding import Embedded
-from clew.store.planning import Vectors, item_texts, join_vectors
+from clew.store.embedding import Embedded, text_hash
+from clew.store.marks import item_marks
+from clew.store.planning import Vectors, item_texts, item_words, join_vectors
 from clew.store.settings import Settings
 from clew.store.values import decode_value
 
@@ -41,6 +42,34 @@ class Worked:
     vectors: Vectors | None = None
     reason: str = ""
     again_in_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexed:
+    """An item and what is indexed of it.
+
+    Args:
+        id, version, value, fields: as in Waiting.
+        vectors: of whatever model; None: it has none.
+    """
+
+    id: int
+    version: int
+    value: bytes | str
+    fields: tuple[str, ...] | None
+    vectors: Vectors | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reindexed:
+    """What is to be indexed of an item; `waiting` says why its vectors are still to be made."""
+
+    id: int
+    version: int
+    words: bytes
+    marks: bytes
+    vectors: Vectors | None
+    waiting: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +110,40 @@ def finish_waiting(found: Sequence[Waiting], embedded: Embedded, settings: Setti
     return worked
 
 
-def _texts(item: Waiting, settings: Settings) -> tuple[str, ...]:
+def stale_texts(found: Sequence[Indexed], settings: Settings) -> list[str]:
+    """Give the texts whose vectors are missing or of another model or another text."""
+    return [text for item in found for text in _texts(item, settings) if not _is_fresh(item, settings)]
+
+
+def finish_reindexing(found: Sequence[Indexed], embedded: Embedded, settings: Settings) -> list[Reindexed]:
+    """Give what is to be indexed of each item, as if it were put now."""
+    model = settings.embedder.model if settings.embedder else ""
+    anew = []
+    for item in found:
+        value, texts = decode_value(item.value), _texts(item, settings)
+        vectors = item.vectors if _is_fresh(item, settings) else join_vectors(texts, embedded, model)
+        failure = embedded.failure or "the embedder gave no vector"
+        anew.append(
+            Reindexed(
+                id=item.id,
+                version=item.version,
+                words=item_words(value, item.fields, settings),
+                marks=item_marks(value) if item.fields != () else b"",
+                vectors=vectors if texts else None,
+                waiting=failure if texts and vectors is None else None,
+            )
+        )
+    return anew
+
+
+def _is_fresh(item: Indexed, settings: Settings) -> bool:
+    v = item.vectors
+    if settings.embedder is None or v is None or v.model != settings.embedder.model:
+        return False
+    return v.hashes == b"".join(map(text_hash, _texts(item, settings)))
+
+
+def _texts(item: Waiting | Indexed, settings: Settings) -> tuple[str, ...]:
     return item_texts(decode_value(item.value), item.fields, settings)
 
 

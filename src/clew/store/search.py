@@ -15,6 +15,8 @@ from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
 from clew.store.values import decode_value
 
+CACHE_BYTES = 256 * 2**20
+
 
 class Stored(NamedTuple):
     """An item as an engine keeps it; `value` is JSON, times are microseconds since 1970."""

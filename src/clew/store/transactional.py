@@ -13,14 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from clew.errors import EmbeddingError
 from clew.store.base import BaseStore
 from clew.store.embedding import Embedded
+from clew.store.keeper import How, Keeper, Reading
 from clew.store.namespaces import check_labels
-from clew.store.operations import Item, Mode, Namespace, NamespacePath, Op, PutOp, Result, SearchItem
-from clew.store.outbox import IndexStatus, Waiting, Worked, finish_waiting, waiting_texts
+from clew.store.operations import Mode, NamespacePath, Op, PutOp, Result
+from clew.store.outbox import (
+    Indexed,
+    IndexStatus,
+    Waiting,
+    Worked,
+    finish_reindexing,
+    finish_waiting,
+    stale_texts,
+    waiting_texts,
+)
 from clew.store.planning import (
     Draft,
     PreparedGet,
@@ -40,60 +50,9 @@ from clew.store.sweeping import Done, DoneCount, Sweeper
 log = logging.getLogger("clew.store")
 
 S = TypeVar("S")
-State = TypeVar("State", contravariant=True)
 T = TypeVar("T")
-How = Literal["read", "write", "look_ahead"]
-Place = tuple[Namespace, str]
+Progress = Callable[[int, int], object]
 _AT_ONCE = 256
-
-
-@dataclass(slots=True, kw_only=True)
-class Reading:
-    """The circumstances of reads in one transaction.
-
-    Args:
-        now: what has expired by then is not seen.
-        committed: everything seen is committed, so caches may be filled.
-        ending: items that were read with refresh and have a ttl; the engine adds to it.
-    """
-
-    now: datetime
-    committed: bool
-    ending: list[Place] = field(default_factory=list)
-
-
-class Keeper(Protocol[State]):
-    """What an engine can do inside a transaction on its state."""
-
-    def get(self, state: State, read: PreparedGet, reading: Reading) -> Item | None:
-        """Give one item that has not expired."""
-
-    def search(self, state: State, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
-        """Give one page of items that have not expired."""
-
-    def list_namespaces(self, state: State, read: PreparedListing, now: datetime) -> list[Namespace]:
-        """Give one page of the namespaces that hold items."""
-
-    def apply(self, state: State, writes: Sequence[PreparedWrite], now: datetime) -> None:
-        """Apply writes in order; Conflict when an `if_version` does not fit."""
-
-    def refresh(self, state: State, items: Sequence[Place], now: datetime) -> None:
-        """Give items their whole ttl again, where they have one and have not expired."""
-
-    def delete_namespace(self, state: State, prefix: Namespace) -> int:
-        """Delete everything at or below the prefix and give the number of items."""
-
-    def sweep(self, state: State, now: datetime) -> int:
-        """Delete what has expired and give its number."""
-
-    def waiting(self, state: State, limit: int, model: str, now: datetime) -> list[Waiting]:
-        """Give items whose vectors are to be made now, oldest first."""
-
-    def set_vectors(self, state: State, worked: Sequence[Worked], now: datetime) -> None:
-        """Keep vectors, or the next failure, of items that have not changed since they were given as waiting."""
-
-    def index_status(self, state: State, model: str) -> IndexStatus:
-        """Say how many items are indexed, and what waits and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +109,7 @@ class TransactionalStore(BaseStore, Generic[S]):
         self._keeper = keeper
         self._clock = clock or (lambda: datetime.now(UTC))
         self._some_wait = True  # until the outbox was seen empty
+        self._looked_for_others = False
         self._working = threading.Lock()
         self._sweeper = Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
 
@@ -263,6 +223,37 @@ class TransactionalStore(BaseStore, Generic[S]):
             self._working.release()
         return made
 
+    def reindex(self, progress: Progress | None = None) -> int:
+        """Index every item anew, as after a change of the embedder or the stemming, while searches go on.
+
+        Args:
+            progress: called with the items done and their number.
+
+        Returns:
+            how many items got new vectors; those whose texts and model are the same keep theirs.
+        """
+        items, done, after, anew = self.index_status().items, 0, -1, 0
+        while found := self._transact("read", partial(self._find_indexed, after)):
+            texts = stale_texts(found, self.settings)
+            made = self._transact("write", partial(self._reindex, found, self._embed(texts)))
+            after, done, anew = found[-1].id, done + len(found), anew + made
+            if progress:
+                progress(done, max(items, done))
+        self._transact("write", self._keeper.forget_models)
+        return anew
+
+    async def areindex(self, progress: Progress | None = None) -> int:
+        """Like `reindex`, off the event loop."""
+        items, done, after, anew = (await self.aindex_status()).items, 0, -1, 0
+        while found := await self._atransact("read", partial(self._find_indexed, after)):
+            texts = stale_texts(found, self.settings)
+            made = await self._atransact("write", partial(self._reindex, found, await self._aembed(texts)))
+            after, done, anew = found[-1].id, done + len(found), anew + made
+            if progress:
+                progress(done, max(items, done))
+        await self._atransact("write", self._keeper.forget_models)
+        return anew
+
     def sweep_ttl(self) -> DoneCount:
         """Delete what has expired and give its number; may be awaited. Work off what waits for its vectors."""
         swept = self._transact("write", lambda state: self._keeper.sweep(state, self._clock()))
@@ -323,6 +314,8 @@ class TransactionalStore(BaseStore, Generic[S]):
             case PreparedGet():
                 return self._keeper.get(state, read, reading)
             case PreparedSearch():
+                if read.vector and not self._looked_for_others:
+                    self._look_for_other_models(state)
                 return self._keeper.search(state, read, reading)
             case PreparedListing():
                 return self._keeper.list_namespaces(state, read, reading.now)
@@ -368,6 +361,26 @@ class TransactionalStore(BaseStore, Generic[S]):
 
     def _set_vectors(self, worked: list[Worked], state: S) -> None:
         self._keeper.set_vectors(state, worked, self._clock())
+
+    def _find_indexed(self, after: int, state: S) -> list[Indexed]:
+        return self._keeper.indexed(state, after, _AT_ONCE)
+
+    def _reindex(self, found: list[Indexed], embedded: Embedded, state: S) -> int:
+        anew = finish_reindexing(found, embedded, self.settings)
+        self._some_wait = self._some_wait or any(one.waiting for one in anew)
+        self._keeper.reindex(state, anew, self._clock())
+        return sum(
+            new.vectors is not None and new.vectors is not old.vectors for old, new in zip(found, anew, strict=True)
+        )
+
+    def _look_for_other_models(self, state: S) -> None:
+        """Say once when this store's embedder is not the one that made what is kept."""
+        self._looked_for_others = True
+        if self._model and (others := self._keeper.other_models(state, self._model)):
+            log.warning(
+                "some memories have vectors of %s and are not found by meaning with %s: call reindex()",
+                ", ".join(others), self._model,
+            )  # fmt: skip
 
 
 def _by_words(read: PreparedSearch, error: EmbeddingError) -> PreparedSearch:

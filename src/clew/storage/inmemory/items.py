@@ -13,17 +13,17 @@ from clew.storage.inmemory.database import InMemoryDatabase
 from clew.store.corpus import SEQUENCE_BITS, Corpus, IndexRow
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
+from clew.store.keeper import How, Place, Reading
 from clew.store.namespaces import encode, list_matching, path_range
 from clew.store.operations import Item, Mode, Namespace, SearchItem
-from clew.store.outbox import IndexStatus, Waiting, Worked
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
-from clew.store.search import CorpusCache, Stored, search
+from clew.store.search import CACHE_BYTES, CorpusCache, Stored, search
 from clew.store.settings import LoadEmbedder
-from clew.store.transactional import How, Place, Reading, TransactionalStore
+from clew.store.transactional import TransactionalStore
 from clew.store.values import decode_value
 
 T = TypeVar("T")
-_CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +205,8 @@ def _index_row(row: _Row, model: str) -> IndexRow:
 class MemoryKeeper:
     """The engine's side of the store; see Keeper."""
 
-    def __init__(self) -> None:
-        self._cache = CorpusCache(_CACHE_BYTES)
+    def __init__(self, cache_bytes: int) -> None:
+        self._cache = CorpusCache(cache_bytes)
 
     def get(self, state: ItemState, read: PreparedGet, reading: Reading) -> Item | None:
         space = state.space(read.namespace)
@@ -267,6 +267,33 @@ class MemoryKeeper:
             reasons=reasons,
         )  # fmt: skip
 
+    def indexed(self, state: ItemState, after: int, limit: int) -> list[Indexed]:
+        rows = sorted((row for row in _rows(state) if row.stored.id > after), key=lambda row: row.stored.id)
+        return [_indexed(row) for row in rows[:limit]]
+
+    def reindex(self, state: ItemState, anew: Sequence[Reindexed], now: datetime) -> None:
+        new = {(one.id, one.version): one for one in anew}
+        for space in list(state.spaces.values()):
+            for key, row in list(space.rows.items()):
+                if (one := new.get((row.stored.id, row.stored.version))) is not None:
+                    state.set(space, key, _reindexed(row, one, to_us(now)))
+
+    def other_models(self, state: ItemState, model: str) -> list[str]:
+        return sorted({row.write.vectors.model for row in _rows(state) if row.write.vectors} - {model})
+
+    def forget_models(self, state: ItemState) -> None:
+        """Do nothing: models are kept with their vectors alone."""
+
+
+def _indexed(row: _Row) -> Indexed:
+    s, w = row.stored, row.write
+    return Indexed(id=s.id, version=s.version, value=s.value, fields=w.fields, vectors=w.vectors)
+
+
+def _reindexed(row: _Row, anew: Reindexed, now_us: int) -> _Row:
+    write = replace(row.write, words=anew.words, marks=anew.marks, vectors=anew.vectors, waiting=anew.waiting)
+    return replace(row, write=write, attempts=0, due_us=now_us)
+
 
 def _rows(state: ItemState) -> Iterator[_Row]:
     return (row for space in state.spaces.values() for row in space.rows.values())
@@ -308,6 +335,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
         search_mode: what a query means when a search does not say.
         load_embedder: turns the name of an embedder into one.
         clock: gives the time, aware UTC.
+        cache_bytes: the most that searches keep of what they have read.
     """
 
     def __init__(
@@ -319,9 +347,15 @@ class InMemoryStore(TransactionalStore[ItemState]):
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
         clock: Callable[[], datetime] | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(
-            MemoryKeeper(), index=index, ttl=ttl, search_mode=search_mode, load_embedder=load_embedder, clock=clock
+            MemoryKeeper(cache_bytes),
+            index=index,
+            ttl=ttl,
+            search_mode=search_mode,
+            load_embedder=load_embedder,
+            clock=clock,
         )
         self.database = database or InMemoryDatabase()
         self.state = items_of(self.database)

@@ -14,11 +14,12 @@ from typing import Any
 from msgspec import json
 
 from clew.errors import Conflict
+from clew.storage.sqlite.items_index import keep_index, keep_waiting
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
 from clew.store.operations import Namespace
-from clew.store.planning import PreparedWrite, Vectors
+from clew.store.planning import PreparedWrite
 from clew.store.search import Stored
 
 COLUMNS = "i.id, n.path, i.key, i.value, i.created_at, i.updated_at, i.ttl, i.version"
@@ -86,12 +87,15 @@ def _apply(
         return space
     if old is not None and old.is_live:
         _replace(connection, write, old, now_us, moment_us)
-        _index(connection, old.id, write, now_us, is_new=False)
+        keep_index(connection, old.id, write.words, write.marks, write.vectors)
+        keep_waiting(connection, old.id, write.waiting, now_us)
     else:
         item_id = space.id << SEQUENCE_BITS | space.next_sequence
         space.next_sequence += 1
         _insert(connection, write, item_id, space.id, now_us, moment_us)
-        _index(connection, item_id, write, now_us, is_new=True)
+        keep_index(connection, item_id, write.words, write.marks, write.vectors)
+        if write.waiting is not None:
+            keep_waiting(connection, item_id, write.waiting, now_us)
     return space
 
 
@@ -165,37 +169,6 @@ def _value(write: PreparedWrite) -> str:
 
 def _fields(write: PreparedWrite) -> str | None:
     return None if write.fields is None else json.encode(write.fields).decode()
-
-
-def _index(connection: sqlite3.Connection, item_id: int, write: PreparedWrite, now_us: int, *, is_new: bool) -> None:
-    """Keep the item's words and vectors instead of any that it had."""
-    vectors = write.vectors
-    connection.execute(
-        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, hashes, vectors) VALUES (?, ?, ?, ?, ?, ?)",
-        (item_id, write.words, write.marks, *vector_columns(connection, vectors)),
-    )
-    if not is_new:
-        connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))
-    if write.waiting is not None:
-        connection.execute("INSERT INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, write.waiting, now_us))
-
-
-def vector_columns(
-    connection: sqlite3.Connection, vectors: Vectors | None
-) -> tuple[int | None, bytes | None, bytes | None]:
-    """Give the columns model, hashes and vectors."""
-    if vectors is None:
-        return None, None, None
-    model = find_model(connection, vectors.model)
-    if model is None:
-        model = connection.execute("INSERT INTO clew_embedders (name) VALUES (?)", (vectors.model,)).lastrowid
-    return model, vectors.hashes, vectors.data
-
-
-def find_model(connection: sqlite3.Connection, name: str) -> int | None:
-    """Give the number of an embedder; None when it made nothing that is kept here."""
-    row = connection.execute("SELECT id FROM clew_embedders WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else None
 
 
 def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:

@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from clew.storage.sqlite.database import SqliteDatabase
-from clew.storage.sqlite.items_search import SqliteKeeper
+from clew.storage.sqlite.items_keeper import SqliteKeeper
+from clew.store.keeper import How
 from clew.store.operations import Mode
+from clew.store.search import CACHE_BYTES
 from clew.store.settings import LoadEmbedder
 from clew.store.sweeping import Done
-from clew.store.transactional import How, TransactionalStore
+from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 
@@ -30,6 +32,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         search_mode: what a query means when a search does not say.
         load_embedder: turns the name of an embedder into one.
         clock: gives the time, aware UTC.
+        cache_bytes: the most that searches keep of what they have read.
 
     Raises:
         UsageError: a setting that is unknown or of the wrong kind.
@@ -45,9 +48,15 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
         clock: Callable[[], datetime] | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(
-            SqliteKeeper(), index=index, ttl=ttl, search_mode=search_mode, load_embedder=load_embedder, clock=clock
+            SqliteKeeper(cache_bytes),
+            index=index,
+            ttl=ttl,
+            search_mode=search_mode,
+            load_embedder=load_embedder,
+            clock=clock,
         )
         self._owns_database = not isinstance(where, SqliteDatabase)
         self.database = where if isinstance(where, SqliteDatabase) else SqliteDatabase(where)

@@ -1,0 +1,152 @@
+"""What SQLite keeps for searches: words, marks and vectors; what waits for vectors, and indexing anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import json
+
+from clew.store.corpus import SEQUENCE_BITS
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.planning import Vectors
+
+
+def keep_index(
+    connection: sqlite3.Connection, item_id: int, words: bytes, marks: bytes, vectors: Vectors | None
+) -> None:
+    """Keep what is indexed of an item instead of what was."""
+    model = _make_model(connection, vectors.model) if vectors else None
+    connection.execute(
+        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, hashes, vectors) VALUES (?, ?, ?, ?, ?, ?)",
+        (item_id, words, marks, model, vectors and vectors.hashes, vectors and vectors.data),
+    )
+
+
+def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | None, now_us: int) -> None:
+    """Keep the reason for which an item waits for its vectors; None: it does not wait."""
+    connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))
+    if reason is not None:
+        connection.execute("INSERT INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, reason, now_us))
+
+
+def find_model(connection: sqlite3.Connection, name: str) -> int | None:
+    """Give the number of an embedder; None when it made nothing that is kept here."""
+    row = connection.execute("SELECT id FROM clew_embedders WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def other_models(connection: sqlite3.Connection, name: str) -> list[str]:
+    """Give the names of other embedders whose vectors may be kept."""
+    rows = connection.execute("SELECT name FROM clew_embedders WHERE name <> ? ORDER BY name", (name,))
+    return [row[0] for row in rows]
+
+
+def forget_models(connection: sqlite3.Connection) -> None:
+    """Forget the embedders of whom no vector is kept."""
+    connection.execute(
+        "DELETE FROM clew_embedders WHERE id NOT IN (SELECT model FROM clew_item_index WHERE model IS NOT NULL)"
+    )
+
+
+def waiting(connection: sqlite3.Connection, limit: int, now_us: int) -> list[Waiting]:
+    """Give items whose vectors are to be made now, oldest first."""
+    rows = connection.execute(
+        "SELECT i.id, i.version, i.value, i.fields, o.attempts "
+        "FROM clew_item_outbox o JOIN clew_items i USING (id) WHERE o.due_at <= ? ORDER BY o.due_at, i.id LIMIT ?",
+        (now_us, limit),
+    )
+    return [
+        Waiting(id=item_id, version=version, value=value, fields=_fields(fields), attempts=attempts)
+        for item_id, version, value, fields, attempts in rows
+    ]
+
+
+def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us: int) -> None:
+    """Keep vectors, or the next failure, of items that have not changed since."""
+    for one in worked:
+        if not _is_unchanged(connection, one.id, one.version):
+            continue
+        if one.vectors is None:
+            connection.execute(
+                "UPDATE clew_item_outbox SET reason = ?, attempts = attempts + 1, due_at = ? WHERE id = ?",
+                (one.reason, now_us + one.again_in_s * 1_000_000, one.id),
+            )
+            continue
+        connection.execute(
+            "UPDATE clew_item_index SET model = ?, hashes = ?, vectors = ? WHERE id = ?",
+            (_make_model(connection, one.vectors.model), one.vectors.hashes, one.vectors.data, one.id),
+        )
+        keep_waiting(connection, one.id, None, now_us)
+        _count_change(connection, one.id)
+
+
+def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
+    """Give items by id, above `after`, with what is indexed of them."""
+    rows = connection.execute(
+        "SELECT i.id, i.version, i.value, i.fields, e.name, x.hashes, x.vectors FROM clew_items i "
+        "JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
+        "WHERE i.id > ? ORDER BY i.id LIMIT ?",
+        (after, limit),
+    )
+    return [
+        Indexed(
+            id=item_id,
+            version=version,
+            value=value,
+            fields=_fields(fields),
+            vectors=Vectors(model=model, hashes=hashes, data=data) if model is not None else None,
+        )
+        for item_id, version, value, fields, model, hashes, data in rows
+    ]
+
+
+def reindex(connection: sqlite3.Connection, anew: Sequence[Reindexed], now_us: int) -> None:
+    """Index items anew that have not changed since."""
+    for one in anew:
+        if _is_unchanged(connection, one.id, one.version):
+            keep_index(connection, one.id, one.words, one.marks, one.vectors)
+            keep_waiting(connection, one.id, one.waiting, now_us)
+            _count_change(connection, one.id)
+
+
+def index_status(connection: sqlite3.Connection, model: str) -> IndexStatus:
+    """Say how many items are indexed, and what waits and why."""
+    count = connection.execute("SELECT count(*) FROM clew_items").fetchone()[0]
+    models: dict[str, int] = dict(
+        connection.execute(
+            "SELECT e.name, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model GROUP BY e.name"
+        ).fetchall()
+    )
+    reasons: dict[str, int] = dict(
+        connection.execute("SELECT reason, count(*) FROM clew_item_outbox GROUP BY reason").fetchall()
+    )
+    return IndexStatus(
+        items=count,
+        embedded=models.pop(model, 0),
+        waiting=sum(reasons.values()),
+        other_models=models,
+        reasons=reasons,
+    )
+
+
+def _make_model(connection: sqlite3.Connection, name: str) -> int:
+    model = find_model(connection, name)
+    if model is None:
+        model = connection.execute("INSERT INTO clew_embedders (name) VALUES (?)", (name,)).lastrowid
+        assert model is not None
+    return model
+
+
+def _is_unchanged(connection: sqlite3.Connection, item_id: int, version: int) -> bool:
+    found = connection.execute("SELECT 1 FROM clew_items WHERE id = ? AND version = ?", (item_id, version))
+    return found.fetchone() is not None
+
+
+def _count_change(connection: sqlite3.Connection, item_id: int) -> None:
+    connection.execute("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", (item_id >> SEQUENCE_BITS,))
+
+
+def _fields(kept: Any) -> tuple[str, ...] | None:
+    return None if kept is None else tuple(json.decode(kept, type=list[str]))

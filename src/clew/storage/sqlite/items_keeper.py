@@ -1,0 +1,76 @@
+"""The SQLite engine's side of the store: every verb of a Keeper, each a few lines over items, search and index."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from clew.storage.sqlite import items, items_index
+from clew.storage.sqlite.items_search import SqliteShelf
+from clew.store.expiry import to_us
+from clew.store.keeper import Place, Reading
+from clew.store.namespaces import list_matching
+from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.search import CorpusCache, search
+
+
+class SqliteKeeper:
+    """The engine's side of the store; see Keeper."""
+
+    def __init__(self, cache_bytes: int) -> None:
+        self._cache = CorpusCache(cache_bytes)
+
+    def get(self, state: sqlite3.Connection, read: PreparedGet, reading: Reading) -> Item | None:
+        stored = items.find_item(state, read.namespace, read.key, to_us(reading.now))
+        if stored is None:
+            return None
+        if read.refresh and stored.ttl_us is not None:
+            reading.ending.append((read.namespace, read.key))
+        return stored.item()
+
+    def search(self, state: sqlite3.Connection, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
+        found = search(SqliteShelf(state, read, reading, self._cache), read)
+        if read.refresh:
+            reading.ending.extend((s.namespace, s.key) for s, _ in found if s.ttl_us is not None)
+        return [item for _, item in found]
+
+    def list_namespaces(self, state: sqlite3.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
+        held = items.held_namespaces(state, to_us(now))
+        return list_matching(held, read.conditions, read.max_depth, read.limit, read.offset)
+
+    def apply(self, state: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
+        items.apply_writes(state, writes, now)
+
+    def refresh(self, state: sqlite3.Connection, places: Sequence[Place], now: datetime) -> None:
+        for namespace, key in places:
+            items.refresh_item(state, namespace, key, to_us(now))
+
+    def delete_namespace(self, state: sqlite3.Connection, prefix: Namespace) -> int:
+        return items.delete_whole(state, items.ids_below(state, prefix))
+
+    def sweep(self, state: sqlite3.Connection, now: datetime) -> int:
+        return items.delete_whole(state, items.ids_expired(state, to_us(now)))
+
+    def waiting(self, state: sqlite3.Connection, limit: int, model: str, now: datetime) -> list[Waiting]:
+        return items_index.waiting(state, limit, to_us(now))
+
+    def set_vectors(self, state: sqlite3.Connection, worked: Sequence[Worked], now: datetime) -> None:
+        items_index.set_vectors(state, worked, to_us(now))
+
+    def index_status(self, state: sqlite3.Connection, model: str) -> IndexStatus:
+        return items_index.index_status(state, model)
+
+    def indexed(self, state: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
+        return items_index.indexed(state, after, limit)
+
+    def reindex(self, state: sqlite3.Connection, anew: Sequence[Reindexed], now: datetime) -> None:
+        items_index.reindex(state, anew, to_us(now))
+
+    def other_models(self, state: sqlite3.Connection, model: str) -> list[str]:
+        return items_index.other_models(state, model)
+
+    def forget_models(self, state: sqlite3.Connection) -> None:
+        items_index.forget_models(state)
