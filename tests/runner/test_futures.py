@@ -277,7 +277,7 @@ class TestDepth:
 
 class TestUnawaitedCalls:
     def test_the_run_ends_when_every_started_call_has_ended(self, colour: Colour, saver: Checkpointer) -> None:
-        gate, returned = Gate(), Gate()
+        gate = Gate()
         ended: list[str] = []
 
         @colour.task

@@ -114,7 +114,8 @@ class Call:
         self.kwargs = kwargs
         self.parent = parent
         self.scope = scope
-        self.place: Place | None = None
+        # A nested workflow takes no place of its own: the calls below it share that of the call above it.
+        self.place: Place | None = parent.call.place if parent is not None and self.is_workflow else None
         self._id: str | None = None
 
     @property
