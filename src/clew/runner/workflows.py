@@ -273,11 +273,17 @@ async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
 async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
     if execution.emitter is not None:
         execution.emitter.failed(call, error)
-    if execution.saver is None or isinstance(error, Conflict):
+    if execution.saver is None:
         return
     await io.wait(execution.flushing)  # only then is it known which failures are kept
     reopened = execution.reopen(error)
-    await keep(io, execution, end=End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened))
+    end = End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened)
+    try:
+        await keep(io, execution, end=end)
+    except Conflict:
+        if not isinstance(error, Conflict):
+            raise
+        # The thread was taken over: whoever has it now says how the run ends.
 
 
 def _encoded(call: Call, value: Any) -> bytes:
