@@ -12,7 +12,7 @@ import pytest
 from clew import BaseStore, Checkpointer, Command, TaskFuture, entrypoint, interrupt, task
 from clew.errors import NotRecordable
 from clew.runner import pools
-from support.colours import PATIENCE_S, Colour, Gate, Meeting, result, results, thread
+from support.colours import PATIENCE_S, Colour, Gate, Meeting, passing, result, results, thread
 
 IN_ASYNC_WORKFLOWS = pytest.mark.parametrize("colour", [Colour(True, False), Colour(True, True)], ids=str)
 
@@ -369,6 +369,28 @@ class TestUnawaitedCalls:
         metadata = flow.get_state(thread()).metadata
         assert metadata is not None
         assert "KeyError('lost')" in metadata["unheard_errors"]
+
+    def test_an_error_that_nobody_asked_for_is_logged_although_the_workflow_fails(
+        self, colour: Colour, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        meeting = Meeting(2)
+
+        @colour.task
+        async def fail(text: str) -> None:
+            await meeting.all_here()
+            raise KeyError(text)
+
+        @colour.entrypoint
+        async def flow(number: int) -> None:
+            first, second = fail("first"), fail("second")
+            while not second.done():
+                await passing()
+            await result(first)
+
+        with pytest.raises(KeyError, match="first"):
+            colour.invoke(flow, 1)
+        assert "KeyError('second')" in caplog.text
+        assert "KeyError('first')" not in caplog.text
 
     def test_an_error_that_was_asked_for_is_not_logged(self, colour: Colour, caplog: pytest.LogCaptureFixture) -> None:
         @colour.task

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from clew import Checkpointer, Command, RetryPolicy, interrupt
-from support.colours import Colour, Gate, Meeting, result, results, thread
+from support.colours import Colour, Gate, Meeting, passing, result, results, thread
 
 
 class Busy:
@@ -247,10 +247,3 @@ def test_the_recursion_limit_does_not_limit_calls(colour: Colour) -> None:
         return [await result(work(place)) for place in range(10)]
 
     assert colour.invoke(flow, 1, {"recursion_limit": 2}) == list(range(10))
-
-
-async def passing() -> None:
-    """Give others the chance to run."""
-    gate = Gate()
-    threading.Timer(0.002, gate.open).start()
-    await gate.passed()

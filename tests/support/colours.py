@@ -137,6 +137,14 @@ class Meeting:
         await self._gate.passed()
 
 
+async def passing() -> None:
+    """Give others the chance to run, in a body."""
+    if _on_loop():
+        await asyncio.sleep(0.001)
+    else:
+        threading.Event().wait(0.001)
+
+
 def thread(name: str = "1", **more: Any) -> Mapping[str, Any]:
     """Return the config that names a thread."""
     return {"configurable": {"thread_id": name}, **more}

@@ -54,6 +54,9 @@ class RetryPolicy:
         max_attempts: how many attempts in all, the first included.
         jitter: whether up to one second of chance is added to each pause.
         retry_on: an exception class, a sequence of them, or a function of the exception that says yes or no.
+
+    Raises:
+        ValueError: a number is too small.
     """
 
     initial_interval: float = 0.5
@@ -62,6 +65,11 @@ class RetryPolicy:
     max_attempts: int = 3
     jitter: bool = True
     retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] = retried_by_default
+
+    def __post_init__(self) -> None:
+        for name, least in (("initial_interval", 0), ("backoff_factor", 0), ("max_interval", 0), ("max_attempts", 1)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)!r}")
 
     def fits(self, error: BaseException) -> bool:
         """Say whether this policy speaks of the error.
@@ -84,7 +92,10 @@ class RetryPolicy:
 
     def pause_s(self, failures: int) -> float:
         """Return the pause after the n-th failure in seconds, without chance."""
-        return float(min(self.max_interval, self.initial_interval * self.backoff_factor ** (failures - 1)))
+        try:
+            return float(min(self.max_interval, self.initial_interval * self.backoff_factor ** (failures - 1)))
+        except OverflowError:
+            return float(self.max_interval)
 
 
 def policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPolicy, ...]:

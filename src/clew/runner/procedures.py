@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from clew.codec.failures import decode_failure, encode_failure
 from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import encode
-from clew.engine.failures import is_outcome
+from clew.engine.failures import is_outcome, lineage
 from clew.engine.final import final
 from clew.engine.identity import INTERRUPT, SLEEP, question_id
 from clew.engine.questions import Asked, Question
@@ -125,14 +125,14 @@ async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] |
                 settle(value)
             if frame.lazy is not None or frame.children:
                 await io.drain(frame, "wait")
-            if frame.unheard:
-                _report_unheard(frame)
+            _report_unheard(frame)
             return value, frame
         except Suspended:
             await io.drain(frame, "wait")
             raise
         except BaseException as error:
             await io.drain(frame, "stop" if isinstance(error, Exception) else "abandon")
+            _report_unheard(frame, lineage(error))
             pause_s = _pause_s(io, retries, error)
             if pause_s is None:
                 _annotate(call, error)
@@ -254,9 +254,10 @@ def _asked_below(call: Call) -> list[Any]:
     return [question.interrupt for key, question in questions if key.startswith(path)]
 
 
-def _report_unheard(frame: Frame) -> None:
+def _report_unheard(frame: Frame, told: Container[int] = ()) -> None:
+    """Say which calls failed without anybody asking; `told` are the ids of errors that go to the caller."""
     for name, future, error in frame.unheard:
-        if not future.heard:
+        if not future.heard and id(error) not in told:
             text = f"{name!r} failed and nobody asked for its result: {error!r}"
             frame.call.execution.unheard.append(text)
             log.error(text, exc_info=error)
