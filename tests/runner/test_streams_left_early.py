@@ -12,6 +12,7 @@ import pytest
 from clew import Checkpointer, InMemorySaver, Workflow, entrypoint, get_stream_writer, task
 from clew.runner import channels
 from support.colours import PATIENCE_S, Colour, Gate, result, thread
+from support.processes import start
 
 
 class Steps:
@@ -275,3 +276,24 @@ def test_a_slow_blocking_reader_may_run_other_workflows_meanwhile(monkeypatch: p
 
     # Async tasks of blocking workflows share one loop: holding it up would hold up the reader as well.
     assert [meanwhile.invoke(number) for number in talking.stream(1, stream_mode="custom")] == [1] * 100
+
+
+@pytest.mark.parametrize("colour_of_task", ["def", "async def"])
+def test_a_program_ends_although_it_left_a_stream_unread(colour_of_task: str) -> None:
+    program = f"""
+from clew.runner import channels
+channels._MOST_WAITING, channels._LOOK_EVERY_S = 10, 0.02
+
+@entrypoint
+{colour_of_task} flow(x):
+    import asyncio
+    for number in range(100):
+        get_stream_writer()(number)
+        {"await asyncio.sleep(0)" if colour_of_task == "async def" else ""}
+
+chunks = flow.stream(1, stream_mode="custom")
+say(next(chunks))
+"""
+    with start(program) as process:
+        process.hears("0")
+        process.ends_well()

@@ -1,4 +1,4 @@
-"""Which messages a value holds, so that a stream can show each of them once. It imports nobody's classes to know them."""
+"""Which messages a value holds, so that a stream shows each of them once. It imports nobody's classes to know them."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from clew.engine.events import Event
+from clew.runner import pools
 
 T = TypeVar("T")
 
@@ -38,9 +39,8 @@ class Channel:
         on_loop = asyncio._get_running_loop() is not None
         with self._changed:
             while self._is_full() and not on_loop:
-                self._changed.wait(_LOOK_EVERY_S)
-                # A program that ends waits for its pools, and so must not wait for a reader that it has left behind.
-                self._closed = self._closed or not threading.main_thread().is_alive()
+                if not self._changed.wait(_LOOK_EVERY_S):
+                    self._look_for_end()
             if not self._closed:
                 self._events.append(event)
                 self._tell()
@@ -77,10 +77,23 @@ class Channel:
     def room(self) -> asyncio.Future[None] | None:
         """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
         with self._changed:
-            return self._next_change() if self._is_full() else None
+            if not self._is_full():
+                return None
+            change = self._next_change()
+            asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_again, change)
+            return change
 
     def _is_full(self) -> bool:
         return len(self._events) >= _MOST_WAITING and not self._closed
+
+    def _look_again(self, change: asyncio.Future[None]) -> None:
+        if not change.done():
+            self._look_for_end()
+            change.set_result(None)
+
+    def _look_for_end(self) -> None:
+        """Stop waiting for a reader whom the program has left behind: it ends, and waits for its pools."""
+        self._closed = self._closed or pools.is_program_ending()
 
     def _taken(self) -> list[Event]:
         taken = list(self._events)

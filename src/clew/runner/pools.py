@@ -28,6 +28,15 @@ def workflows() -> ThreadPoolExecutor:
     return _once("workflow", _pool)
 
 
+def is_program_ending() -> bool:
+    """Say whether the program ends: the pools take no new work then, and the program waits until theirs is done."""
+    try:
+        workflows().submit(bool)
+    except RuntimeError:
+        return True
+    return False
+
+
 def background_loop() -> asyncio.AbstractEventLoop:
     """Return the loop that runs async code for blocking callers."""
     return _once("loop", _loop)
