@@ -250,6 +250,28 @@ class TestDepth:
 
         assert colour.invoke(flow, 300) == 600
 
+    def test_a_wait_with_a_time_limit_ends_although_every_os_thread_waits_so(
+        self, colour: Colour, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pools, "_made", {})
+        monkeypatch.setattr(pools, "_MOST_THREADS", 2)
+        meeting = Meeting(2)
+
+        @colour.task
+        def leaf() -> int:
+            return 1
+
+        @colour.task
+        async def branch() -> int:
+            await meeting.all_here()
+            return sum(await results(leaf(), leaf()))
+
+        @colour.entrypoint
+        async def flow(number: int) -> Any:
+            return await results(branch(), branch())
+
+        assert colour.invoke(flow, 1) == [2, 2]
+
     def test_calls_left_under_way_end_although_every_os_thread_waits_for_them(
         self, colour: Colour, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ class Pauses:
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pauses]:
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
     seen = Pauses()
     sleep = asyncio.sleep
 
@@ -41,7 +40,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pauses]:
     monkeypatch.setattr(time, "sleep", seen.seconds.append)
     monkeypatch.setattr(asyncio, "sleep", sleep_soon)
     monkeypatch.setattr(random, "uniform", chance)
-    yield seen
+    return seen
 
 
 def failing(colour: Colour, *errors: BaseException | None, retry_policy: Any) -> tuple[Any, list[int]]:

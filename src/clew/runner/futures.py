@@ -109,8 +109,9 @@ class Future(concurrent.futures.Future[T]):
                 hand_over(lazy)
         if timeout is None:
             self.begin()
-        elif not self.done():
-            hand_over(self)
+        elif self in _unbegun and not self.held:
+            # On an OS thread of its own: every one of the pool may be waiting like this one.
+            threading.Thread(target=self.begin, name="clew-awaited", daemon=True).start()
 
     def _run(self) -> None:
         if not self.set_running_or_notify_cancel():
