@@ -243,7 +243,7 @@ def new_run(id: str, number: int = 0) -> Run:
     )  # fmt: skip
 
 
-def begin(saver: Checkpointer, run: Run, head: str | None, *, until_s: float, now_s: float = 0.0) -> Lease:
+def begin(saver: Checkpointer, run: Run, head: Run | None, *, until_s: float, now_s: float = 0.0) -> Lease:
     return saver.execute(Begin(thread=THREAD, run=run, head=head, owner="a", until_s=until_s, now_s=now_s))
 
 
@@ -257,9 +257,9 @@ class TestFencing:
     def test_a_lease_is_not_given_twice(self, saver: Checkpointer) -> None:
         begin(saver, new_run("r1"), None, until_s=10)
         with pytest.raises(ThreadBusy) as caught:
-            begin(saver, new_run("r2", 1), "r1", until_s=20, now_s=9)
+            begin(saver, new_run("r2", 1), new_run("r1"), until_s=20, now_s=9)
         assert caught.value.owner == "a"
-        begin(saver, new_run("r2", 1), "r1", until_s=20, now_s=11)
+        begin(saver, new_run("r2", 1), new_run("r1"), until_s=20, now_s=11)
 
     def test_whoever_comes_with_an_old_picture_of_the_thread_is_refused(self, saver: Checkpointer) -> None:
         begin(saver, new_run("r1"), None, until_s=1)
@@ -280,7 +280,7 @@ class TestFencing:
     def test_an_append_under_an_older_epoch_is_refused_whole(self, saver: Checkpointer, late: Any) -> None:
         old = begin(saver, new_run("r1"), None, until_s=1)
         saver.execute(Append(lease=old, records=[record("kept#1")]))
-        new = begin(saver, new_run("r1"), "r1", until_s=20, now_s=5)
+        new = begin(saver, new_run("r1"), new_run("r1"), until_s=20, now_s=5)
         with pytest.raises(Conflict, match="taken over"):
             saver.execute(Append(lease=old, **late))
         with pytest.raises(Conflict):
@@ -315,7 +315,7 @@ class TestFencing:
     def test_an_end_gives_the_lease_back(self, saver: Checkpointer) -> None:
         lease = begin(saver, new_run("r1"), None, until_s=10)
         saver.execute(Append(lease=lease, end=End(status="done", ended_s=1.0)))
-        begin(saver, new_run("r2", 1), "r1", until_s=20, now_s=2)
+        begin(saver, new_run("r2", 1), saver.execute(Load(THREAD)), until_s=20, now_s=2)
 
 
 def test_a_failed_begin_leaves_no_thread_behind(colour: Colour, saver: Checkpointer) -> None:
@@ -343,3 +343,11 @@ def test_a_run_of_this_process_is_over_when_its_lease_is_free(colour: Colour, sa
         with pytest.raises(KeyError):
             colour.invoke(flow, 1, thread())
     assert time.monotonic() - started_s < leases.LEASE_S
+
+    def test_a_thread_that_changed_since_it_was_seen_is_not_taken(self, saver: Checkpointer) -> None:
+        lease = begin(saver, new_run("r1"), None, until_s=10)
+        seen = saver.execute(Load(THREAD))  # still running
+        saver.execute(Append(lease=lease, end=End(status="done", value=b"\x01", ended_s=1)))
+        with pytest.raises(Conflict):  # it would begin from the value before that of r1
+            begin(saver, new_run("r2", 1), seen, until_s=20, now_s=2)
+        begin(saver, new_run("r2", 1), saver.execute(Load(THREAD)), until_s=20, now_s=2)

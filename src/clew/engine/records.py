@@ -90,6 +90,11 @@ class Run:
         return self.value if self.saved is None else self.saved
 
     @property
+    def version(self) -> tuple[str, str, int]:
+        """What changes whenever a run is begun, continued or ended."""
+        return (self.id, self.status, self.attempts)
+
+    @property
     def has_input_checkpoint(self) -> bool:
         """Whether the run began with a checkpoint of its own; a value set by hand has only an end."""
         return self.source == "input"

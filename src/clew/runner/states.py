@@ -133,7 +133,7 @@ async def update_state(
         now_s = time.time()
         run = planning.update(place, uuid.uuid4().hex, now_s, encoded, encoded_saved, metadata)
         try:
-            await io.keep(saver, Keep(thread, run, place.head.id if place.head else None, now_s, evicts))
+            await io.keep(saver, Keep(thread, run, place.head, now_s, evicts))
         except ThreadBusy as busy:
             if tried == _TRIES - 1 or not is_dead(busy.owner):
                 raise

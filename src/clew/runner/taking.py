@@ -173,17 +173,16 @@ def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
 async def _begin(
     io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, plan: Plan, evicts: str | None
 ) -> Taken:
-    head = place.head.id if place.head else None
     now_s = time.time()
     if plan.act == "return":
         return Taken(plan=plan, lease=None)
     if plan.act == "fork" and plan.run.status == "done":
-        await io.keep(saver, Keep(thread, plan.run, head, now_s, evicts))
+        await io.keep(saver, Keep(thread, plan.run, place.head, now_s, evicts))
         return Taken(plan=plan, lease=None)
     answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
     copied = list(plan.records) if plan.act == "fork" else []
     begin = Begin(
-        thread=thread, run=plan.run, head=head, records=[*copied, *answers], owner=this_process(),
+        thread=thread, run=plan.run, head=place.head, records=[*copied, *answers], owner=this_process(),
         until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts,
     )  # fmt: skip
     lease = await io.keep(saver, begin)

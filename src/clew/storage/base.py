@@ -96,7 +96,7 @@ class Begin(Operation[Lease]):
     Args:
         thread: whose.
         run: the run as it is to be kept from now on.
-        head: id of the thread's newest run as the caller saw it, or None for a thread without runs.
+        head: the thread's newest run as the caller saw it, or None for a thread without runs.
         records: put at the end of the run's journal, in place of those with the same keys.
         owner: who takes the lease.
         until_s: seconds since the epoch, when the lease runs out unless it is renewed.
@@ -105,12 +105,12 @@ class Begin(Operation[Lease]):
 
     Raises:
         ThreadBusy: another owner holds the lease; the error's `owner` says who.
-        Conflict: `head` is no longer the newest run.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did.
     """
 
     thread: ThreadKey
     run: Run
-    head: str | None
+    head: Run | None
     records: Sequence[Record] = ()
     owner: str
     until_s: float
@@ -181,18 +181,18 @@ class Keep(Operation[Run]):
     Args:
         thread: whose.
         run: as it is to be kept; its number is set here.
-        head: id of the thread's newest run as the caller saw it, or None.
+        head: the thread's newest run as the caller saw it, or None.
         now_s: the clock.
         evicts: an owner that is known to be dead, whose lease counts as run out.
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
-        Conflict: `head` is no longer the newest run.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did.
     """
 
     thread: ThreadKey
     run: Run
-    head: str | None
+    head: Run | None
     now_s: float
     evicts: str | None = None
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from clew.errors import Conflict
 from clew.storage.inmemory.database import InMemoryDatabase
-from clew.store.corpus import SEQUENCE_BITS, Corpus, IndexRow
+from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
 from clew.store.keeper import How, Place, Reading
@@ -18,7 +18,7 @@ from clew.store.namespaces import encode, list_matching, path_range
 from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
-from clew.store.search import CACHE_BYTES, CorpusCache, Stored, search
+from clew.store.search import CACHE_BYTES, EXACT_ITEMS, CorpusCache, Stored, search
 from clew.store.settings import LoadEmbedder
 from clew.store.transactional import TransactionalStore
 from clew.store.values import decode_value
@@ -191,15 +191,23 @@ class _MemoryShelf:
     def _live(self) -> Iterator[_Row]:
         return (row for space in self._spaces for row in space.rows.values() if row.lives(self._now_us))
 
+    def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
+        wanted = set(ids)
+        every = (row for space in self._spaces for row in space.rows.values() if row.stored.id in wanted)
+        return {row.stored.id: _vectors(row, self._request.model, coded=False) for row in every}
+
     def _build(self, dims: int) -> Corpus:
         rows = sorted((row for space in self._spaces for row in space.rows.values()), key=lambda row: row.stored.id)
-        return Corpus([_index_row(row, self._request.model) for row in rows], dims)
+        coded, model = len(rows) > EXACT_ITEMS, self._request.model
+        index = [(r.stored.id, r.write.words, r.write.marks, _vectors(r, model, coded=coded)) for r in rows]
+        return Corpus(index, dims, coded=coded)
 
 
-def _index_row(row: _Row, model: str) -> IndexRow:
+def _vectors(row: _Row, model: str, *, coded: bool) -> bytes:
     vectors = row.write.vectors
-    data = vectors.data if vectors is not None and vectors.model == model else b""
-    return IndexRow(row.stored.id, row.write.words, row.write.marks, data)
+    if vectors is None or vectors.model != model:
+        return b""
+    return vectors.codes if coded else vectors.data
 
 
 class MemoryKeeper:

@@ -127,11 +127,11 @@ class InMemorySaver(Checkpointer):
     def _made(self, key: ThreadKey, now_s: float) -> _Thread:
         return self._journals.threads.setdefault(key, _Thread(epoch=first_epoch(now_s)))
 
-    def _claimed(self, key: ThreadKey, head: str | None, now_s: float, evicts: str | None) -> _Thread:
+    def _claimed(self, key: ThreadKey, head: Run | None, now_s: float, evicts: str | None) -> _Thread:
         thread = self._made(key, now_s)
         if thread.owner is not None and thread.until_s > now_s and thread.owner != evicts:
             raise ThreadBusy(f"another run holds thread {key.thread_id!r} of {key.workflow!r}", thread.owner)
-        if (thread.head.id if thread.head else None) != head:
+        if (thread.head and thread.head.version) != (head and head.version):
             raise Conflict(f"thread {key.thread_id!r} of {key.workflow!r} was changed by another writer meanwhile")
         return thread
 

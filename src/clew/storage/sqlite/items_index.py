@@ -19,8 +19,9 @@ def keep_index(
     """Keep what is indexed of an item instead of what was."""
     model = _make_model(connection, vectors.model) if vectors else None
     connection.execute(
-        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, hashes, vectors) VALUES (?, ?, ?, ?, ?, ?)",
-        (item_id, words, marks, model, vectors and vectors.hashes, vectors and vectors.data),
+        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, codes, hashes, vectors) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (item_id, words, marks, model, vectors and vectors.codes, vectors and vectors.hashes, vectors and vectors.data),
     )
 
 
@@ -75,8 +76,14 @@ def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us
             )
             continue
         connection.execute(
-            "UPDATE clew_item_index SET model = ?, hashes = ?, vectors = ? WHERE id = ?",
-            (_make_model(connection, one.vectors.model), one.vectors.hashes, one.vectors.data, one.id),
+            "UPDATE clew_item_index SET model = ?, codes = ?, hashes = ?, vectors = ? WHERE id = ?",
+            (
+                _make_model(connection, one.vectors.model),
+                one.vectors.codes,
+                one.vectors.hashes,
+                one.vectors.data,
+                one.id,
+            ),
         )
         keep_waiting(connection, one.id, None, now_us)
         _count_change(connection, one.id)

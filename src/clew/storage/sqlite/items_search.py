@@ -13,7 +13,7 @@ from clew.store.filters import Condition, matches
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
-from clew.store.search import CorpusCache, Stored
+from clew.store.search import EXACT_ITEMS, CorpusCache, Stored
 from clew.store.values import decode_value
 
 _AT_ONCE = 500
@@ -81,22 +81,36 @@ class SqliteShelf:
 
     def _build(self, dims: int) -> Corpus:
         spaces = self._connection.execute(
-            "SELECT id FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
+            "SELECT id, next_sequence FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
         ).fetchall()
         model = find_model(self._connection, self._request.model)
+        coded = sum(written for _, written in spaces) > EXACT_ITEMS
         rows: list[tuple[int, bytes, bytes, bytes]] = []
-        for (space,) in spaces:
-            rows += self._index_rows(space, model, dims)
-        return Corpus(rows, dims)
+        for space, _ in spaces:
+            rows += self._index_rows(space, model if dims else None, "codes" if coded else "vectors")
+        return Corpus(rows, dims, coded=coded)
 
-    def _index_rows(self, space: int, model: int | None, dims: int) -> list[tuple[int, bytes, bytes, bytes]]:
+    def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        model = find_model(self._connection, self._request.model)
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            found.update(
+                self._connection.execute(
+                    f"SELECT id, vectors FROM clew_item_index WHERE model = ? AND id IN ({marks})", (model, *some)
+                ).fetchall()
+            )
+        return found
+
+    def _index_rows(self, space: int, model: int | None, column: str) -> list[tuple[int, bytes, bytes, bytes]]:
         ids = space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS
-        if not dims or model is None:
+        if model is None:
             return self._connection.execute(
                 "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", ids
             ).fetchall()
         return self._connection.execute(
-            "SELECT id, words, marks, CASE WHEN model = ? THEN vectors ELSE x'' END FROM clew_item_index "
+            f"SELECT id, words, marks, CASE WHEN model = ? THEN {column} ELSE x'' END FROM clew_item_index "
             "WHERE id >= ? AND id < ? ORDER BY id",
             (model, *ids),
         ).fetchall()

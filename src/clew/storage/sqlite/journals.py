@@ -147,20 +147,20 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
 
 
 def _claimed_thread(
-    connection: sqlite3.Connection, thread: ThreadKey, head: str | None, now_s: float, evicts: str | None
+    connection: sqlite3.Connection, thread: ThreadKey, head: Run | None, now_s: float, evicts: str | None
 ) -> int:
-    """Return the id of the thread, made if it is missing, if nobody holds it and its head is still the expected one."""
+    """Return the id of the thread, made if it is missing, if nobody holds it and its head stands as it was seen."""
     row = connection.execute(
-        "SELECT clew_threads.id, run_id, owner, until_s FROM clew_threads LEFT JOIN clew_runs ON clew_runs.id = head "
-        "WHERE thread_id = ? AND workflow = ?",
+        "SELECT clew_threads.id, owner, until_s, run_id, status, attempts "
+        "FROM clew_threads LEFT JOIN clew_runs ON clew_runs.id = head WHERE thread_id = ? AND workflow = ?",
         thread,
     ).fetchone()
     if row is None:
-        row = (_new_thread(connection, thread, now_s), None, None, 0)
-    id, kept_head, owner, until_s = row
+        row = (_new_thread(connection, thread, now_s), None, 0, None, None, None)
+    id, owner, until_s, *version = row
     if owner is not None and until_s > now_s and owner != evicts:
         raise ThreadBusy(f"another run holds thread {thread.thread_id!r} of {thread.workflow!r}", owner)
-    if kept_head != head:
+    if tuple(version) != ((None, None, None) if head is None else head.version):
         raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was changed by another writer meanwhile")
     return int(id)
 

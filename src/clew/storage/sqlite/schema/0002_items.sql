@@ -27,13 +27,15 @@ CREATE TABLE clew_items (
 
 CREATE INDEX clew_items_expiring ON clew_items (expires_at) WHERE expires_at IS NOT NULL;
 
--- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32, one after another;
+-- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32,
+-- one after another; codes: their signs, one bit each, before the vectors so that they are read without them;
 -- hashes: 16 bytes for each embedded text; model: which embedder made the vectors.
 CREATE TABLE clew_item_index (
     id INTEGER PRIMARY KEY,
     words BLOB NOT NULL,
     marks BLOB NOT NULL,
     model INTEGER,
+    codes BLOB,
     hashes BLOB,
     vectors BLOB
 ) STRICT;
