@@ -438,6 +438,7 @@ def test_version_2_makes_every_chunk_a_dict(colour: Colour) -> None:
     assert chunks[0]["data"] == {"prepare": 2}
     assert [question.value for question in chunks[1]["data"]["__interrupt__"]] == ["go on?"]
     assert chunks[2]["interrupts"] == chunks[1]["data"]["__interrupt__"]
+    assert chunks[2]["data"] == {}
     assert "interrupts" not in chunks[0]
 
 

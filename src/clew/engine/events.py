@@ -37,7 +37,8 @@ class Wanted:
         if self.version == "v2":
             chunk = {"type": mode, "ns": namespace, "data": data}
             if mode == "values":
-                chunk["interrupts"] = data.get("__interrupt__", ()) if isinstance(data, dict) else ()
+                waits = isinstance(data, dict) and "__interrupt__" in data
+                chunk |= {"data": {}, "interrupts": data["__interrupt__"]} if waits else {"interrupts": ()}
             return chunk
         parts = ([namespace] if self.subgraphs else []) + ([] if self.single else [mode]) + [data]
         return parts[0] if len(parts) == 1 else tuple(parts)
