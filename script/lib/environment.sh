@@ -50,8 +50,9 @@ prepare_environment() {
     uv="$(find_uv)" || return 1
     python="$(find_python 2>/dev/null || echo '>=3.11')" # where uv alone is there, it finds or gets a Python itself
     UV_PROJECT_ENVIRONMENT="$venv" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}" \
-        "$uv" sync --quiet --locked --python "$python" || return 1
+        "$uv" sync --quiet --locked --compile-bytecode --python "$python" || return 1
     environment_recipe >"$venv/made-from"
 }
 
+unset PYTHONDONTWRITEBYTECODE # compiling every import anew costs the tests and the chat seconds
 prepare_environment
