@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clew.storage.inmemory.items import InMemoryStore
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.items_store import AsyncSqliteStore, SqliteStore
@@ -40,6 +42,35 @@ def test_memories_outlive_the_store(tmp_path: Path) -> None:
     with hybrid(tmp_path / "a.db") as store:
         assert store.get(("m",), "k") == before
         assert store.search(("m",), query="zebra")[0].key == "k"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_wide_search_gives_exact_scores_from_codes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def texts() -> list[str]:
+        chance = random.Random(3)
+        return ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(800)]
+
+    settings: dict[str, Any] = {"index": {"embed": Letters(), "fields": ["text", "more"]}}
+    store = InMemoryStore(**settings) if kind == "memory" else SqliteStore(tmp_path / "a.db", **settings)
+    puts = [PutOp(("m", str(n % 9)), str(n), {"text": text}) for n, text in enumerate(texts())]
+    store.batch([*puts, PutOp(("m", "x"), "two", {"text": "zzz", "more": "abcde"}), PutOp(("m", "y"), "none", {})])
+    exact = store.search(("m",), query="abcde", limit=20)
+    mixed = store.search(("m",), query="abcde", limit=20, mode="hybrid")
+    store._keeper = type(store._keeper)(2**20)
+    for module in ("inmemory.items", "sqlite.items_search"):
+        monkeypatch.setattr(f"clew.storage.{module}.EXACT_ITEMS", 100)
+    coded = store.search(("m",), query="abcde", limit=20)
+    assert coded[0].key == exact[0].key == "two"
+    assert len({item.key for item in coded} & {item.key for item in exact}) >= 18
+    scores = {item.key: item.score for item in exact}
+    assert all(item.score == pytest.approx(scores[item.key], abs=1e-4) for item in coded if item.key in scores)
+    assert (
+        len({i.key for i in store.search(("m",), query="abcde", limit=20, mode="hybrid")} & {i.key for i in mixed}) > 15
+    )
+    only = store.search(("m",), query="abcde", filter={"text": "zzz"}, limit=5)
+    assert [item.key for item in only] == ["two"]
 
 
 def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:

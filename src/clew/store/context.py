@@ -7,13 +7,15 @@ measured: in a conversation neighbours are far more alike than items far apart, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Similarities = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
 
 # Seen on conversations: t of 15 to 30 in the order of writing, below 1.5 in any other.
 _LEAST_T = 4.0
@@ -46,14 +48,14 @@ class Surroundings:
 
 
 def find_surroundings(
-    spaces: NDArray[np.int64], marks: Sequence[bytes], vectors: NDArray[np.float32], owners: NDArray[np.int64]
+    spaces: NDArray[np.int64], marks: Sequence[bytes], similarities: Similarities, owners: NDArray[np.int64]
 ) -> Surroundings:
     """Find what surrounds each item.
 
     Args:
         spaces: number of each item's namespace.
         marks: each item's marks.
-        vectors: of length 1.
+        similarities: gives the cosine similarities of pairs of vectors.
         owners: whose each vector is.
     """
     import numpy as np
@@ -72,7 +74,7 @@ def find_surroundings(
             labels.append(_by_value(values))
     starts = np.concatenate([[0], np.flatnonzero(edges) + 1, [len(spaces)]])
     return Surroundings(
-        ordered=_neighbours_are_alike(spaces, vectors, owners),
+        ordered=_neighbours_are_alike(spaces, similarities, owners),
         stretches=np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
         starts=starts,
         grouped=grouped,
@@ -111,11 +113,13 @@ def reach(owners: NDArray[np.intp], strength: NDArray[np.float32], around: Surro
     return reached
 
 
-def smooth(scores: NDArray[np.float64], around: Surroundings) -> NDArray[np.float64]:
+def smooth(scores: NDArray[np.float32], around: Surroundings) -> NDArray[np.float32]:
     """Add to each item's score a share of its neighbours'."""
+    import numpy as np
+
     smoothed = scores.copy()
     for distance, share in enumerate(_MEANING_REACH, 1):
-        same = (around.stretches[distance:] == around.stretches[:-distance]) * share
+        same = (around.stretches[distance:] == around.stretches[:-distance]) * np.float32(share)
         smoothed[distance:] += scores[:-distance] * same
         smoothed[:-distance] += scores[distance:] * same
     return smoothed
@@ -162,7 +166,7 @@ def _read(marks: Sequence[bytes]) -> tuple[NDArray[np.bool_], list[NDArray[np.ui
     return asks, fields
 
 
-def _neighbours_are_alike(spaces: NDArray[np.int64], vectors: NDArray[np.float32], owners: NDArray[np.int64]) -> bool:
+def _neighbours_are_alike(spaces: NDArray[np.int64], similarities: Similarities, owners: NDArray[np.int64]) -> bool:
     """Compare items side by side with items far apart in the same namespace, by Welch's t on their similarities."""
     import numpy as np
 
@@ -174,14 +178,7 @@ def _neighbours_are_alike(spaces: NDArray[np.int64], vectors: NDArray[np.float32
     at = near[np.linspace(0, len(near) - 1, min(_MOST_PAIRS, len(near))).astype(int)]
     start, end = np.searchsorted(homes, homes[at], "left"), np.searchsorted(homes, homes[at], "right")
     apart = [start + (at - start + (end - start) * quarter // 4) % (end - start) for quarter in (1, 2, 3)]
-    side_by_side = _similarities(vectors, first[at], first[at + 1])
-    far = np.concatenate([_similarities(vectors, first[at], first[there]) for there in apart])
+    side_by_side = similarities(first[at], first[at + 1])
+    far = np.concatenate([similarities(first[at], first[there]) for there in apart])
     spread = np.sqrt(side_by_side.var() / len(side_by_side) + far.var() / len(far))
     return bool(side_by_side.mean() - far.mean() > _LEAST_T * spread)
-
-
-def _similarities(vectors: NDArray[np.float32], left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float32]:
-    import numpy as np
-
-    similarities: NDArray[np.float32] = np.einsum("ij,ij->i", vectors[left], vectors[right])
-    return similarities

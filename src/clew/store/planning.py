@@ -12,7 +12,8 @@ from typing import Any
 
 from clew.errors import InvalidValue, UsageError
 from clew.store import words
-from clew.store.embedding import Embedded, text_hash
+from clew.store.corpus import code_of
+from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Condition, parse_filter
 from clew.store.marks import item_marks, main_text, named_in
@@ -39,6 +40,11 @@ class Vectors:
     model: str
     hashes: bytes
     data: bytes
+
+    @property
+    def codes(self) -> bytes:
+        """The vectors' codes, one after another; see corpus."""
+        return code_of(self.data, len(self.data) // 4 // (len(self.hashes) // HASH_BYTES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ The constants were measured on conversations that answer questions; docs/decisio
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import log1p
 from typing import TYPE_CHECKING
@@ -23,6 +23,9 @@ _K1, _B = 0.4, 0.0
 _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
+_LEAST_SCORED_AGAIN = 400
+
+FetchVectors = Callable[[Sequence[int]], dict[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +41,21 @@ class Hit:
 class _Scores:
     """Per item; NaN where it has none."""
 
-    total: NDArray[np.float64]
-    meaning: NDArray[np.float64] | None = None
-    words: NDArray[np.float64] | None = None
-    context: NDArray[np.float64] | None = None
+    total: NDArray[np.float32]
+    meaning: NDArray[np.float32] | None = None
+    words: NDArray[np.float32] | None = None
+    context: NDArray[np.float32] | None = None
 
 
-def rank(corpus: Corpus, search: PreparedSearch, allowed: Collection[int] | None) -> list[Hit]:
+def rank(
+    corpus: Corpus, search: PreparedSearch, allowed: Collection[int] | None, fetch: FetchVectors | None = None
+) -> list[Hit]:
     """Give one page of hits, best first.
 
     Args:
         corpus: everything below the search's prefix: word weights come from all of it.
         allowed: ids that may be found; None: all.
+        fetch: gives the vectors of items; what a coded corpus finds is scored again by them.
     """
     import numpy as np
 
@@ -57,6 +63,8 @@ def rank(corpus: Corpus, search: PreparedSearch, allowed: Collection[int] | None
         return []
     scores = _scores(corpus, search)
     open_ = np.ones(len(corpus), bool) if allowed is None else np.isin(corpus.ids, list(allowed))
+    if corpus.coded and fetch is not None and scores.meaning is not None:
+        _score_again(corpus, search, scores, open_, fetch)
     if search.min_score is not None:
         open_ &= scores.total >= search.min_score
     fills = search.mode != "keyword" and search.min_score is None
@@ -82,12 +90,12 @@ def _scores(corpus: Corpus, search: PreparedSearch) -> _Scores:
     terms = _find_terms(corpus, search.words)
     words = _bm25(corpus, terms)
     if search.mode == "keyword" or search.vector is None:
-        return _Scores(total=np.where(words > 0, words, np.nan), words=words)
+        return _Scores(total=np.where(words > 0, words, np.float32(np.nan)), words=words)
     return _both(corpus, search, cosine(corpus, _weighted_query(corpus, search)), words, terms)
 
 
 def _both(
-    corpus: Corpus, search: PreparedSearch, meaning: NDArray[np.float64], words: NDArray[np.float64], terms: list[_Term]
+    corpus: Corpus, search: PreparedSearch, meaning: NDArray[np.float32], words: NDArray[np.float32], terms: list[_Term]
 ) -> _Scores:
     """Add up meaning and words, each in standard deviations, and what surrounds an item.
 
@@ -99,43 +107,81 @@ def _both(
     total = alone = _MEANING * standing + _WORDS * _standard(words)
     in_context = around.ordered if search.context is None else search.context
     if in_context:
-        reached = np.zeros(len(corpus))
+        reached = np.zeros(len(corpus), dtype=np.float32)
         for term in terms:
-            reached += term.weight * reach(term.owners, term.strength, around)
+            reached += np.float32(term.weight) * reach(term.owners, term.strength, around)
         total = _MEANING * smooth(standing, around) + _WORDS_IN_CONTEXT * _standard(reached)
     if search.context is not False:
         # In context the sum spreads about twice as wide, so what is added to it does too.
         scale = 2 if in_context else 1
-        total = total + scale * _ASKS * around.asks
+        total = total + np.float32(scale * _ASKS) * around.asks
         for items in named(search.names, around):
             total[items] += scale * _NAMED
-    squashed = 1 / (1 + np.exp(-total))
-    context = squashed - 1 / (1 + np.exp(-alone))
+    squashed = _squashed(total)
+    context = squashed - _squashed(alone)
     squashed[np.isnan(meaning) & (words <= 0)] = np.nan
     return _Scores(total=squashed, meaning=meaning, words=words, context=context)
 
 
-def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float64]:
+def _score_again(
+    corpus: Corpus, search: PreparedSearch, scores: _Scores, open_: NDArray[np.bool_], fetch: FetchVectors
+) -> None:
+    """Put the exact similarity of the most promising items in the place of the approximate one; close the others."""
+    import numpy as np
+
+    assert scores.meaning is not None  # checked by the caller
+    most = max(_LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
+    chosen = _best_first(scores.total, open_, most, fills=False)
+    vectors = fetch(corpus.ids[chosen].tolist())
+    query = np.frombuffer(_weighted_query(corpus, search), dtype="<f4")
+    query = (query / (float(np.linalg.norm(query)) or 1.0)).astype(np.float32)
+    exact = _best_similarities([vectors.get(i, b"") for i in corpus.ids[chosen].tolist()], query)
+    moved = np.nan_to_num(exact - scores.meaning[chosen])
+    if search.mode == "semantic":
+        scores.total[chosen] = exact
+    else:
+        share = _MEANING / (np.nanstd(scores.meaning) or 1.0)
+        odds = np.log(scores.total[chosen] / (1 - scores.total[chosen])) + share * moved
+        scores.total[chosen] = _squashed(odds)
+    scores.meaning[chosen] = exact
+    scored = ~np.isnan(scores.total)
+    scored[chosen] = False
+    open_ &= ~scored
+
+
+def _best_similarities(vectors: Sequence[bytes], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the best similarity of each item's vectors; NaN without vectors."""
+    import numpy as np
+
+    best = np.full(len(vectors), np.nan, dtype=np.float32)
+    parts = np.array([len(v) // query.nbytes for v in vectors])
+    per_vector = np.frombuffer(b"".join(vectors), dtype="<f4").reshape(-1, len(query)) @ query
+    have = parts > 0
+    if have.any():
+        best[have] = np.maximum.reduceat(per_vector, (np.cumsum(parts) - parts)[have])
+    return best
+
+
+def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float32]:
     """Give each item's best cosine similarity with the query; NaN without vectors."""
     import numpy as np
 
-    vector = np.frombuffer(query, dtype="<f4")
-    length = float(np.linalg.norm(vector))
-    per_vector = (corpus.vectors @ (vector / (length or 1.0)).astype(np.float32)).astype(np.float64)
+    per_vector = corpus.similarities_to(query)
     if corpus.one_vector_each:
         return per_vector
-    best = np.full(len(corpus), -np.inf)
+    best = np.full(len(corpus), -np.inf, dtype=np.float32)
     np.maximum.at(best, corpus.vector_owners, per_vector)
-    return np.where(np.isinf(best), np.nan, best)
+    best[np.isinf(best)] = np.nan
+    return best
 
 
-def _bm25(corpus: Corpus, terms: list[_Term]) -> NDArray[np.float64]:
+def _bm25(corpus: Corpus, terms: list[_Term]) -> NDArray[np.float32]:
     """Give each item's BM25 score, 0 where no term of the query occurs."""
     import numpy as np
 
-    total = np.zeros(len(corpus))
+    total = np.zeros(len(corpus), dtype=np.float32)
     for term in terms:
-        total[term.owners] += term.weight * term.strength
+        total[term.owners] += np.float32(term.weight) * term.strength
     return total
 
 
@@ -173,7 +219,15 @@ def _weighted_query(corpus: Corpus, search: PreparedSearch) -> bytes:
     return weighted.tobytes() if weighted.any() else search.vector
 
 
-def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _squashed(total: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring sums of z-scores between 0 and 1, in the same order."""
+    import numpy as np
+
+    squashed: NDArray[np.float32] = (1 / (1 + np.exp(-total))).astype(np.float32)
+    return squashed
+
+
+def _standard(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give z-scores; items without a score get the mean."""
     import numpy as np
 
@@ -181,13 +235,13 @@ def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     known = scores[~missing] if missing.any() else scores
     spread = known.std() if len(known) else 0.0
     if spread == 0:
-        return np.zeros(len(scores))
-    standard: NDArray[np.float64] = (scores - known.mean()) / spread
+        return np.zeros(len(scores), dtype=np.float32)
+    standard: NDArray[np.float32] = ((scores - known.mean()) / spread).astype(np.float32)
     standard[missing] = 0.0
     return standard
 
 
-def _best_first(total: NDArray[np.float64], open_: NDArray[np.bool_], most: int, fills: bool) -> NDArray[np.int64]:
+def _best_first(total: NDArray[np.float32], open_: NDArray[np.bool_], most: int, fills: bool) -> NDArray[np.int64]:
     """Give the positions of the best: by score, then the newest first; unscored ones last, if they fill the page."""
     import numpy as np
 
@@ -214,5 +268,5 @@ def _hit(corpus: Corpus, scores: _Scores, at: int, explain: bool) -> Hit:
     return Hit(id=int(corpus.ids[at]), score=score, why=why)
 
 
-def _number(scores: NDArray[np.float64] | None, at: int) -> float | None:
+def _number(scores: NDArray[np.float32] | None, at: int) -> float | None:
     return None if scores is None or scores[at] != scores[at] else float(scores[at])

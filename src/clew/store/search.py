@@ -15,7 +15,8 @@ from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
 from clew.store.values import decode_value
 
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 512 * 2**20
+EXACT_ITEMS = 20_000  # above, reading all vectors costs more than codes and scoring again
 
 
 class Stored(NamedTuple):
@@ -62,7 +63,10 @@ class Shelf(Protocol):
         """Give the items, newest first, reading no more than is taken."""
 
     def corpus(self, dims: int) -> Corpus:
-        """Give what is indexed, expired items included."""
+        """Give what is indexed, expired items included; coded where there is more than EXACT_ITEMS."""
+
+    def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Give the vectors of items."""
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
         """Give the ids of the items that meet the condition; None when that is all there are."""
@@ -117,7 +121,7 @@ def search(shelf: Shelf, request: PreparedSearch) -> list[tuple[Stored, SearchIt
     if request.mode is None:
         return [(stored, stored.found(None, None)) for stored in _newest_page(shelf, request)]
     corpus = shelf.corpus(len(request.vector) // 4 if request.vector else 0)
-    hits = rank(corpus, request, shelf.allowed(request.condition))
+    hits = rank(corpus, request, shelf.allowed(request.condition), shelf.vectors)
     stored = shelf.by_ids([hit.id for hit in hits])
     return [(stored[hit.id], stored[hit.id].found(hit.score, hit.why)) for hit in hits]
 
