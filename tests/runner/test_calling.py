@@ -21,7 +21,7 @@ from clew import (
     interrupt,
     task,
 )
-from support.colours import Colour, Gate, Meeting, result, results, thread
+from support.colours import PATIENCE_S, Colour, Gate, Meeting, result, results, thread
 
 
 @entrypoint()
@@ -485,6 +485,27 @@ class TestManyRunsAtOnce:
             return await first, await flow.ainvoke("third", thread())
 
         assert asyncio.run(run()) == ("first", "third")
+
+    def test_a_run_that_is_cancelled_at_any_moment_leaves_its_thread_free(self, saver: Checkpointer) -> None:
+        @entrypoint(checkpointer=saver)
+        async def flow(name: str) -> str:
+            await asyncio.sleep(0)
+            return name
+
+        async def run(moment: int) -> Any:
+            cancelled = asyncio.create_task(flow.ainvoke("cancelled", thread(str(moment))))
+            for _ in range(moment):
+                await asyncio.sleep(moment * 0.00002)
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            assert cancelled.cancelled() or cancelled.result() == "cancelled"
+            async with asyncio.timeout(PATIENCE_S):
+                return await flow.ainvoke("next", thread(str(moment)))
+
+        async def run_all() -> list[Any]:
+            return [await run(moment) for moment in range(30)]
+
+        assert asyncio.run(run_all()) == ["next"] * 30
 
     def test_workflows_of_one_saver_and_thread_keep_apart(self, colour: Colour) -> None:
         saver = InMemorySaver()

@@ -159,11 +159,13 @@ def _body(*, blocks: bool) -> Iterator[None]:
         _blocks.reset(token)
 
 
-_blocks: ContextVar[bool] = ContextVar("blocks", default=False)
+_blocks: ContextVar[bool | None] = ContextVar("blocks", default=None)
 
 
 def _on_loop() -> bool:
-    return not _blocks.get()
+    """Say whether the running body is an async one; a blocking one may be on a loop's own OS thread, as in notebooks."""
+    blocks = _blocks.get()
+    return asyncio._get_running_loop() is not None if blocks is None else not blocks
 
 
 async def _listed(chunks: AsyncIterator[Any]) -> list[Any]:

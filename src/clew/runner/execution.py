@@ -91,6 +91,7 @@ class Execution:
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
         self.flushing: Future[None] | None = None
+        self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
         self._waiting: dict[str, Record] = {}  # goes with the next append
         self._stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there

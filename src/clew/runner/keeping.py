@@ -51,6 +51,7 @@ async def keep(
     except BaseException:  # a cancellation, too, even though a write that has begun is finished
         execution.give_back(waiting)
         raise
+    execution.has_ended = end is not None
     execution.note_kept([*waiting, *records])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import uuid
@@ -17,10 +18,10 @@ from clew.engine.planning import Place, Plan
 from clew.engine.questions import UNSET, Command, Question
 from clew.engine.records import Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
-from clew.errors import Conflict, NoSuchThread, NotRecordable, ThreadBusy
+from clew.errors import Conflict, NoSuchThread, NotRecordable, StorageError, ThreadBusy
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
-from clew.storage.base import Begin, Checkpointer, Keep, Lease, Load, LoadRecords
+from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
 
 log = logging.getLogger("clew")
 
@@ -188,10 +189,21 @@ async def _begin(
     lease = await io.keep(saver, begin)
     if plan.act == "begin":
         report_dropped(thread, place)
-    # Read only now: whoever wrote to this run before has lost the right to.
-    records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
-    previous = await previous_of(io, saver, thread, place, plan.run.previous)
+    try:
+        # Read only now: whoever wrote to this run before has lost the right to.
+        records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
+        previous = await previous_of(io, saver, thread, place, plan.run.previous)
+    except BaseException as error:
+        await give_back(io, saver, lease, error)
+        raise
     return Taken(plan=plan, lease=lease, records=records, previous=previous)
+
+
+async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:
+    """Give a lease back before anything was executed, because of an error; the run can be continued."""
+    end = End(status="failed", error=repr(error), ended_s=time.time())
+    with contextlib.suppress(StorageError):  # the error that is raised is the first one
+        await io.keep(saver, Append(lease=lease, end=end))
 
 
 def _answer_record(question: Question, answer: Any, now_s: float) -> Record:

@@ -28,7 +28,7 @@ from clew.runner.procedures import produce
 from clew.runner.showing import show_end, show_input
 from clew.runner.streams import Emitter
 from clew.runner.turns import turns
-from clew.storage.base import Checkpointer, End
+from clew.storage.base import Checkpointer, End, Lease
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
 
@@ -167,12 +167,21 @@ async def _run_kept(
     )  # fmt: skip
     keeper.hold(saver, taken.lease)
     try:
-        if execution.emitter is not None:
-            await show_input(io, execution, thread)
-        assert run.input is not None
-        return await _execute(io, settings, request, execution, decode(run.input), taken.previous)
+        input = await _shown_input(io, execution, saver, taken.lease, run)
+        return await _execute(io, settings, request, execution, input, taken.previous)
     finally:
         keeper.let_go(taken.lease)
+
+
+async def _shown_input(io: RunnerIO, execution: Execution, saver: Checkpointer, lease: Lease, run: Run) -> Any:
+    """Tell the stream that the input is kept, and return the input."""
+    try:
+        await show_input(io, execution, lease.thread)
+        assert run.input is not None
+        return decode(run.input)
+    except BaseException as error:
+        await taking.give_back(io, saver, lease, error)
+        raise
 
 
 async def _returned(request: Request, thread: ThreadKey, run: Run) -> Result:
@@ -261,8 +270,8 @@ async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     questions = execution.asked
     interrupts = tuple(question.interrupt for question in questions)
     if execution.saver is not None:
-        questions = taking.encode_questions(questions)
-        end = End(status="interrupted", questions=questions, error=execution.stopped, ended_s=time.time())
+        kept = taking.encode_questions(questions)
+        end = End(status="interrupted", questions=kept, error=execution.stopped, ended_s=time.time())
         await keep(io, execution, end=end)
     if execution.emitter is not None:
         execution.emitter.interrupted(interrupts)
@@ -273,7 +282,7 @@ async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
 async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
     if execution.emitter is not None:
         execution.emitter.failed(call, error)
-    if execution.saver is None:
+    if execution.saver is None or execution.has_ended:
         return
     await io.wait(execution.flushing)  # only then is it known which failures are kept
     reopened = execution.reopen(error)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from clew.engine.records import Record, Run, Status, ThreadKey
+from clew.engine.records import Piece, Record, Run, Status, ThreadKey
 
 T = TypeVar("T")
 
@@ -74,6 +74,13 @@ class LoadRecords(Operation[Sequence[Record]]):
 
     run_id: str
     name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPieces(Operation[Sequence[Piece]]):
+    """Read the pieces of a list that a thread saved: the one named and all those before it, oldest first."""
+
+    last: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,7 @@ class Append(Operation[None]):
         lease: the writer's right.
         records: added to the run's journal; a record whose key is there already takes its place only if
             the kept one is a failure or its key is in `replaces`.
+        pieces: of lists in what the run saved; see codec.growing.
         writes: memories prepared by the store that lives in the same database.
         replaces: keys of records that are run again.
         also: finished runs of nested workflows that remember, each with its thread.
@@ -160,6 +168,7 @@ class Append(Operation[None]):
 
     lease: Lease
     records: Sequence[Record] = ()
+    pieces: Sequence[Piece] = ()
     writes: Sequence[Any] = ()
     replaces: Sequence[str] = ()
     also: Sequence[tuple[ThreadKey, Run]] = ()
@@ -220,7 +229,11 @@ class Checkpointer(ABC):
 
     @abstractmethod
     async def aexecute(self, operation: Operation[T]) -> T:
-        """Like `execute`, without holding up the event loop."""
+        """Like `execute`, without holding up the event loop.
+
+        A write that has begun is finished and its result returned although the caller was cancelled meanwhile; the
+        cancellation is delivered at the caller's next await.
+        """
 
     def delete_thread(self, thread_id: str) -> None:
         """Remove everything kept under a thread_id."""

@@ -79,7 +79,7 @@ class SqliteDatabase:
         return write.result()
 
     async def awrite(self, work: Work[T]) -> T:
-        """Like `write`, off the event loop. A write that has begun is finished even if the caller is cancelled."""
+        """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
         loop = asyncio.get_running_loop()
         write = _Write(work)
         write.loop, write.waiter = loop, loop.create_future()
@@ -88,11 +88,12 @@ class SqliteDatabase:
         try:
             await asyncio.shield(write.waiter)
         except asyncio.CancelledError:
-            # A write that has begun is never abandoned: whoever cancelled waits for it.
+            # A write that has begun is never abandoned: whoever cancelled waits for it, and whoever wrote gets its
+            # result, for what was written must be known, such as a lease. The cancellation comes at the next await.
             while not write.waiter.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(write.waiter)
-            raise
+            _cancel_at_next_await()
         return write.result()
 
     def read(self, work: Work[T]) -> T:
@@ -265,6 +266,13 @@ def _fail(batch: list[_Write[Any]], error: BaseException, cause: BaseException |
 def _wake(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _cancel_at_next_await() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
+        task.cancel()
 
 
 def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]], path: str) -> None:
