@@ -163,7 +163,7 @@ _blocks: ContextVar[bool | None] = ContextVar("blocks", default=None)
 
 
 def _on_loop() -> bool:
-    """Say whether the running body is an async one; a blocking one may be on a loop's own OS thread, as in notebooks."""
+    """Say whether the running body is an async one; a blocking one may be on a loop's OS thread, as in notebooks."""
     blocks = _blocks.get()
     return asyncio._get_running_loop() is not None if blocks is None else not blocks
 

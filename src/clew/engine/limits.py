@@ -23,6 +23,7 @@ class TimeoutPolicy:
 
     Raises:
         ValueError: a limit is not greater than 0, or `refresh_on` is neither of the two.
+        TypeError: a limit is no time.
     """
 
     run_timeout: Seconds | None = None
@@ -31,22 +32,20 @@ class TimeoutPolicy:
 
     def __post_init__(self) -> None:
         for name in ("run_timeout", "idle_timeout"):
-            value = _seconds(getattr(self, name))
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be greater than 0 seconds, not {value}")
+            _check(name, getattr(self, name), "seconds or a timedelta")
         if self.refresh_on not in ("auto", "heartbeat"):
             raise ValueError(f"refresh_on must be 'auto' or 'heartbeat', not {self.refresh_on!r}")
 
     @property
     def run_s(self) -> float | None:
-        return _seconds(self.run_timeout)
+        return None if self.run_timeout is None else _seconds(self.run_timeout)
 
     @property
     def idle_s(self) -> float | None:
-        return _seconds(self.idle_timeout)
+        return None if self.idle_timeout is None else _seconds(self.idle_timeout)
 
 
-def _seconds(value: Seconds | None) -> float | None:
+def _seconds(value: Seconds) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
@@ -59,12 +58,17 @@ def limit(given: Seconds | TimeoutPolicy | None) -> TimeoutPolicy | None:
     """
     if given is None or isinstance(given, TimeoutPolicy):
         return given
-    if isinstance(given, bool) or not isinstance(given, int | float | timedelta):
-        raise TypeError(f"timeout must be seconds, a timedelta or a TimeoutPolicy, not {given!r}")
-    value = _seconds(given)
-    if value is not None and not value > 0:
-        raise ValueError(f"timeout must be greater than 0 seconds, not {value}")
+    _check("timeout", given, "seconds, a timedelta or a TimeoutPolicy")
     return TimeoutPolicy(run_timeout=given)
+
+
+def _check(name: str, given: object, may_be: str) -> None:
+    if given is None:
+        return
+    if isinstance(given, bool) or not isinstance(given, int | float | timedelta):
+        raise TypeError(f"{name} must be {may_be}, not {given!r}")
+    if not _seconds(given) > 0:
+        raise ValueError(f"{name} must be greater than 0 seconds, not {given!r}")
 
 
 def refuse_on_sync(given: TimeoutPolicy | None, name: str) -> None:
