@@ -73,6 +73,21 @@ def test_a_wide_search_gives_exact_scores_from_codes(
     assert [item.key for item in only] == ["two"]
 
 
+def test_vectors_of_another_length_are_never_compared(tmp_path: Path) -> None:
+    def short(texts: list[str]) -> list[list[float]]:
+        return [[1.0, 2.0] for _ in texts]
+
+    def long(texts: list[str]) -> list[list[float]]:
+        return [[1.0, 2.0, 1.0, 2.0] for _ in texts]
+
+    with SqliteStore(tmp_path / "a.db", index={"embed": long, "model": "same"}) as store:
+        store.put(("m",), "k", {"text": "a"})
+    with SqliteStore(tmp_path / "a.db", index={"embed": short, "model": "same", "dims": 2}) as store:
+        assert store.search(("m",), query="a")[0].score is None
+        assert store.reindex() == 1
+        assert store.search(("m",), query="a")[0].score == pytest.approx(1)
+
+
 def test_two_stores_on_one_file_see_each_other(tmp_path: Path) -> None:
     with hybrid(tmp_path / "a.db") as one, hybrid(tmp_path / "a.db") as other:
         one.put(("m",), "a", {"text": "zebra"})

@@ -140,6 +140,8 @@ def _is_fresh(item: Indexed, settings: Settings) -> bool:
     v = item.vectors
     if settings.embedder is None or v is None or v.model != settings.embedder.model:
         return False
+    if settings.embedder.dims not in (None, v.dims):
+        return False
     return v.hashes == b"".join(map(text_hash, _texts(item, settings)))
 
 

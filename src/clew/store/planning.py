@@ -42,9 +42,14 @@ class Vectors:
     data: bytes
 
     @property
+    def dims(self) -> int:
+        """The length of each vector."""
+        return len(self.data) * HASH_BYTES // (4 * len(self.hashes))
+
+    @property
     def codes(self) -> bytes:
         """The vectors' codes, one after another; see corpus."""
-        return code_of(self.data, len(self.data) // 4 // (len(self.hashes) // HASH_BYTES))
+        return code_of(self.data, self.dims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,11 @@ class PreparedSearch:
     context: bool | None = None
     min_score: float | None = None
     explain: bool = False
+
+    @property
+    def dims(self) -> int:
+        """The length of the query's vector; 0 without one."""
+        return len(self.vector) // 4 if self.vector else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ def search(shelf: Shelf, request: PreparedSearch) -> list[tuple[Stored, SearchIt
         return []
     if request.mode is None:
         return [(stored, stored.found(None, None)) for stored in _newest_page(shelf, request)]
-    corpus = shelf.corpus(len(request.vector) // 4 if request.vector else 0)
+    corpus = shelf.corpus(request.dims)
     hits = rank(corpus, request, shelf.allowed(request.condition), shelf.vectors)
     stored = shelf.by_ids([hit.id for hit in hits])
     return [(stored[hit.id], stored[hit.id].found(hit.score, hit.why)) for hit in hits]

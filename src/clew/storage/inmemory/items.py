@@ -194,18 +194,19 @@ class _MemoryShelf:
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
         wanted = set(ids)
         every = (row for space in self._spaces for row in space.rows.values() if row.stored.id in wanted)
-        return {row.stored.id: _vectors(row, self._request.model, coded=False) for row in every}
+        return {row.stored.id: _vectors(row, self._request, coded=False) for row in every}
 
     def _build(self, dims: int) -> Corpus:
         rows = sorted((row for space in self._spaces for row in space.rows.values()), key=lambda row: row.stored.id)
-        coded, model = len(rows) > EXACT_ITEMS, self._request.model
-        index = [(r.stored.id, r.write.words, r.write.marks, _vectors(r, model, coded=coded)) for r in rows]
+        coded = len(rows) > EXACT_ITEMS
+        index = [(r.stored.id, r.write.words, r.write.marks, _vectors(r, self._request, coded=coded)) for r in rows]
         return Corpus(index, dims, coded=coded)
 
 
-def _vectors(row: _Row, model: str, *, coded: bool) -> bytes:
+def _vectors(row: _Row, request: PreparedSearch, *, coded: bool) -> bytes:
+    """Give an item's vectors, or their codes, if the request's may be compared with them."""
     vectors = row.write.vectors
-    if vectors is None or vectors.model != model:
+    if vectors is None or vectors.model != request.model or vectors.dims != request.dims:
         return b""
     return vectors.codes if coded else vectors.data
 

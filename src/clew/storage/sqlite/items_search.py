@@ -17,6 +17,8 @@ from clew.store.search import EXACT_ITEMS, CorpusCache, Stored
 from clew.store.values import decode_value
 
 _AT_ONCE = 500
+# Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
+_COMPARABLE = "(model = ? AND length(vectors) * 4 = length(hashes) * ?)"
 
 
 class SqliteShelf:
@@ -98,7 +100,8 @@ class SqliteShelf:
             marks = ",".join("?" * len(some))
             found.update(
                 self._connection.execute(
-                    f"SELECT id, vectors FROM clew_item_index WHERE model = ? AND id IN ({marks})", (model, *some)
+                    f"SELECT id, vectors FROM clew_item_index WHERE {_COMPARABLE} AND id IN ({marks})",
+                    (model, self._request.dims, *some),
                 ).fetchall()
             )
         return found
@@ -110,7 +113,7 @@ class SqliteShelf:
                 "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", ids
             ).fetchall()
         return self._connection.execute(
-            f"SELECT id, words, marks, CASE WHEN model = ? THEN {column} ELSE x'' END FROM clew_item_index "
+            f"SELECT id, words, marks, CASE WHEN {_COMPARABLE} THEN {column} ELSE x'' END FROM clew_item_index "
             "WHERE id >= ? AND id < ? ORDER BY id",
-            (model, *ids),
+            (model, self._request.dims, *ids),
         ).fetchall()
