@@ -78,13 +78,14 @@ def test_failures_and_questions_change_nothing(colour: Colour, plan: Group, seed
 @given(plan=plans(), seed=st.integers(0, 2**32))
 def test_failures_and_questions_change_nothing_on_sqlite(colour: Colour, plan: Group, seed: int) -> None:
     expected, calm = undisturbed(plan, colour)
-    with tempfile.TemporaryDirectory() as folder:
-        with contextlib.closing(SqliteDatabase(Path(folder) / "all.db", synchronous="NORMAL")) as database:
-            saver, store = SqliteSaver(database), SqliteStore(database)
-            world = World(plan, colour, disturbed=True, saver=saver, store=store)
-            assert continued(world, colour, seed) == expected
-            assert world.effects == calm.effects
-            assert world.memories() == calm.memories()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(SqliteDatabase(Path(folder) / "all.db", synchronous="NORMAL")) as database,
+    ):
+        world = World(plan, colour, disturbed=True, saver=SqliteSaver(database), store=SqliteStore(database))
+        assert continued(world, colour, seed) == expected
+        assert world.effects == calm.effects
+        assert world.memories() == calm.memories()
 
 
 class Killed(BaseException):
