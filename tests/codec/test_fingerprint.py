@@ -133,6 +133,7 @@ class TestDescription:
             ({i: i for i in range(9)}, "{9 keys…}"),
             (app.Colour.RED, "Colour.RED"),
             (app.Line("tea", (1,)), "Line(name='tea', prices=(1 item…))"),
+            (app.Point(1, "a"), "Point(x=1, y='a')"),
             (app.Stranger(), "<Stranger>"),
             (len, "<builtin_function_or_method>"),
             (10**99, "<int of 329 bits>"),

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from support.pages import blocks
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def block(language: str) -> str:
-    [only] = re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
-    return str(only)
+    [only] = blocks(README, language)
+    return only.code
 
 
 def run_story(folder: Path) -> list[str]:
@@ -34,7 +36,9 @@ def test_a_second_process_knows_bob_from_the_first_line(tmp_path: Path) -> None:
 
 
 def test_the_scripts_and_pages_it_names_are_there() -> None:
-    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"^\./(\S+)", block("console"), re.M)
+    named = re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8")) + re.findall(
+        r"^\./(\S+)", block("console"), re.M
+    )
     root = Path(__file__).parents[2]
     assert len(named) >= 6
     assert [name for name in named if not (root / name).exists()] == []

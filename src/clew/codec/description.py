@@ -77,9 +77,16 @@ def _mapping(mapping: dict[Any, Any], depth: int) -> str:
 def _object(value: Any, depth: int) -> str:
     of = type(value)
     shown = _shown_fields(of)
-    state = (attributes_of(value) or {}) if hasattr(of, "__pydantic_fields__") else layout_of(of).state(value)
+    state = _fields_of(value)
     texts = [f"{name}={_text(item, depth + 1)}" for name, item in state.items() if shown is None or name in shown]
     return f"{of.__qualname__}({', '.join(texts)})"
+
+
+def _fields_of(value: Any) -> Mapping[str, Any]:
+    of = type(value)
+    if issubclass(of, tuple):  # a named one
+        return dict(zip(getattr(of, "_fields", ()), tuple.__iter__(value), strict=False))
+    return (attributes_of(value) or {}) if hasattr(of, "__pydantic_fields__") else layout_of(of).state(value)
 
 
 def _shown_fields(cls: Any) -> Iterable[str] | None:
