@@ -14,28 +14,12 @@ from typing import Any
 import msgspec
 
 from clew.codec.values import decode, encode
+from clew.engine.records import Piece
 from clew.errors import UnreadableRecord
 
 _DEEPEST = 3  # levels of dicts that are looked through for lists
 _SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own would cost more
 Path = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """Elements of a list, encoded one after another.
-
-    Args:
-        id: text that no other piece of the database has.
-        before: id of the piece with the elements before these, or None.
-        count: how many elements.
-        body: their bytes.
-    """
-
-    id: str
-    before: str | None
-    count: int
-    body: bytes
 
 
 Chain = Sequence[Piece]  # the pieces of one list, oldest first
@@ -79,7 +63,16 @@ def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], na
         chains[path], rest = chain, _with(rest, path, [])
         added += new
     places = [[list(path), chain[-1].id, sum(piece.count for piece in chain)] for path, chain in chains.items()]
-    return Folded(frame=msgspec.msgpack.encode([encode(rest, name), places]), chains=chains, added=added)
+    return Folded(frame=_frame(rest, places, name), chains=chains, added=added)
+
+
+def whole(value: Any, name: str = "result") -> bytes:
+    """Return the frame of a value that is kept in one piece.
+
+    Raises:
+        NotRecordable: the value could not be read back; see encode.
+    """
+    return _frame(value, [], name)
 
 
 def last_pieces(frame: bytes) -> dict[Path, str]:
@@ -109,6 +102,10 @@ def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
             raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
         value = _with(value, path, decode(_header(count) + b"".join(piece.body for piece in chain)))
     return value
+
+
+def _frame(rest: Any, places: list[Any], name: str) -> bytes:
+    return msgspec.msgpack.encode([encode(rest, name), places])
 
 
 def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:

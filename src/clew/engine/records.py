@@ -110,6 +110,23 @@ class Run:
         return self.step + 1 if self.has_input_checkpoint else self.step
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Elements of a list, encoded one after another.
+
+    Args:
+        id: text that no other piece of the database has.
+        before: id of the piece with the elements before these, or None.
+        count: how many elements.
+        body: their bytes.
+    """
+
+    id: str
+    before: str | None
+    count: int
+    body: bytes
+
+
 def input_checkpoint(run_id: str) -> str:
     """Name the checkpoint at which a run's input was kept."""
     return f"{run_id}-0"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from clew.codec.values import decode
 from clew.engine.journal import Journal
-from clew.engine.questions import UNSET
 from clew.engine.records import Run, ThreadKey
 from clew.errors import ReplayError, Suspended
+from clew.runner import saved
 from clew.runner.async_io import AsyncIO
 from clew.runner.execution import Execution
 from clew.runner.frame import Call, Scope
@@ -87,7 +87,7 @@ async def _replay(
             config={"configurable": {"thread_id": thread.thread_id}},
             context=None,
             store=RunStore(settings.store) if settings.store is not None else None,
-            previous=UNSET if previous is None or previous.kept is None else decode(previous.kept),
+            previous=(await saved.read(io, saver, previous.kept if previous is not None else None)).value,
         )
         await run_attempts(io, Call(execution, settings.callee, "", (decode(run.input or b""),), {}, None, scope))
     except Suspended:

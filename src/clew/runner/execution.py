@@ -6,11 +6,12 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from clew.codec.growing import Chain, Path
 from clew.codec.values import decode
 from clew.engine.failures import lineage
 from clew.engine.identity import natural_order, seed_of
@@ -90,6 +91,7 @@ class Execution:
         self.questions: dict[str, Question] = {}
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
+        self.grows_from: Mapping[Path, Chain] = {}  # pieces of what the last run saved
         self.flushing: Future[None] | None = None
         self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clew.codec.values import encode
-from clew.engine.records import Record, Run, ThreadKey
+from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
 from clew.storage.base import Append, End
@@ -23,6 +23,7 @@ async def keep(
     records: Sequence[Record] = (),
     writes: Writes = (),
     *,
+    pieces: Sequence[Piece] = (),
     also: Sequence[tuple[ThreadKey, Run]] = (),
     end: End | None = None,
 ) -> None:
@@ -45,7 +46,9 @@ async def keep(
     if execution.flushing is not None:
         await io.wait(execution.flushing)  # so that what it keeps is known to be kept
     waiting, replaces = execution.take_waiting(records)
-    append = Append(lease=lease, records=[*waiting, *records], writes=together, replaces=replaces, also=also, end=end)
+    append = Append(
+        lease=lease, records=[*waiting, *records], pieces=pieces, writes=together, replaces=replaces, also=also, end=end
+    )
     try:
         await io.keep(saver, append)
     except BaseException:  # a cancellation, too, even though a write that has begun is finished

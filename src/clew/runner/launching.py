@@ -10,12 +10,11 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from clew.codec.values import decode
 from clew.engine.events import Wanted
 from clew.engine.questions import UNSET, Command, Interrupt
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidResume, UsageError
-from clew.runner import pools
+from clew.runner import pools, saved
 from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call
 from clew.runner.channels import Channel
@@ -232,4 +231,4 @@ def _remembered(frame: Frame, thread: ThreadKey | None) -> Any:
     if thread is None or saver is None:
         return UNSET
     run = saver.execute(Load(thread))
-    return UNSET if run is None or run.kept is None else decode(run.kept)
+    return run_blocking(saved.read(BLOCKING, saver, run.kept if run is not None else None)).value

@@ -7,8 +7,8 @@ import uuid
 from typing import Any
 
 from clew.codec.values import encode
-from clew.engine.final import final
 from clew.engine.records import Run, ThreadKey
+from clew.runner import saved
 from clew.runner.frame import Call
 
 
@@ -22,11 +22,11 @@ def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run]]:
     thread = call.scope.remembers_on if call.is_workflow else None
     if thread is None or call.execution.saver is None:
         return []
-    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, value)
+    returned, left = saved.whole(value)
     now_s = time.time()
     run = Run(
         id=uuid.uuid4().hex, number=0, source="update", parent=None, previous=None, step=-1, status="done",
-        input=None, value=encode(returned), saved=None if saved is returned else encode(saved), metadata=encode({}),
+        input=None, value=returned, saved=left, metadata=encode({}),
         created_s=now_s, ended_s=now_s,
     )  # fmt: skip
     return [(thread, run)]

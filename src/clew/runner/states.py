@@ -9,12 +9,11 @@ from typing import Any
 
 from clew.codec.values import decode, encode
 from clew.engine import planning
-from clew.engine.final import final
 from clew.engine.identity import INTERRUPT
-from clew.engine.questions import UNSET
 from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
 from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing, nested
 from clew.errors import Conflict, NoSuchThread, ThreadBusy
+from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead
 from clew.runner.taking import answered_questions, find_place, questions_of, report_dropped
@@ -103,16 +102,23 @@ async def view_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run
     asked = questions_of(run)
     if history and run.has_input_checkpoint:
         asked = [*answered_questions(run, await io.keep(saver, LoadRecords(run.id, INTERRUPT))), *asked]
-    value = decode(run.value) if run.value is not None else None
-    before = decode(previous.value) if previous is not None and previous.value is not None else None
+    value, left = await _values(io, saver, run)
+    before, left_before = (None, None) if previous is None else await _values(io, saver, previous)
     metadata = decode(run.metadata) if run.metadata else {}
     if run.status == "done" and run.error:
         metadata = {**metadata, "unheard_errors": run.error}
     return View(
-        run=run, value=value, saved=decode(run.saved) if run.saved is not None else value, before=before,
-        saved_before=decode(previous.saved) if previous is not None and previous.saved is not None else before,
+        run=run, value=value, saved=left, before=before, saved_before=left_before,
         interrupts=tuple(question.interrupt for question in asked), metadata=metadata,
     )  # fmt: skip
+
+
+async def _values(io: RunnerIO, saver: Checkpointer, run: Run) -> tuple[Any, Any]:
+    """Read back what a run returned, and what it saved for the next."""
+    if run.value is None:
+        return None, None
+    value = (await saved.read(io, saver, run.value)).value
+    return value, value if run.saved is None else (await saved.read(io, saver, run.saved)).value
 
 
 async def update_state(
@@ -124,8 +130,7 @@ async def update_state(
         ThreadBusy: a run holds the thread.
         NotRecordable: the value could not be read back.
     """
-    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, UNSET)
-    encoded, encoded_saved = encode(returned), None if saved is UNSET else encode(saved)
+    encoded, encoded_saved = saved.whole(value)
     metadata = encode(kept_metadata(config))
     evicts: str | None = None
     for tried in range(_TRIES):

@@ -15,12 +15,14 @@ from clew.codec.values import decode, encode
 from clew.engine import planning
 from clew.engine.identity import INTERRUPT, question_id
 from clew.engine.planning import Place, Plan
-from clew.engine.questions import UNSET, Command, Question
+from clew.engine.questions import Command, Question
 from clew.engine.records import Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
 from clew.errors import Conflict, NoSuchThread, NotRecordable, StorageError, ThreadBusy
+from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
+from clew.runner.saved import NOTHING, Saved
 from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
 
 log = logging.getLogger("clew")
@@ -37,13 +39,13 @@ class Taken:
         plan: what is to be done.
         lease: the right to do it; None where only a kept value is to be returned.
         records: the run's journal.
-        previous: what the last run saved, or UNSET.
+        previous: what the last run saved.
     """
 
     plan: Plan
     lease: Lease | None
     records: Sequence[Record] = ()
-    previous: Any = UNSET
+    previous: Saved = NOTHING
 
 
 async def take(
@@ -91,13 +93,13 @@ async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, confi
     return Place(head=head, run=run, at_end=at_end, chosen=True)
 
 
-async def previous_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str | None) -> Any:
-    """Return what a run saved, decoded, or UNSET where there is none."""
+async def _previous(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str | None) -> Saved:
+    """Read back what a run saved."""
     if run_id is None:
-        return UNSET
+        return NOTHING
     known = next((run for run in (place.head, place.run) if run is not None and run.id == run_id), None)
     run = known or await io.keep(saver, Load(thread, run_id))
-    return UNSET if run is None or run.kept is None else decode(run.kept)
+    return await saved.read(io, saver, run.kept if run is not None else None)
 
 
 async def _plan(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
@@ -192,7 +194,7 @@ async def _begin(
     try:
         # Read only now: whoever wrote to this run before has lost the right to.
         records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
-        previous = await previous_of(io, saver, thread, place, plan.run.previous)
+        previous = await _previous(io, saver, thread, place, plan.run.previous)
     except BaseException as error:
         await give_back(io, saver, lease, error)
         raise

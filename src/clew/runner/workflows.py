@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew.codec.values import decode, encode
+from clew.codec.values import decode
 from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
 from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
-from clew.errors import Conflict, InvalidResume, NoThreadId, NotRecordable, Suspended, ThreadBusy
-from clew.runner import taking
+from clew.errors import Conflict, InvalidResume, NoThreadId, Suspended, ThreadBusy
+from clew.runner import saved, taking
 from clew.runner.caching import entry_for
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
@@ -158,7 +158,7 @@ async def _run_kept(
 ) -> Result:
     taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s)
     if taken.lease is None:
-        return await _returned(request, thread, taken.plan.run)
+        return await _returned(io, saver, request, taken.plan.run)
     run = taken.plan.run
     where = f"workflow {thread.workflow!r} on thread {thread.thread_id!r}"
     execution = _execution(
@@ -168,7 +168,8 @@ async def _run_kept(
     keeper.hold(saver, taken.lease)
     try:
         input = await _shown_input(io, execution, saver, taken.lease, run)
-        return await _execute(io, settings, request, execution, input, taken.previous)
+        execution.grows_from = taken.previous.chains
+        return await _execute(io, settings, request, execution, input, taken.previous.value)
     finally:
         keeper.let_go(taken.lease)
 
@@ -184,8 +185,8 @@ async def _shown_input(io: RunnerIO, execution: Execution, saver: Checkpointer, 
         raise
 
 
-async def _returned(request: Request, thread: ThreadKey, run: Run) -> Result:
-    value = decode(run.value or b"")
+async def _returned(io: RunnerIO, saver: Checkpointer, request: Request, run: Run) -> Result:
+    value = (await saved.read(io, saver, run.value)).value
     if request.emitter is not None:
         request.emitter.value(value)
     return Result(value=value)
@@ -243,18 +244,14 @@ def _stopped(execution: Execution, error: BaseException) -> bool:
 
 
 async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, frame: Frame) -> Result:
-    returned, saved = (value.value, value.save) if isinstance(value, final) else (value, value)
+    returned = value.value if isinstance(value, final) else value
     if execution.journal is not None and execution.saver is not None:
         execution.journal.check_finished()
     if execution.saver is not None:
-        end = End(
-            status="done",
-            value=_encoded(call, returned),
-            saved=None if saved is returned else _encoded(call, saved),
-            error="; ".join(execution.unheard) or None,
-            ended_s=time.time(),
-        )
-        await keep(io, execution, (), frame.writes, end=end)
+        left = saved.left(value, call.callee.name, execution.run_id, execution.grows_from)
+        error = "; ".join(execution.unheard) or None
+        end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
+        await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
     if execution.emitter is not None:
         if frame.is_cached:
             execution.emitter.finished(call, returned, cached=True)
@@ -293,10 +290,3 @@ async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseExcep
         if not isinstance(error, Conflict):
             raise
         # The thread was taken over: whoever has it now says how the run ends.
-
-
-def _encoded(call: Call, value: Any) -> bytes:
-    try:
-        return encode(value)
-    except NotRecordable as error:
-        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error

@@ -59,8 +59,8 @@ class Stored(NamedTuple):
 class Shelf(Protocol):
     """What an engine fetches of the items below one prefix, in one transaction. Expired items are not there."""
 
-    def newest(self) -> Iterator[Stored]:
-        """Give the items, newest first, reading no more than is taken."""
+    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+        """Give at least the items that meet the condition, newest first, reading no more than is taken."""
 
     def corpus(self, dims: int) -> Corpus:
         """Give what is indexed, expired items included; coded where there is more than EXACT_ITEMS."""
@@ -127,7 +127,7 @@ def search(shelf: Shelf, request: PreparedSearch) -> list[tuple[Stored, SearchIt
 
 
 def _newest_page(shelf: Shelf, request: PreparedSearch) -> Iterator[Stored]:
-    found = shelf.newest()
+    found = shelf.newest(request.condition)
     if request.condition is not None:
         found = (s for s in found if matches(request.condition, decode_value(s.value)))
     return islice(found, request.offset, request.offset + request.limit)

@@ -168,7 +168,7 @@ class _MemoryShelf:
         self._cache = cache
         self._now_us = to_us(reading.now)
 
-    def newest(self) -> Iterator[Stored]:
+    def newest(self, condition: Condition | None) -> Iterator[Stored]:
         live = (row.stored for row in self._live())
         return iter(sorted(live, key=lambda stored: (stored.updated_us, stored.id), reverse=True))
 

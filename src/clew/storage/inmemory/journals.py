@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from clew.engine.records import Record, Run, ThreadKey
+from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict, ThreadBusy
 from clew.storage.base import (
     Append,
@@ -19,6 +19,7 @@ from clew.storage.base import (
     ListRuns,
     ListThreads,
     Load,
+    LoadPieces,
     LoadRecords,
     Operation,
     Renew,
@@ -34,6 +35,7 @@ T = TypeVar("T")
 @dataclass(slots=True)
 class _Thread:
     runs: dict[str, Run] = field(default_factory=dict)  # by id, in the order of their numbers
+    pieces: list[str] = field(default_factory=list)  # ids of those that its runs keep
     epoch: int = 0
     owner: str | None = None
     until_s: float = 0.0
@@ -47,6 +49,7 @@ class _Thread:
 @dataclass(slots=True)
 class _Journals:
     threads: dict[ThreadKey, _Thread] = field(default_factory=dict)
+    pieces: dict[str, Piece] = field(default_factory=dict)
     records: dict[str, dict[str, Record]] = field(default_factory=dict)  # run id -> key -> record
 
 
@@ -104,6 +107,14 @@ class InMemorySaver(Checkpointer):
         records = self._journals.records.get(operation.run_id, {}).values()
         return [record for record in records if operation.name in (None, record.name)]
 
+    def _load_pieces(self, operation: LoadPieces) -> list[Piece]:
+        chain: list[Piece] = []
+        last: str | None = operation.last
+        while last is not None and (piece := self._journals.pieces.get(last)) is not None:
+            chain.append(piece)
+            last = piece.before
+        return chain[::-1]
+
     def _list_threads(self, operation: ListThreads) -> list[ThreadKey]:
         threads = [
             (thread.changed_s, key)
@@ -155,6 +166,8 @@ class InMemorySaver(Checkpointer):
             apply_writes(self.database, operation.writes)
         for key in operation.replaces:
             kept.pop(key, None)
+        thread.pieces += [piece.id for piece in operation.pieces]
+        self._journals.pieces.update((piece.id, piece) for piece in operation.pieces)
         kept.update((record.key, record) for record in operation.records)
         for nested_key, nested_run in operation.also:
             self._keep_as_head(self._made(nested_key, nested_run.created_s), nested_run)
@@ -190,6 +203,8 @@ class InMemorySaver(Checkpointer):
         runs = [run_id for thread in gone for run_id in thread.runs]
         for run_id in runs:
             self._journals.records.pop(run_id, None)
+        for piece_id in [piece_id for thread in gone for piece_id in thread.pieces]:
+            del self._journals.pieces[piece_id]
         return len(runs)
 
 
@@ -197,6 +212,7 @@ _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {
     Load: InMemorySaver._load,
     ListRuns: InMemorySaver._list_runs,
     LoadRecords: InMemorySaver._load_records,
+    LoadPieces: InMemorySaver._load_pieces,
     ListThreads: InMemorySaver._list_threads,
     Begin: InMemorySaver._begin,
     Append: InMemorySaver._append,

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 
 from clew.storage.sqlite import items
+from clew.storage.sqlite.items_filter import compile_filter
 from clew.storage.sqlite.items_index import find_model
 from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
@@ -34,11 +35,12 @@ class SqliteShelf:
         self._range = path_range(request.prefix)
         self._now_us = to_us(reading.now)
 
-    def newest(self) -> Iterator[Stored]:
+    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+        sql, parameters = compile_filter(condition)
         rows = self._connection.execute(
-            f"SELECT {items.COLUMNS} FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE} "
+            f"SELECT {items.COLUMNS} FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE} AND {sql} "
             "ORDER BY i.updated_at DESC, i.id DESC",
-            (*self._range, self._now_us),
+            (*self._range, self._now_us, *parameters),
         )
         return map(items.as_stored, rows)
 
@@ -52,9 +54,10 @@ class SqliteShelf:
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
         if condition is None:
             return self._all_but_expired()
+        sql, parameters = compile_filter(condition)
         rows = self._connection.execute(
-            f"SELECT i.id, i.value FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE}",
-            (*self._range, self._now_us),
+            f"SELECT i.id, i.value FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE} AND {sql}",
+            (*self._range, self._now_us, *parameters),
         )
         return {item_id for item_id, value in rows if matches(condition, decode_value(value))}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from clew.engine.records import Record, Run, ThreadKey
+from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict, ThreadBusy
 from clew.storage.base import (
     Append,
@@ -21,6 +21,7 @@ from clew.storage.base import (
     ListRuns,
     ListThreads,
     Load,
+    LoadPieces,
     LoadRecords,
     Operation,
     Renew,
@@ -37,7 +38,7 @@ _RUN = (
     "created_s, ended_s, attempts"
 )
 _RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
-_READS = (Load, ListRuns, LoadRecords, ListThreads)
+_READS = (Load, ListRuns, LoadRecords, LoadPieces, ListThreads)
 
 
 class SqliteSaver(Checkpointer):
@@ -122,6 +123,22 @@ def _load_records(connection: sqlite3.Connection, operation: LoadRecords) -> lis
     return [_record(row) for row in rows]
 
 
+_CHAIN = """
+WITH RECURSIVE chain (place, name, before, count, body) AS (
+    SELECT 0, name, before, count, body FROM clew_pieces WHERE name = ?
+    UNION ALL
+    SELECT place + 1, older.name, older.before, older.count, older.body
+    FROM chain JOIN clew_pieces AS older ON older.name = chain.before
+)
+SELECT name, before, count, body FROM chain ORDER BY place DESC
+"""
+
+
+def _load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[Piece]:
+    rows = connection.execute(_CHAIN, (operation.last,))
+    return [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in rows]
+
+
 def _list_threads(connection: sqlite3.Connection, operation: ListThreads) -> list[ThreadKey]:
     rows = connection.execute(
         "SELECT thread_id, workflow FROM clew_threads WHERE head IS NOT NULL AND (?1 IS NULL OR workflow = ?1) "
@@ -193,6 +210,9 @@ _INSERT_RECORD = (
 )
 
 
+_INSERT_PIECE = "INSERT INTO clew_pieces (name, thread, before, count, body) VALUES (?, ?, ?, ?, ?)"
+
+
 def _append(connection: sqlite3.Connection, operation: Append) -> None:
     lease = operation.lease
     thread, run = lease.handle
@@ -207,6 +227,8 @@ def _append(connection: sqlite3.Connection, operation: Append) -> None:
             raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
         if not added:
             raise _fenced_off(lease)
+    for piece in operation.pieces:
+        connection.execute(_INSERT_PIECE, (piece.id, thread, piece.before, piece.count, piece.body))
     if operation.writes:
         apply_writes(connection, operation.writes)
     for nested_thread, nested_run in operation.also:
@@ -281,6 +303,7 @@ _WORK: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     Load: _load,
     ListRuns: _list_runs,
     LoadRecords: _load_records,
+    LoadPieces: _load_pieces,
     ListThreads: _list_threads,
     Begin: _begin,
     Append: _append,

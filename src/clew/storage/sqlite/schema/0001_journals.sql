@@ -34,6 +34,18 @@ CREATE TABLE clew_runs (
     UNIQUE (thread, number)
 );
 
+-- Elements of long lists in saved values: each run adds what its list has more than the one before.
+CREATE TABLE clew_pieces (
+    id     INTEGER PRIMARY KEY,
+    name   TEXT NOT NULL UNIQUE,
+    thread INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
+    before TEXT,                            -- name of the piece with the elements before these
+    count  INTEGER NOT NULL,                -- how many elements
+    body   BLOB NOT NULL
+);
+
+CREATE INDEX clew_pieces_thread ON clew_pieces (thread);
+
 CREATE TABLE clew_records (
     id          INTEGER PRIMARY KEY,        -- also the order of the journal
     run         INTEGER NOT NULL REFERENCES clew_runs (id) ON DELETE CASCADE,

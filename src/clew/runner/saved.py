@@ -1,0 +1,92 @@
+"""What a run leaves on its thread, kept as what it adds to what the run before had left; see codec.growing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clew.codec import growing
+from clew.codec.growing import Chain, Path
+from clew.engine.final import final
+from clew.engine.questions import UNSET
+from clew.engine.records import Piece
+from clew.errors import NotRecordable
+from clew.runner.io import RunnerIO
+from clew.storage.base import Checkpointer, LoadPieces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A value that was read back.
+
+    Args:
+        value: the value, or UNSET where nothing was saved.
+        chains: the pieces of its long lists, from which the next value may grow.
+    """
+
+    value: Any = UNSET
+    chains: Mapping[Path, Chain] = field(default_factory=dict)
+
+
+NOTHING = Saved()
+
+
+async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None) -> Saved:
+    """Read back what a run left."""
+    if frame is None:
+        return NOTHING
+    last = growing.last_pieces(frame)
+    chains = {path: await io.keep(saver, LoadPieces(piece)) for path, piece in last.items()}
+    return Saved(value=growing.unfold(frame, chains), chains=chains)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a run leaves, encoded.
+
+    Args:
+        value: what its caller gets.
+        saved: what the next run gets, where it is something else.
+        pieces: of the long lists in both, as far as they are not kept yet.
+    """
+
+    value: bytes
+    saved: bytes | None
+    pieces: Sequence[Piece]
+
+
+def left(returned: Any, name: str, run_id: str, before: Mapping[Path, Chain]) -> Left:
+    """Encode what a workflow returned, as what it adds.
+
+    Args:
+        returned: a value, or a `final`.
+        name: the workflow's.
+        run_id: of the run.
+        before: the pieces of what the run was given as `previous`.
+
+    Raises:
+        NotRecordable: it could not be read back.
+    """
+    ids = (f"{run_id}-{number}" for number in itertools.count())
+    try:
+        if not isinstance(returned, final) or returned.value is returned.save:
+            value = growing.fold(returned.value if isinstance(returned, final) else returned, before, ids.__next__)
+            return Left(value=value.frame, saved=None, pieces=value.added)
+        saved = growing.fold(returned.save, before, ids.__next__)
+        value = growing.fold(returned.value, saved.chains, ids.__next__)
+        return Left(value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added])
+    except NotRecordable as error:
+        raise NotRecordable(f"{name!r} returned what cannot be recorded: {error}") from error
+
+
+def whole(returned: Any) -> tuple[bytes, bytes | None]:
+    """Encode a value, or a `final`, in one piece: what is returned, and what is saved where it is something else.
+
+    Raises:
+        NotRecordable: it could not be read back.
+    """
+    if not isinstance(returned, final) or returned.value is returned.save:
+        return growing.whole(returned.value if isinstance(returned, final) else returned), None
+    return growing.whole(returned.value), growing.whole(returned.save)
