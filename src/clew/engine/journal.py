@@ -30,13 +30,15 @@ class Journal:
     """
 
     __slots__ = (
-        "_answered", "_claimed", "_mismatch", "_on_mismatch", "_places", "_records", "_retried", "_where",
-        "_yields_after",
+        "_answered", "_begun", "_claimed", "_known", "_mismatch", "_on_mismatch", "_places", "_records", "_retried",
+        "_where", "_yields_after",
     )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
         self._records = {record.key: record for record in records}
         self._places = {key: place for place, key in enumerate(self._records)}
+        self._known = tuple(self._records)
+        self._begun: set[str] | None = None  # calls above known ones, once somebody asks
         self._claimed: set[str] = set()  # the code has made these calls
         self._answered: set[str] = set()  # and these were answered from their records
         self._mismatch: ReplayMismatch | None = None
@@ -92,10 +94,12 @@ class Journal:
         self._places.setdefault(record.key, len(self._places))
         self._claimed.add(record.key)
 
-    def claim_below(self, key: str) -> None:
-        """Count what a call recorded in its body as claimed: another result than its body's stands for it."""
-        path = key + "/" if key else ""
-        self._claimed.update(recorded for recorded in list(self._records) if recorded.startswith(path))
+    def has_begun(self, key: str) -> bool:
+        """Say whether the body of a call got as far as a recorded call when the run was executed before."""
+        if self._begun is None:
+            above = {caller for recorded in self._known for caller in callers(recorded)}
+            self._begun = above | {""} if self._known else above
+        return key in self._begun
 
     def reopen(self, keys: Iterable[str]) -> None:
         """Let failures that ended an attempt or a run be tried again."""

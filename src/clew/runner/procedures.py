@@ -94,11 +94,12 @@ async def produce(
         entry: where its result is kept, or None. Whoever asks keeps it there, once it is recorded.
         settle: see `run_attempts`.
     """
-    found, value = (False, None) if entry is None else await entry.look_up(io)
+    journal = call.execution.journal
+    # A body that was begun goes on: what was answered in it must not give way to the result of another call.
+    is_new = journal is None or not journal.has_begun(call.key)
+    found, value = await entry.look_up(io) if entry is not None and is_new else (False, None)
     if not found:
         return await run_attempts(io, call, settle)
-    if call.execution.journal is not None:
-        call.execution.journal.claim_below(call.key)  # an attempt that did not end may have left records
     frame = Frame(call, 1, time.time())
     frame.is_cached = True
     return value, frame

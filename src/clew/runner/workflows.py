@@ -257,7 +257,7 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
             execution.emitter.finished(call, returned, cached=True)
         else:
             execution.emitter.returned(call, returned)
-        execution.emitter.value(returned)
+            execution.emitter.value(returned)
         if execution.lease is not None:
             await show_end(io, execution, execution.lease.thread)
     return Result(value=returned)
