@@ -434,6 +434,15 @@ class StoreContract:
         assert {item.key for item in found} == expected
         assert {item.key for item in by_words} == expected
 
+    def test_very_long_filters_work(self, store: Caller) -> None:
+        store.put(("m",), "k", {"a": 7})
+        for source in (
+            {"a": {"$in": list(range(50_000))}},
+            {"$or": [{"a": n} for n in range(3000)]},
+            {"$and": [{"a": {"$ne": n}} for n in range(8, 3000)]},
+        ):
+            assert len(store.search(("m",), filter=source)) == 1
+
     def test_bad_filters_are_refused(self, store: Caller) -> None:
         for bad in ({"a": {"$what": 1}}, {"a'b": 1}, {"a": {1, 2}}, ["a"], {"$or": []}):
             with pytest.raises(InvalidFilter):
