@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ from clew import (
     task,
 )
 from support.colours import PATIENCE_S, Colour, result, thread
-
-Call = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture(params=[False, True], ids=["blocking", "async"])
-def colour(request: pytest.FixtureRequest) -> Colour:
-    """Workflows and tasks of one colour: a blocking body that calls an async workflow is another story."""
-    return Colour(request.param, request.param)
 
 
 async def call(workflow: Any, *args: Any, **kwargs: Any) -> Any:
