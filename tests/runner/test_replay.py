@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from typing import Any
 
@@ -407,3 +408,32 @@ def test_a_replay_shows_the_failure_as_its_own_class(saver: Checkpointer, colour
     colour.invoke(flow, Command(resume=1), thread())
     assert [type(error) for error in seen] == [KeyError, Unknown] * 2
     assert [error.args for error in seen] == [("k",), ("u", 1)] * 2
+
+
+def test_os_threads_of_one_body_are_told_apart_even_if_they_follow_each_other(saver: Checkpointer) -> None:
+    """The system gives the number of an OS thread that has ended to a later one: it must not name its calls."""
+    ran: list[int] = []
+
+    @task
+    def work(x: int) -> int:
+        ran.append(x)
+        return x
+
+    def on_a_thread_of_its_own(x: int, got: list[int]) -> threading.Thread:
+        context = contextvars.copy_context()
+        started = threading.Thread(target=context.run, args=(lambda: got.append(work(x).result()),))
+        started.start()
+        started.join()
+        return started
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: Any) -> Any:
+        got: list[int] = []
+        threads = [on_a_thread_of_its_own(number, got) for number in range(5)]
+        if ran != [0, 1, 2, 3, 4] or len(threads) != 5:
+            raise AssertionError(ran)
+        return got, interrupt("first"), interrupt("second")
+
+    flow.invoke(1, thread())
+    flow.invoke(Command(resume=1), thread())
+    assert flow.invoke(Command(resume=2), thread()) == ([0, 1, 2, 3, 4], 1, 2)

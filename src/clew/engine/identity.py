@@ -7,6 +7,7 @@ timing of parallel work shifts nothing.
 
 from __future__ import annotations
 
+import itertools
 import re
 import uuid
 from collections.abc import Hashable, Iterable, Iterator
@@ -49,13 +50,14 @@ class Counter:
         home: the asyncio task or OS thread that runs the body.
     """
 
-    __slots__ = ("_branches", "_counts", "_path", "home")
+    __slots__ = ("_branches", "_counts", "_numbers", "_path", "home")
 
     def __init__(self, path: str, home: Hashable) -> None:
         self._path = path + "/" if path else ""
         self.home = home
         self._counts: dict[str, int] = {}
         self._branches: dict[Hashable, Counter] = {}
+        self._numbers = itertools.count(1)  # taking the next one is atomic, so no two branches get the same
 
     def next_key(self, name: str, home: Hashable) -> str:
         """Return the key of the next call of `name` (already escaped) made by `home`."""
@@ -68,7 +70,7 @@ class Counter:
     def _branch(self, home: Hashable) -> Counter:
         branch = self._branches.get(home)
         if branch is None:
-            branch = Counter(f"{self._path}~{len(self._branches) + 1}", home)
+            branch = Counter(f"{self._path}~{next(self._numbers)}", home)
             self._branches[home] = branch
         return branch
 

@@ -161,7 +161,7 @@ class Frame:
     def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Note where the body runs: on an event loop, or on this OS thread."""
         self.loop = loop
-        self.counter = Counter(self.call.key, asyncio.current_task(loop) if loop else threading.get_ident())
+        self.counter = Counter(self.call.key, asyncio.current_task(loop) if loop else threading.current_thread())
 
     def next_key(self, key_name: str) -> str:
         """Return the key of the next call that this body makes, from wherever it is made."""
@@ -181,7 +181,7 @@ class Frame:
     def _here(self) -> Any:
         if self.on_loop():
             return asyncio.current_task(self.loop)
-        return threading.get_ident()
+        return threading.current_thread()  # not its number, which another one may be given later
 
     def pending(self, store: BaseStore) -> list[PreparedWrite]:
         """Return the memories that this attempt wrote to a store and that wait for the task's record."""
