@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.provider import Answer, Provider, Use
+from support.provider import Provider
+from support.provider_protocols import Answer, Use
 
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
 OSLO = Use(tool="get_weather", arguments={"city": "Oslo"}, id="call_1")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from support.provider import Answer, Provider, Use
+from support.provider import Provider
+from support.provider_protocols import Answer, Use
 
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
 

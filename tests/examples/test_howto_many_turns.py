@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clew import Command
-from support.provider import Answer, Provider, Use
+from support.provider import Provider
+from support.provider_protocols import Answer, Use
 
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
 TO_SOMMELIER = Answer(text="One moment.", uses=(Use(tool="hand_over", arguments={"to": "sommelier"}, id="use_1"),))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from clew import Command
-from support.provider import Answer, Provider, Use
+from support.provider import Provider
+from support.provider_protocols import Answer, Use
 
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
 TO_ANN = Use(tool="send_email", arguments={"to": "ann", "text": "Hi"}, id="use_1")

@@ -1,4 +1,7 @@
-"""A local server that speaks the streaming protocols of Anthropic's Messages and OpenAI's Chat Completions."""
+"""A local server that streams one and the same answer, in Anthropic's protocol or OpenAI's.
+
+For answers by script, tools and refusals see `provider`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from support.provider_protocols import PROTOCOLS, Answer
 
 ENVIRONMENTS = {
     "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", ""),
@@ -71,8 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.model.status != 200:
             self.wfile.write(json.dumps({"error": {"type": "refused", "message": "the key is not known"}}).encode())
             return
-        events = _anthropic(self.model.pieces) if self.path.endswith("/messages") else _openai(self.model.pieces)
-        for is_piece, event in events:
+        for is_piece, event in PROTOCOLS[self.path].events(Answer(pieces=self.model.pieces)):
             self.wfile.write(event.encode())
             self.wfile.flush()
             if is_piece:
@@ -80,36 +84,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
-
-
-def _anthropic(pieces: list[str]) -> Iterator[tuple[bool, str]]:
-    message = {
-        "id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": "m", "stop_reason": None,
-        "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
-    }  # fmt: skip
-    yield False, _sse({"type": "message_start", "message": message})
-    yield False, _sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
-    for piece in pieces:
-        delta = {"type": "text_delta", "text": piece}
-        yield True, _sse({"type": "content_block_delta", "index": 0, "delta": delta})
-    yield False, _sse({"type": "content_block_stop", "index": 0})
-    end = {"stop_reason": "end_turn", "stop_sequence": None}
-    yield False, _sse({"type": "message_delta", "delta": end, "usage": {"output_tokens": 2}})
-    yield False, _sse({"type": "message_stop"})
-
-
-def _openai(pieces: list[str]) -> Iterator[tuple[bool, str]]:
-    def chunk(delta: dict[str, Any], finish: str | None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        whole = {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
-        return f"data: {json.dumps(whole)}\n\n"
-
-    yield False, chunk({"role": "assistant", "content": ""}, None)
-    for piece in pieces:
-        yield True, chunk({"content": piece}, None)
-    yield False, chunk({}, "stop")
-    yield False, "data: [DONE]\n\n"
-
-
-def _sse(event: dict[str, Any]) -> str:
-    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n"

@@ -1,0 +1,162 @@
+"""How two model providers put what a model says, whole and streamed: OpenAI and Anthropic, each in its own protocol.
+
+It knows the form of answers alone: neither HTTP nor what a request may be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from support import provider_rules
+
+Json = dict[str, Any]
+Event = tuple[bool, str]
+"""Whether it carries a piece of the text, and what is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A tool that the model wants to have used.
+
+    Args:
+        tool: its name.
+        arguments: what it is to be given.
+        id: what the result will be known by.
+    """
+
+    tool: str
+    arguments: Json = field(default_factory=dict)
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the model says next: a text, tools to use, or both.
+
+    Args:
+        text: what it says.
+        uses: the tools it wants to have used.
+        pieces: the text as it is to be streamed, where words are not the right pieces.
+    """
+
+    text: str = ""
+    uses: tuple[Use, ...] = ()
+    pieces: Sequence[str] = ()
+
+    @property
+    def streamed(self) -> Sequence[str]:
+        """The text as it is streamed."""
+        return self.pieces or re.findall(r"\s*\S+|\s+$", self.text)
+
+
+class ChatCompletions:
+    """OpenAI's protocol."""
+
+    check = staticmethod(provider_rules.wrong_with_chat_completion)
+
+    @staticmethod
+    def whole(answer: Answer) -> Json:
+        message: Json = {"role": "assistant", "content": answer.text or None, "refusal": None}
+        if answer.uses:
+            message["tool_calls"] = [_tool_call(use) for use in answer.uses]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        return {
+            "id": "c1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": usage,
+        }
+
+    @staticmethod
+    def events(answer: Answer) -> Iterator[Event]:
+        deltas: list[Json] = [{"role": "assistant", "content": ""}]
+        deltas += [{"content": piece} for piece in answer.streamed]
+        for index, use in enumerate(answer.uses):
+            call = _tool_call(use)
+            arguments, call["function"]["arguments"] = call["function"]["arguments"], ""
+            deltas.append({"tool_calls": [{"index": index, **call}]})
+            deltas += [{"tool_calls": [{"index": index, "function": {"arguments": a}}]} for a in _halves(arguments)]
+        for delta in deltas:
+            yield _chunk(delta, None)
+        yield _chunk({}, _finish_reason(answer))
+        yield False, "data: [DONE]\n\n"
+
+
+def _tool_call(use: Use) -> Json:
+    return {"id": use.id, "type": "function", "function": {"name": use.tool, "arguments": json.dumps(use.arguments)}}
+
+
+def _finish_reason(answer: Answer) -> str:
+    return "tool_calls" if answer.uses else "stop"
+
+
+def _chunk(delta: Json, finish: str | None) -> Event:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    whole = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+    return bool(delta.get("content")), f"data: {json.dumps(whole)}\n\n"
+
+
+class Messages:
+    """Anthropic's protocol."""
+
+    check = staticmethod(provider_rules.wrong_with_messages)
+
+    @staticmethod
+    def whole(answer: Answer) -> Json:
+        blocks: list[Json] = [{"type": "text", "text": answer.text}] if answer.text else []
+        blocks += [_tool_use(use) for use in answer.uses]
+        return _message(blocks, "tool_use" if answer.uses else "end_turn")
+
+    @staticmethod
+    def events(answer: Answer) -> Iterator[Event]:
+        yield _event("message_start", message=_message([], None))
+        index = itertools.count()
+        if answer.streamed:
+            deltas = [{"type": "text_delta", "text": piece} for piece in answer.streamed]
+            yield from _block(next(index), {"type": "text", "text": ""}, deltas)
+        for use in answer.uses:
+            deltas = [{"type": "input_json_delta", "partial_json": part} for part in _halves(json.dumps(use.arguments))]
+            yield from _block(next(index), {**_tool_use(use), "input": {}}, deltas)
+        end = {"stop_reason": "tool_use" if answer.uses else "end_turn", "stop_sequence": None}
+        yield _event("message_delta", delta=end, usage={"output_tokens": 1})
+        yield _event("message_stop")
+
+
+def _tool_use(use: Use) -> Json:
+    return {"type": "tool_use", "id": use.id, "name": use.tool, "input": use.arguments}
+
+
+def _message(content: list[Json], stop_reason: str | None) -> Json:
+    return {
+        "id": "m1", "type": "message", "role": "assistant", "model": "m", "content": content,
+        "stop_reason": stop_reason, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
+    }  # fmt: skip
+
+
+def _block(index: int, start: Json, deltas: list[Json]) -> Iterator[Event]:
+    yield _event("content_block_start", index=index, content_block=start)
+    for delta in deltas:
+        yield _event("content_block_delta", index=index, delta=delta)
+    yield _event("content_block_stop", index=index)
+
+
+def _event(type: str, **parts: Any) -> Event:
+    return "text" in parts.get("delta", ()), f"event: {type}\ndata: {json.dumps({'type': type, **parts})}\n\n"
+
+
+def _halves(text: str) -> list[str]:
+    return [text[: len(text) // 2], text[len(text) // 2 :]]
+
+
+PROTOCOLS: dict[str, type[ChatCompletions] | type[Messages]] = {
+    "/v1/chat/completions": ChatCompletions,
+    "/v1/messages": Messages,
+}
