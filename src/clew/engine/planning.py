@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clew.engine.identity import INTERRUPT, question_id
 from clew.engine.questions import Question, answers
@@ -12,8 +14,7 @@ from clew.engine.records import Record, Run, end_checkpoint, input_checkpoint
 from clew.errors import InvalidResume, NoSuchThread
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where on a thread a call begins.
 
     Args:
@@ -55,8 +56,7 @@ class Place:
         return self.run.id if self.at_end else self.run.previous
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What is to be done.
 
     Args:
@@ -141,7 +141,7 @@ def update(place: Place, id: str, now_s: float, value: bytes, saved: bytes | Non
     """Return the run that stands for a value set by hand."""
     return Run(
         id=id, number=_next_number(place), source="update", parent=place.checkpoint, previous=place.previous,
-        step=place.step + 1, status="done", input=None, value=value, saved=saved, metadata=metadata,
+        step=max(place.step + 1, 0), status="done", input=None, value=value, saved=saved, metadata=metadata,
         created_s=now_s, ended_s=now_s,
     )  # fmt: skip
 
