@@ -32,7 +32,8 @@ def _compile(condition: Condition | None) -> tuple[str, list[Any]]:
             return _join(" AND ", [_compile(part) for part in parts]) if parts else (_EVERYTHING, [])
         case Some(parts):
             return _join(" OR ", [_compile(part) for part in parts])
-    return _EVERYTHING, []
+        case _:
+            return _EVERYTHING, []
 
 
 def _compile_comparison(path: tuple[str, ...], operator: str, operand: Any) -> tuple[str, list[Any]]:
