@@ -26,6 +26,7 @@ from clew import (
     entrypoint,
     get_store,
     interrupt,
+    task,
 )
 from clew.errors import Conflict
 from clew.store.operations import GetOp, PutOp
@@ -476,20 +477,34 @@ def test_in_two_databases_a_crash_in_between_writes_again(colour: Colour) -> Non
     assert kept(store) == {"count": 2}
 
 
-def test_one_file_opened_twice_counts_as_two_databases(tmp_path: Path) -> None:
+def test_one_file_opened_twice_is_one_database(tmp_path: Path) -> None:
+    class CrashingSqlite(SqliteSaver):
+        """Loses the connection before the append that holds a memory."""
+
+        def execute(self, operation: Any) -> Any:
+            if getattr(operation, "writes", ()):
+                raise Crash("power cut")
+            return super().execute(operation)
+
     with (
-        contextlib.closing(SqliteSaver(tmp_path / "all.db")) as saver,
+        contextlib.closing(CrashingSqlite(tmp_path / "all.db")) as crashing,
+        contextlib.closing(SqliteSaver(tmp_path / "." / "all.db")) as saver,
         contextlib.closing(SqliteStore(tmp_path / "all.db")) as store,
     ):
 
-        @entrypoint(checkpointer=saver, store=store)
-        def flow(x: int) -> Any:
-            get_store().put(NOTES, "k", {"v": x})
-            return interrupt("?")
+        @task
+        def work() -> None:
+            get_store().put(NOTES, "count", {"v": 1 if get_store().get(NOTES, "count") is None else 2})
 
-        flow.invoke(1, thread())
-        flow.invoke(Command(resume=1), thread())
-        assert kept(store) == {"k": 1}
+        def flow(x: int) -> str:
+            work().result()
+            return "done"
+
+        with pytest.raises(Crash):
+            entrypoint(checkpointer=crashing, store=store)(flow).invoke(1, thread())
+        assert kept(store) == {}
+        assert entrypoint(checkpointer=saver, store=store)(flow).invoke(None, thread()) == "done"
+        assert kept(store) == {"count": 1}
 
 
 def test_what_is_refused_in_a_task_is_refused_where_it_is_written(database: Database, colour: Colour) -> None:

@@ -10,7 +10,7 @@ from clew.codec.values import encode
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
-from clew.storage.base import Append, End
+from clew.storage.base import Append, Checkpointer, End
 from clew.store.base import BaseStore
 from clew.store.planning import PreparedWrite
 
@@ -81,11 +81,16 @@ def record_of(
     )  # fmt: skip
 
 
+def _in_one_database(saver: Checkpointer, store: BaseStore) -> bool:
+    database = getattr(store, "database", None)
+    return database is not None and database.identity == saver.database.identity
+
+
 async def _write_elsewhere(io: RunnerIO, execution: Execution, writes: Writes) -> list[PreparedWrite]:
     """Write what lives in another database; return what is to be committed together with the records."""
     together: list[PreparedWrite] = []
     for store, prepared in writes:
-        if execution.saver is not None and getattr(store, "database", store) is execution.saver.database:
+        if execution.saver is not None and _in_one_database(execution.saver, store):
             together += prepared
         else:
             await io.apply(store, prepared)

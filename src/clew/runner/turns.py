@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Any
 
 from clew.engine.records import ThreadKey
 
@@ -33,9 +32,9 @@ class Turns:
         self._lock = threading.Lock()
         self._queues: dict[Hashable, deque[Turn]] = {}
 
-    def join(self, database: Any, thread: ThreadKey) -> Turn:
-        """Take a place in the queue of a thread in a database."""
-        key = (id(database), thread)
+    def join(self, database: Hashable, thread: ThreadKey) -> Turn:
+        """Take a place in the queue of a thread in the database of that identity."""
+        key = (database, thread)
         turn = Turn(self, key)
         with self._lock:
             queue = self._queues.setdefault(key, deque())

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -62,6 +62,8 @@ class SqliteDatabase:
         self._closed = False
         self._pid = os.getpid()
         self._connect_writer()
+        #: Equal for objects that keep their data in the same place, so that one may commit for the other.
+        self.identity: Hashable = self if self.in_memory else _file(self.path)
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns, once that is committed.
@@ -255,6 +257,12 @@ class _Write(Generic[T]):
         if self.error is not None:
             raise self.error
         return self.value  # type: ignore[return-value]
+
+
+def _file(path: str) -> tuple[int, int]:
+    """Name a file however its path is written."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def _fail(batch: list[_Write[Any]], error: BaseException, cause: BaseException | None) -> None:
