@@ -6,6 +6,7 @@ The language model is a stand-in, a function of a few lines, so that it runs off
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -28,8 +29,13 @@ def stand_in_model(messages: list[Message]) -> Message:
     return {"role": "assistant", "content": text}
 
 
-def build_chatbot(database: Database) -> Any:
-    """Make the workflow."""
+def build_chatbot(database: Database, *, once_recorded: Callable[[], None] = lambda: None) -> Any:
+    """Make the workflow.
+
+    Args:
+        database: keeps threads and memories.
+        once_recorded: called when the model's reply is recorded and nobody has heard it yet: for the power cut.
+    """
 
     @task
     def call_model(messages: list[Message], store: BaseStore, user_id: str) -> Message:
@@ -47,6 +53,7 @@ def build_chatbot(database: Database) -> Any:
     ) -> entrypoint.final[Message, list[Message]]:
         messages = add_messages(previous or [], turn["messages"])
         reply = call_model(messages, store, turn["user_id"]).result()
+        once_recorded()
         return entrypoint.final(value=reply, save=add_messages(messages, [reply]))
 
     return chatbot
