@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar
+
+from msgspec.structs import replace
 
 from clew import configs
 from clew.configs import RunnableConfig

@@ -8,11 +8,11 @@ import sys
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from clew import Checkpointer, Conflict, Database, SqliteSaver, ThreadBusy, Workflow, entrypoint, task
 from clew.engine.records import Record, Run, ThreadKey

@@ -8,7 +8,6 @@ keeps the pieces before the change and adds the rest. This file decides what is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +24,7 @@ Path = tuple[str, ...]
 Chain = Sequence[Piece]  # the pieces of one list, oldest first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class Folded(msgspec.Struct, frozen=True, kw_only=True):
     """A value as it is kept.
 
     Args:

@@ -6,18 +6,19 @@ It knows attributes and slots. It does not know bytes, nor which classes are all
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cached_property
 from types import MemberDescriptorType
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
+
 # What attrs keeps for itself beside the fields; a hash of text differs from process to process.
 _PRIVATE_TO_ATTRS = frozenset({"_attrs_cached_hash"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """Where objects of one class keep their state.
 
     Args:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import EnumMeta, Flag
 from functools import reduce
 from operator import or_
@@ -25,8 +24,7 @@ from clew.codec.writing import Refusal, Writer
 from clew.errors import RecordedFailure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """How the objects of one kind of class are packed, and made again from their class and parts.
 
     Args:

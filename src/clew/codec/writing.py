@@ -9,9 +9,9 @@ Everything that msgpack does not carry by itself becomes an extension: a code th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from msgspec.msgpack import Ext
 
 from clew.codec.plain import SCALARS, is_plain, pack
@@ -57,8 +57,7 @@ class TooDeep(Refusal):
     """More levels than a record may have, perhaps because a value contains itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """How the values of one kind are packed, and made again from their parts.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot, iso
@@ -15,8 +16,7 @@ Namespace = tuple[str, ...]
 Event = tuple[str, Namespace, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """Which events the caller wants, and in which shape.
 
     Args:

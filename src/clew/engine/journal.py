@@ -10,8 +10,9 @@ run again, what was recorded after it is used where it fits and run again where 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from clew.engine.identity import callers
 from clew.engine.records import Record

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
+
 from clew.errors import InvalidResume, Suspended, UsageError
 
 
@@ -60,8 +62,7 @@ class Command:
             raise UsageError("an empty Command() does nothing: give resume=..., or call the workflow with None")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """A pending interrupt, as a run keeps it.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 Status = Literal["running", "done", "failed", "interrupted"]
 Source = Literal["input", "update", "fork"]
@@ -17,8 +18,7 @@ class ThreadKey(NamedTuple):
     workflow: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """One kept outcome of a call.
 
     Args:
@@ -44,8 +44,7 @@ class Record:
     ended_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """One execution on a thread, as it is kept.
 
     Args:
@@ -110,8 +109,7 @@ class Run:
         return self.step + 1 if self.has_input_checkpoint else self.step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(Struct, frozen=True, kw_only=True):
     """Elements of a list, encoded one after another.
 
     Args:

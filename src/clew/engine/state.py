@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from clew.engine.identity import question_id
 from clew.engine.questions import Interrupt, Question
@@ -57,8 +58,7 @@ class StateSnapshot(NamedTuple):
         return self.created_at is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """A run with its values decoded, as far as a snapshot shows them.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from clew.errors import InvalidMessage
 from clew.messages.kinds import REMOVE_ALL_MESSAGES, RemoveMessage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(Struct, frozen=True, kw_only=True):
     """One side of a merge.
 
     Args:

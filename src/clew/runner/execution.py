@@ -8,8 +8,10 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clew.codec.growing import Chain, Path
 from clew.codec.values import decode
@@ -34,8 +36,7 @@ class Stopped(Suspended):
     """Raised at the next call of a task in a run that is to stop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What a run came to: a value, or questions that wait for answers."""
 
     value: Any = None

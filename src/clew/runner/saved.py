@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from clew.codec import growing
 from clew.codec.growing import Chain, Path
@@ -17,8 +18,7 @@ from clew.runner.io import RunnerIO
 from clew.storage.base import Checkpointer, LoadPieces
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class Saved(Struct, frozen=True, kw_only=True):
     """A value that was read back.
 
     Args:
@@ -42,8 +42,7 @@ async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None) -> Saved:
     return Saved(value=growing.unfold(frame, chains), chains=chains)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Left(Struct, frozen=True, kw_only=True):
     """What a run leaves, encoded.
 
     Args:

@@ -7,8 +7,9 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from clew.codec.fingerprint import describe
 from clew.codec.values import decode, encode
@@ -31,8 +32,7 @@ _POLL_S = 0.02
 _LONGEST_POLL_S = 0.5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(Struct, frozen=True, kw_only=True):
     """A run that may be executed.
 
     Args:

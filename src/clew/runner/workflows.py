@@ -6,8 +6,9 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from clew.codec.values import decode
 from clew.engine.final import final
@@ -33,8 +34,7 @@ from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """A workflow as it was declared.
 
     Args:
@@ -84,8 +84,7 @@ class Reins:
             self._execution.stop(why)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One call of a workflow.
 
     Args:

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from clew.engine.records import Piece, Record, Run, Status, ThreadKey
 
 T = TypeVar("T")
 
 
-class Operation(Generic[T]):
+class Operation(Struct, Generic[T], frozen=True):
     """Something a checkpointer does; `T` is what comes back."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right to write to a thread, until somebody else takes it.
 
     Args:
@@ -45,16 +43,14 @@ def first_epoch(now_s: float) -> int:
     return int(now_s * 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Load(Operation[Run | None]):
+class Load(Operation[Run | None], frozen=True):
     """Read one run of a thread: the one named, or the newest."""
 
     thread: ThreadKey
     run_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListRuns(Operation[Sequence[Run]]):
+class ListRuns(Operation[Sequence[Run]], frozen=True):
     """Read the runs of a thread, newest first.
 
     Args:
@@ -68,23 +64,20 @@ class ListRuns(Operation[Sequence[Run]]):
     limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRecords(Operation[Sequence[Record]]):
+class LoadRecords(Operation[Sequence[Record]], frozen=True):
     """Read the journal of a run, oldest record first; only records called `name` if one is given."""
 
     run_id: str
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoadPieces(Operation[Sequence[Piece]]):
+class LoadPieces(Operation[Sequence[Piece]], frozen=True):
     """Read the pieces of a list that a thread saved: the one named and all those before it, oldest first."""
 
     last: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListThreads(Operation[Sequence[ThreadKey]]):
+class ListThreads(Operation[Sequence[ThreadKey]], frozen=True):
     """Read which threads there are, those changed last first.
 
     Args:
@@ -96,8 +89,7 @@ class ListThreads(Operation[Sequence[ThreadKey]]):
     limit: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin(Operation[Lease]):
+class Begin(Operation[Lease], frozen=True, kw_only=True):
     """Take the lease of a thread and keep a new run's input, or take up a kept run again, in one transaction.
 
     Args:
@@ -125,8 +117,7 @@ class Begin(Operation[Lease]):
     evicts: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """How a run ended; with it the lease is given back.
 
     Args:
@@ -148,8 +139,7 @@ class End:
     reopened: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Append(Operation[None]):
+class Append(Operation[None], frozen=True, kw_only=True):
     """Keep outcomes of a run, together with the memories written by them and, at last, how the run ended.
 
     Args:
@@ -175,16 +165,14 @@ class Append(Operation[None]):
     end: End | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Renew(Operation[None]):
+class Renew(Operation[None], frozen=True):
     """Hold the lease for longer. Raises Conflict if another writer has it."""
 
     lease: Lease
     until_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Keep(Operation[Run]):
+class Keep(Operation[Run], frozen=True):
     """Add a finished run to a thread without executing anything: a value set by hand, or a fork.
 
     Args:
@@ -206,8 +194,7 @@ class Keep(Operation[Run]):
     evicts: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteThread(Operation[int]):
+class DeleteThread(Operation[int], frozen=True):
     """Remove everything kept under a thread_id, whatever the workflow. Returns how many runs were removed."""
 
     thread_id: str

@@ -8,8 +8,9 @@ measured: in a conversation neighbours are far more alike than items far apart, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,7 @@ _MEANING_REACH = (0.5, 0.25)
 _GROUP_REACH = 0.15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What surrounds the items of a corpus.
 
     Args:

@@ -12,9 +12,10 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
+
+from msgspec import Struct, field
 
 from clew.errors import EmbeddingError, UsageError
 
@@ -26,8 +27,7 @@ _MOST_PER_CALL = 256
 _MOST_CACHED = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(Struct, frozen=True):
     """What an embedder answered.
 
     Args:

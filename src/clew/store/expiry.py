@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any, TypedDict
+
+from msgspec import Struct
 
 from clew.errors import InvalidValue, UsageError
 
@@ -34,8 +35,7 @@ class TTLConfig(TypedDict, total=False):
     sweep_interval_minutes: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expiry:
+class Expiry(Struct, frozen=True, kw_only=True):
     """A checked TTLConfig.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -16,8 +17,7 @@ How = Literal["read", "write", "look_ahead"]
 Place = tuple[Namespace, str]
 
 
-@dataclass(slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, kw_only=True):
     """The circumstances of reads in one transaction.
 
     Args:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from clew.store.embedding import Embedded, text_hash
 from clew.store.marks import item_marks
 from clew.store.planning import Vectors, item_texts, item_words, join_vectors
@@ -14,8 +16,7 @@ from clew.store.values import decode_value
 _MOST_DELAY_S = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """An item whose vectors are to be made.
 
     Args:
@@ -33,8 +34,7 @@ class Waiting:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worked:
+class Worked(Struct, frozen=True, kw_only=True):
     """What became of a waiting item: vectors, or a reason to wait `again_in_s` more."""
 
     id: int
@@ -44,8 +44,7 @@ class Worked:
     again_in_s: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Indexed:
+class Indexed(Struct, frozen=True, kw_only=True):
     """An item and what is indexed of it.
 
     Args:
@@ -60,8 +59,7 @@ class Indexed:
     vectors: Vectors | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reindexed:
+class Reindexed(Struct, frozen=True, kw_only=True):
     """What is to be indexed of an item; `waiting` says why its vectors are still to be made."""
 
     id: int

@@ -7,8 +7,10 @@ need vectors, `finish_*` puts the vectors in. Nothing here touches a database or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clew.errors import InvalidValue, UsageError
 from clew.store import words
@@ -27,8 +29,7 @@ _MOST = 2**31
 _MOST_WORDS = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vectors:
+class Vectors(Struct, frozen=True, kw_only=True):
     """The vectors of one item.
 
     Args:
@@ -52,8 +53,7 @@ class Vectors:
         return code_of(self.data, self.dims)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedWrite:
+class PreparedWrite(Struct, frozen=True, kw_only=True):
     """A put or delete, ready to be applied inside a transaction.
 
     Args:
@@ -79,8 +79,7 @@ class PreparedWrite:
     waiting: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedGet:
+class PreparedGet(Struct, frozen=True, kw_only=True):
     """A checked GetOp."""
 
     namespace: Namespace
@@ -88,8 +87,7 @@ class PreparedGet:
     refresh: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedSearch:
+class PreparedSearch(Struct, frozen=True, kw_only=True):
     """A checked SearchOp; `mode` is None when nothing is ranked, `vector` when meaning takes no part.
 
     Args:
@@ -123,8 +121,7 @@ class PreparedSearch:
         return len(self.vector) // 4 if self.vector else 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedListing:
+class PreparedListing(Struct, frozen=True, kw_only=True):
     """A checked ListNamespacesOp."""
 
     conditions: tuple[MatchCondition, ...]
@@ -136,8 +133,7 @@ class PreparedListing:
 PreparedRead = PreparedGet | PreparedSearch | PreparedListing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A checked put before its texts are embedded."""
 
     write: PreparedWrite

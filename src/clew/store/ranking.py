@@ -6,9 +6,10 @@ The constants were measured on conversations that answer questions; docs/decisio
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from math import log1p
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from clew.store.context import named, reach, smooth
 from clew.store.corpus import Corpus
@@ -28,8 +29,7 @@ _LEAST_SCORED_AGAIN = 400
 FetchVectors = Callable[[Sequence[int]], dict[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(Struct, frozen=True, kw_only=True):
     """One found item; `score` is None for what only fills the page."""
 
     id: int
@@ -37,8 +37,7 @@ class Hit:
     why: Explanation | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class _Scores:
+class _Scores(Struct, kw_only=True):
     """Per item; NaN where it has none."""
 
     total: NDArray[np.float32]
@@ -72,8 +71,7 @@ def rank(
     return [_hit(corpus, scores, int(at), search.explain) for at in best[search.offset :]]
 
 
-@dataclass(slots=True)
-class _Term:
+class _Term(Struct):
     """One term of the query: its weight, the items that have it, and how strongly each has it."""
 
     weight: float

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
+
+from msgspec import Struct
 
 from clew.store.corpus import Corpus
 from clew.store.expiry import from_us
@@ -75,8 +76,7 @@ class Shelf(Protocol):
         """Give items by id."""
 
 
-@dataclass(frozen=True, slots=True)
-class CachedCorpus:
+class CachedCorpus(Struct, frozen=True):
     """A corpus and the state of the store it was built from."""
 
     token: object

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypedDict, get_args
+
+from msgspec import Struct, field
 
 from clew.errors import UsageError
 from clew.store.embedding import Embedder
@@ -35,8 +36,7 @@ class IndexConfig(TypedDict, total=False):
     context: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """A store's checked settings.
 
     Args:

@@ -10,10 +10,11 @@ import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from clew.errors import EmbeddingError
 from clew.store.base import BaseStore
@@ -55,8 +56,7 @@ Progress = Callable[[int, int], object]
 _AT_ONCE = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
+class _Plan(Struct, frozen=True, kw_only=True):
     """Operations, ready to be carried out in one transaction."""
 
     size: int
@@ -69,8 +69,7 @@ class _Plan:
         return "look_ahead" if self.pending else "write" if self.writes else "read"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Drafts:
+class _Drafts(Struct, kw_only=True):
     """Operations, checked, before anything is embedded."""
 
     size: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from clew.errors import Conflict
 from clew.storage.inmemory.database import InMemoryDatabase
@@ -26,8 +28,7 @@ from clew.store.values import decode_value
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Row(Struct, frozen=True, kw_only=True):
     """One item; replaced as a whole, so that an old one can be put back."""
 
     stored: Stored
@@ -40,8 +41,7 @@ class _Row:
         return self.expires_us is None or self.expires_us > now_us
 
 
-@dataclass(slots=True, kw_only=True)
-class _Space:
+class _Space(Struct, kw_only=True):
     """One namespace's items, by key; `changes` counts its writes."""
 
     namespace: Namespace

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict, ThreadBusy
@@ -32,8 +34,7 @@ from clew.storage.opening import Opened, Setup
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Thread:
+class _Thread(Struct):
     runs: dict[str, Run] = field(default_factory=dict)  # by id, in the order of their numbers
     pieces: list[str] = field(default_factory=list)  # ids of those that its runs keep
     epoch: int = 0
@@ -46,8 +47,7 @@ class _Thread:
         return next(reversed(self.runs.values()), None)
 
 
-@dataclass(slots=True)
-class _Journals:
+class _Journals(Struct):
     threads: dict[ThreadKey, _Thread] = field(default_factory=dict)
     pieces: dict[str, Piece] = field(default_factory=dict)
     records: dict[str, dict[str, Record]] = field(default_factory=dict)  # run id -> key -> record

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import json
+from msgspec import Struct, json
 
 from clew.errors import Conflict
 from clew.storage.sqlite.items_index import keep_index, keep_waiting
@@ -45,8 +44,7 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
             _keep_space(connection, space)
 
 
-@dataclass(slots=True)
-class _Space:
+class _Space(Struct):
     """A namespace's row while its items are written."""
 
     id: int
@@ -55,8 +53,7 @@ class _Space:
     may_be_empty: bool = False
 
 
-@dataclass(slots=True)
-class _Old:
+class _Old(Struct):
     """What is known of an item before it is written."""
 
     id: int

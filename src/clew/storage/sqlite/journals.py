@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Literal, TypeVar
+
+from msgspec.structs import replace
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict, ThreadBusy
