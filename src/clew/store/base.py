@@ -326,7 +326,8 @@ class ScopedStore(BaseStore):
                 return [replace(found, namespace=self._cut(found.namespace)) for found in _items([result])]
             case GetOp(), Item():
                 return replace(result, namespace=self._cut(result.namespace))
-        return result
+            case _:
+                return result
 
     def _listed(self, op: ListNamespacesOp, namespaces: list[Namespace]) -> list[Namespace]:
         listing = check_listing(op)

@@ -213,9 +213,10 @@ def _documents_of(given: Any) -> tuple[TextsToVectors | None, Callable[[Sequence
             f"{given!r} is no embedder: give a function from texts to vectors, an object with embed_documents and "
             "embed_query, or a name such as 'local'"
         )
+    function: Any = given
     if inspect.iscoroutinefunction(given) or inspect.iscoroutinefunction(getattr(given, "__call__", None)):  # noqa: B004
-        return None, given
-    return given, None
+        return None, function
+    return function, None
 
 
 def _query_of(given: Any) -> tuple[Callable[[str], Any] | None, Callable[[str], Awaitable[Any]] | None]:

@@ -36,42 +36,56 @@ class Keeper(Protocol[State]):
 
     def get(self, state: State, read: PreparedGet, reading: Reading) -> Item | None:
         """Give one item that has not expired."""
+        ...
 
     def search(self, state: State, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
         """Give one page of items that have not expired."""
+        ...
 
     def list_namespaces(self, state: State, read: PreparedListing, now: datetime) -> list[Namespace]:
         """Give one page of the namespaces that hold items."""
+        ...
 
     def apply(self, state: State, writes: Sequence[PreparedWrite], now: datetime) -> None:
         """Apply writes in order; Conflict when an `if_version` does not fit."""
+        ...
 
-    def refresh(self, state: State, items: Sequence[Place], now: datetime) -> None:
+    def refresh(self, state: State, places: Sequence[Place], now: datetime) -> None:
         """Give items their whole ttl again, where they have one and have not expired."""
+        ...
 
     def delete_namespace(self, state: State, prefix: Namespace) -> int:
         """Delete everything at or below the prefix and give the number of items."""
+        ...
 
     def sweep(self, state: State, now: datetime) -> int:
         """Delete what has expired and give its number."""
+        ...
 
     def waiting(self, state: State, limit: int, model: str, now: datetime) -> list[Waiting]:
         """Give items whose vectors are to be made now, oldest first."""
+        ...
 
     def set_vectors(self, state: State, worked: Sequence[Worked], now: datetime) -> None:
         """Keep vectors, or the next failure, of items that have not changed since they were given as waiting."""
+        ...
 
     def index_status(self, state: State, model: str) -> IndexStatus:
         """Say how many items are indexed, and what waits and why."""
+        ...
 
     def indexed(self, state: State, after: int, limit: int) -> list[Indexed]:
         """Give items by id, above `after`, with what is indexed of them."""
+        ...
 
     def reindex(self, state: State, anew: Sequence[Reindexed], now: datetime) -> None:
         """Index items anew that have not changed since they were given as indexed."""
+        ...
 
     def other_models(self, state: State, model: str) -> list[str]:
         """Give the names of other embedders whose vectors may be kept."""
+        ...
 
     def forget_models(self, state: State) -> None:
         """Forget the embedders of whom no vector is kept."""
+        ...

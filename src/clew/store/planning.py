@@ -215,7 +215,8 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
             return check_listing(op)
         case SearchOp():
             return _draft_search(op, settings)
-    raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
+        case _:
+            raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
 
 
 def with_vectors(search: PreparedSearch, vector: bytes, words: Sequence[tuple[int, bytes]] = ()) -> PreparedSearch:

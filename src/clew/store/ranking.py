@@ -102,17 +102,17 @@ def _both(
     import numpy as np
 
     around, standing = corpus.surroundings, _standard(meaning)
-    total = alone = _MEANING * standing + _WORDS * _standard(words)
+    total = alone = _weigh(_MEANING, standing) + _weigh(_WORDS, _standard(words))
     in_context = around.ordered if search.context is None else search.context
     if in_context:
         reached = np.zeros(len(corpus), dtype=np.float32)
         for term in terms:
             reached += np.float32(term.weight) * reach(term.owners, term.strength, around)
-        total = _MEANING * smooth(standing, around) + _WORDS_IN_CONTEXT * _standard(reached)
+        total = _weigh(_MEANING, smooth(standing, around)) + _weigh(_WORDS_IN_CONTEXT, _standard(reached))
     if search.context is not False:
         # In context the sum spreads about twice as wide, so what is added to it does too.
         scale = 2 if in_context else 1
-        total = total + np.float32(scale * _ASKS) * around.asks
+        total = total + _weigh(scale * _ASKS, around.asks.astype(np.float32))
         for items in named(search.names, around):
             total[items] += scale * _NAMED
     squashed = _squashed(total)
@@ -223,6 +223,14 @@ def _squashed(total: NDArray[np.float32]) -> NDArray[np.float32]:
 
     squashed: NDArray[np.float32] = (1 / (1 + np.exp(-total))).astype(np.float32)
     return squashed
+
+
+def _weigh(share: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give a share of the scores, kept in 32 bits."""
+    import numpy as np
+
+    weighed: NDArray[np.float32] = np.multiply(scores, share, dtype=np.float32)
+    return weighed
 
 
 def _standard(scores: NDArray[np.float32]) -> NDArray[np.float32]:

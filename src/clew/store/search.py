@@ -62,18 +62,23 @@ class Shelf(Protocol):
 
     def newest(self, condition: Condition | None) -> Iterator[Stored]:
         """Give at least the items that meet the condition, newest first, reading no more than is taken."""
+        ...
 
     def corpus(self, dims: int) -> Corpus:
         """Give what is indexed, expired items included; coded where there is more than EXACT_ITEMS."""
+        ...
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
         """Give the vectors of items."""
+        ...
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
         """Give the ids of the items that meet the condition; None when that is all there are."""
+        ...
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         """Give items by id."""
+        ...
 
 
 class CachedCorpus(Struct, frozen=True):

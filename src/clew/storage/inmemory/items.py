@@ -240,9 +240,9 @@ class MemoryKeeper:
     def apply(self, state: ItemState, writes: Sequence[PreparedWrite], now: datetime) -> None:
         apply_writes(state.database, writes, now)
 
-    def refresh(self, state: ItemState, items: Sequence[Place], now: datetime) -> None:
+    def refresh(self, state: ItemState, places: Sequence[Place], now: datetime) -> None:
         now_us = to_us(now)
-        for namespace, key in items:
+        for namespace, key in places:
             space = state.space(namespace)
             row = space.rows.get(key) if space else None
             if space is not None and row is not None and row.stored.ttl_us is not None and row.lives(now_us):
