@@ -55,6 +55,17 @@ class entrypoint:
         NotImplementedError: the function is a generator.
     """
 
+    _saver: Checkpointer | bool | None
+    _store: BaseStore | None
+    _cache: BaseCache | None
+    _context_schema: type[Any] | None
+    _cache_policy: CachePolicy | None
+    _retry: tuple[RetryPolicy, ...]
+    _limit: TimeoutPolicy | None
+    _on_mismatch: OnMismatch
+    _allow: tuple[type[Any], ...]
+    _name: str | None
+
     if TYPE_CHECKING:
         # Declared anew for them: of an alias in a class body, mypy and pyright each see only what the other does not.
         class final(_final[OutputT, SavedT]):
@@ -81,6 +92,7 @@ class entrypoint:
     @overload
     def __new__(
         cls,
+        /,
         *,
         database: Database | None = None,
         checkpointer: Checkpointer | bool | None = None,
@@ -94,15 +106,10 @@ class entrypoint:
         allow: Sequence[type[Any]] = (),
         name: str | None = None,
     ) -> entrypoint: ...
-    def __new__(cls, *function: Callable[..., Any], **options: Any) -> Any:  # pyright: ignore[reportInconsistentConstructor]
-        made = super().__new__(cls)
-        if not function:
-            return made
-        made.__init__(*function[1:], **options)  # type: ignore[misc]
-        return made(function[0])
-
-    def __init__(
-        self,
+    def __new__(
+        cls,
+        function: Callable[..., Any] | None = None,
+        /,
         *,
         database: Database | None = None,
         checkpointer: Checkpointer | bool | None = None,
@@ -115,7 +122,9 @@ class entrypoint:
         on_mismatch: OnMismatch = "raise",
         allow: Sequence[type[Any]] = (),
         name: str | None = None,
-    ) -> None:
+    ) -> Any:
+        # Everything happens here, not in __init__: mypy would take that one's signature for the whole.
+        self = super().__new__(cls)
         self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
         self._store = _checked("store", BaseStore, database.store if database and store is None else store)
         self._cache = _checked("cache", BaseCache, cache)
@@ -125,9 +134,10 @@ class entrypoint:
         self._limit = limit(timeout)
         if on_mismatch not in ("raise", "rerun", "accept"):
             raise InvalidOption(f"on_mismatch must be 'raise', 'rerun' or 'accept', not {on_mismatch!r}")
-        self._on_mismatch: OnMismatch = on_mismatch
+        self._on_mismatch = on_mismatch
         self._allow = tuple(allow)
         self._name = name
+        return self if function is None else self(function)
 
     @overload
     def __call__(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 from msgspec.structs import replace
 
 from clew import configs
 from clew.configs import RunnableConfig
-from clew.engine.events import check_version, wanted
+from clew.engine.events import StreamMode, check_version, wanted
 from clew.engine.questions import Command
 from clew.engine.state import StateSnapshot
 from clew.errors import InvalidOption, UsageError
@@ -29,8 +29,16 @@ InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 
 Config = RunnableConfig | Mapping[str, Any]
-Modes = str | Sequence[str]
+Modes = StreamMode | Sequence[StreamMode]
 OnClose = Literal["stop", "detach"]
+
+
+class RunOptions(TypedDict, total=False):
+    """What `invoke` and `ainvoke` take by keyword, whatever they return."""
+
+    context: Any
+    durability: Durability | None
+    debug: bool | None
 
 
 class Workflow(Generic[InputT, OutputT]):
@@ -75,6 +83,25 @@ class Workflow(Generic[InputT, OutputT]):
         bound = configs.merged(configs.merged(self._bound, configs.checked(config)), parts)
         return Workflow(self._settings, self._context_schema, bound)
 
+    @overload
+    def invoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        version: Literal["v2"],
+        **options: Unpack[RunOptions],
+    ) -> Output[OutputT]: ...
+    @overload
+    def invoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        stream_mode: Modes | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[RunOptions],
+    ) -> Any: ...
     def invoke(
         self,
         input: InputT | Command | None,
@@ -119,6 +146,25 @@ class Workflow(Generic[InputT, OutputT]):
         result = launching.invoke(self._settings, self._request(input, config, context, durability))
         return Output.of(result, version)
 
+    @overload
+    async def ainvoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        version: Literal["v2"],
+        **options: Unpack[RunOptions],
+    ) -> Output[OutputT]: ...
+    @overload
+    async def ainvoke(
+        self,
+        input: InputT | Command | None,
+        config: Config | None = None,
+        *,
+        stream_mode: Modes | None = None,
+        version: Literal["v1", "v2"] = "v1",
+        **options: Unpack[RunOptions],
+    ) -> Any: ...
     async def ainvoke(
         self,
         input: InputT | Command | None,

@@ -175,10 +175,6 @@ class TestEntrypoint:
         with pytest.raises(TypeError, match="needs a function"):
             entrypoint()(7)  # type: ignore[call-overload]
 
-    def test_a_nameless_function_may_not_be_misread_as_brackets(self) -> None:
-        with pytest.raises(TypeError):
-            entrypoint(None)  # type: ignore[call-overload]
-
     def test_further_parameters_keep_their_defaults(self, colour: Colour) -> None:
         @colour.entrypoint
         def flow(number: int, factor: int = 3, *, offset: int = 1) -> int:

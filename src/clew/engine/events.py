@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
@@ -11,7 +11,8 @@ from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot, iso
 from clew.errors import InvalidOption
 
-MODES = ("values", "updates", "custom", "messages", "tasks", "checkpoints", "debug")
+StreamMode = Literal["values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"]
+MODES: tuple[str, ...] = get_args(StreamMode)
 Namespace = tuple[str, ...]
 Event = tuple[str, Namespace, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from concurrent.futures import Future
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -35,7 +35,7 @@ log = logging.getLogger("clew")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(Generic[T]):
     """What `invoke(..., version="v2")` returns.
 
     Args:
@@ -43,7 +43,7 @@ class Output:
         interrupts: the questions that wait.
     """
 
-    value: Any = None
+    value: T | None = None
     interrupts: tuple[Interrupt, ...] = ()
 
     @classmethod
