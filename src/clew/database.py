@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from types import TracebackType
 from typing import Any, Literal
 
@@ -41,7 +41,7 @@ class Database:
 
     def __init__(
         self,
-        url: str | Path = ":memory:",
+        url: str | os.PathLike[str] = ":memory:",
         *,
         embed: Any = None,
         dims: int | None = None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from clew.codec.writing import Kind, Refusal, Writer
 
-_DTYPE = re.compile(r"[<>|=][biufcSUMm][0-9]{1,9}(\[[0-9]*[A-Za-z]{1,7}\])?")
+_DTYPE = r"[<>|=][biufcSUMm][0-9]{1,9}(\[[0-9]*[A-Za-z]{1,7}\])?"
 _SCALAR_NAMES = (
     "bool", "bool_", "int8", "int16", "int32", "int64", "longlong", "uint8", "uint16", "uint32", "uint64", "ulonglong",
     "float16", "float32", "float64", "longdouble", "complex64", "complex128", "clongdouble",
@@ -64,7 +64,7 @@ def _unpack_number(parts: Any) -> Any:
 
 def _dtype_text(dtype: Any) -> str:
     text: str = dtype.str
-    if not _DTYPE.fullmatch(text):
+    if not re.fullmatch(_DTYPE, text):
         raise Refusal(
             f": numpy values of dtype {dtype} cannot be recorded; "
             "use numbers, texts or times, one array for each column"
@@ -75,7 +75,7 @@ def _dtype_text(dtype: Any) -> str:
 def _dtype(text: Any) -> Any:
     import numpy
 
-    if not _DTYPE.fullmatch(text):
+    if not re.fullmatch(_DTYPE, text):
         raise ValueError(f"no array holds {text!r}")
     return numpy.dtype(text)
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-_DOTTED_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_WITH_ARGUMENTS = re.compile(rf"({_DOTTED_NAME.pattern})\[({_DOTTED_NAME.pattern}(?:, *{_DOTTED_NAME.pattern})*)\]")
+_DOTTED_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_WITH_ARGUMENTS = rf"({_DOTTED_NAME})\[({_DOTTED_NAME}(?:, *{_DOTTED_NAME})*)\]"
 _MOST_DEPTH = 12
 _MOST_ELEMENTS = 20
 _MOST_FUNCTIONS = 2_000
@@ -79,7 +79,7 @@ def functions_in(callable_: Any) -> list[types.FunctionType]:
 def names_in_annotations(function: types.FunctionType) -> set[str]:
     """Return the first parts of the dotted names in those annotations of a function that are text."""
     texts = [text for text in _annotations(function).values() if isinstance(text, str)]
-    return {name.partition(".")[0] for text in texts for name in _DOTTED_NAME.findall(text)}
+    return {name.partition(".")[0] for text in texts for name in re.findall(_DOTTED_NAME, text)}
 
 
 def types_in_fields(cls: type) -> set[type]:
@@ -204,7 +204,7 @@ def _in_annotation(annotation: Any, scope: _Scope, depth: int) -> Iterator[Any]:
     if isinstance(annotation, typing.ForwardRef):
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
-        for name in _DOTTED_NAME.findall(annotation):
+        for name in re.findall(_DOTTED_NAME, annotation):
             named = scope.find(name)
             yield from _in_annotation(None if isinstance(named, str) else named, scope, depth + 1)
         yield from _generic_models_in(annotation, scope)
@@ -218,9 +218,9 @@ def _in_annotation(annotation: Any, scope: _Scope, depth: int) -> Iterator[Any]:
 
 def _generic_models_in(text: str, scope: _Scope) -> Iterator[type]:
     """Yield the classes that pydantic makes for generic models with arguments, such as `Page[User]`."""
-    for origin, arguments in _WITH_ARGUMENTS.findall(text):
+    for origin, arguments in re.findall(_WITH_ARGUMENTS, text):
         model: Any = scope.find(origin)
-        classes = tuple(scope.find(name) for name in _DOTTED_NAME.findall(arguments))
+        classes = tuple(scope.find(name) for name in re.findall(_DOTTED_NAME, arguments))
         if isinstance(model, type) and "__pydantic_generic_metadata__" in vars(model):
             try:
                 yield model[classes]  # type: ignore[index]

@@ -18,7 +18,7 @@ class _Unset:
 
 
 UNSET: Final = _Unset()
-_ID = re.compile(r"[0-9a-f]{32}")
+_ID = r"[0-9a-f]{32}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _is_map(resume: Any) -> bool:
     return (
         isinstance(resume, Mapping)
         and bool(resume)
-        and all(isinstance(key, str) and _ID.fullmatch(key) for key in resume)
+        and all(isinstance(key, str) and re.fullmatch(_ID, key) for key in resume)
     )
 
 

@@ -9,7 +9,6 @@ import os
 import socket
 import threading
 import time
-from pathlib import Path
 
 from clew.errors import Conflict, StorageError
 from clew.storage.base import Checkpointer, Lease, Renew
@@ -65,7 +64,8 @@ def _started(pid: int) -> str:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""
 

@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from clew.errors import InvalidFilter
 
-_KEY = re.compile(r"[\w.\-]+")
+_KEY = r"[\w.\-]+"
 _MAX_DEPTH = 50
 _MISSING = object()
 
@@ -109,7 +109,7 @@ def _parse_entry(key: object, operand: object, depth: int) -> Condition:
 
 def _parse_path(key: str) -> tuple[str, ...]:
     path = tuple(key.split("."))
-    if not _KEY.fullmatch(key) or "" in path:
+    if not re.fullmatch(_KEY, key) or "" in path:
         raise InvalidFilter(
             f"Invalid filter key {key!r}: use letters, digits, '_' and '-', with '.' between the steps of a path"
         )

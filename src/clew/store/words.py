@@ -11,19 +11,19 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from zlib import crc32
 
 Stem = Callable[[str], str]
 
-_ACCENTS = re.compile("[\u0300-\u036f]+")
+_ACCENTS = "[\u0300-\u036f]+"
 _IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SPACELESS = f"{_IDEOGRAPHS}\u3005\u3040-\u30ff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uac00-\ud7af"
 # Vowel signs of Arabic, Hebrew and the Indic scripts are no letters to `\w`, yet part of the word.
 _MARKS = "\u0590-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0dff"
-_TOKEN = re.compile(f"(?P<run>[{_SPACELESS}]+)|(?:[^\\W_{_SPACELESS}]|[{_MARKS}])+")
-_IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
+_TOKEN = f"(?P<run>[{_SPACELESS}]+)|(?:[^\\W_{_SPACELESS}]|[{_MARKS}])+"
+_IDEOGRAPH = f"[{_IDEOGRAPHS}]"
 # Words that ask or connect and name nothing; in a query they would outweigh the words that do, being rare in memories.
 _ENGLISH_FUNCTION_WORDS = """
     a an the of to in on at for and or but with by from as about into out up down over after before during between
@@ -35,11 +35,16 @@ ENGLISH_FUNCTION_WORDS = frozenset(_ENGLISH_FUNCTION_WORDS.split())
 _ENGLISH_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("edly", ""), ("ed", ""), ("es", "e"), ("s", ""))
 
 
+@cache  # Compiled when first used: ranges this wide take longer than the import of all of this room.
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def fold(text: str) -> str:
     """Give the text without case, accents and width variants."""
     if text.isascii():
         return text.lower()
-    apart = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    apart = _compiled(_ACCENTS).sub("", unicodedata.normalize("NFKD", text.casefold()))
     return unicodedata.normalize("NFKC", apart)
 
 
@@ -50,7 +55,7 @@ def terms(text: str, stem: Stem | None = None) -> Iterator[str]:
 
 def _words_and_terms(text: str, stem: Stem | None) -> Iterator[tuple[str, str]]:
     """Give each word with its term; the pairs of a run without spaces are their own terms."""
-    for token in _TOKEN.finditer(fold(text)):
+    for token in _compiled(_TOKEN).finditer(fold(text)):
         word = token.group()
         if token["run"] is None:
             yield word, stem(word) if stem else word
@@ -76,7 +81,7 @@ def query_words(query: str, stem: Stem | None) -> list[tuple[str, int]]:
 
 def plain_words(text: str) -> list[str]:
     """Give the folded words of a text, runs without spaces as one word each."""
-    return [token.group() for token in _TOKEN.finditer(fold(text))]
+    return [token.group() for token in _compiled(_TOKEN).finditer(fold(text))]
 
 
 def light_stem(word: str) -> str:
@@ -109,7 +114,7 @@ def _run_terms(run: str) -> Iterator[str]:
         return
     for left, right in pairwise(run):
         yield left + right
-    yield from _IDEOGRAPH.findall(run)
+    yield from _compiled(_IDEOGRAPH).findall(run)
 
 
 @lru_cache(maxsize=65536)

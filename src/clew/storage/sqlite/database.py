@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.resources
 import os
 import sqlite3
 import threading
@@ -19,7 +18,6 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
@@ -338,9 +336,13 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _scripts() -> list[str]:
-    folder = importlib.resources.files(__package__) / "schema"
-    scripts = sorted((file for file in folder.iterdir() if file.name[0].isdigit()), key=lambda file: file.name)
-    return [script.read_text(encoding="utf-8") for script in scripts]
+    folder = os.path.join(os.path.dirname(__file__), "schema")
+    return [_text(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name[0].isdigit()]
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -370,8 +372,8 @@ def _translated(error: sqlite3.Error, path: str) -> ClewError:
     if name.startswith("SQLITE_READONLY"):
         return Unavailable(f"the database {path!r} is read-only ({text}); make the file and its folder writable")
     if name.startswith("SQLITE_CANTOPEN"):
-        folder = Path(path).resolve().parent
-        why = "" if folder.is_dir() else f": the folder {str(folder)!r} does not exist"
+        folder = os.path.dirname(os.path.realpath(path))
+        why = "" if os.path.isdir(folder) else f": the folder {folder!r} does not exist"
         return Unavailable(f"cannot open the database {path!r}{why} ({text})")
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return Unavailable(f"cannot write the database {path!r} ({text}); nothing of this write was kept: free space")
