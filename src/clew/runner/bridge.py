@@ -171,7 +171,8 @@ async def _wait_for_place(
 
 
 async def _on_pool(call: Call, loop: asyncio.AbstractEventLoop) -> Any:
-    return await loop.run_in_executor(pools.tasks(), copy_context().run, _run_here, call)
+    context = copy_context()
+    return await loop.run_in_executor(pools.tasks(), lambda: context.run(_run_here, call))
 
 
 def _run_here(call: Call) -> Any:

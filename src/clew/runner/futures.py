@@ -33,6 +33,7 @@ class TaskFuture(Protocol[T_co]):
 
     def result(self, timeout: float | None = None) -> T_co:
         """Return what the call returned, waiting for it in blocking code; raise what it raised."""
+        ...
 
     def __await__(self) -> Generator[Any, Any, T_co]: ...
 
@@ -41,12 +42,15 @@ class TaskFuture(Protocol[T_co]):
 
     def done(self) -> bool:
         """Say whether the call has ended."""
+        ...
 
     def cancel(self) -> bool:
         """Cancel the call if it can be; say whether it can."""
+        ...
 
     def cancelled(self) -> bool:
         """Say whether the call was cancelled."""
+        ...
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
         """Call a function with this future once the call has ended."""

@@ -31,17 +31,20 @@ class RunnerIO(Protocol):
 
     async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
         """Carry out an operation of a checkpointer. One that has begun is never abandoned."""
+        ...
 
     async def remember(
         self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]
     ) -> list[Result]:
         """Carry out operations of a store."""
+        ...
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
         """Carry out prepared writes of a store in a transaction of their own."""
 
     async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """Check and embed writes of a store, outside any transaction."""
+        ...
 
     async def cached(self, cache: BaseCache, namespace: tuple[str, ...], key: str) -> bytes | None:
         """Look up a cached result."""
@@ -59,9 +62,11 @@ class RunnerIO(Protocol):
 
     def chance(self, low: float, high: float) -> float:
         """Return a number between two others by chance."""
+        ...
 
     async def wait_for(self, turn: Turn, seconds: float) -> bool:
         """Wait for a turn on a thread; say whether it came in time."""
+        ...
 
 
 def run_blocking(procedure: Coroutine[Any, Any, T]) -> T:

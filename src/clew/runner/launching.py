@@ -159,7 +159,8 @@ async def _run_async(settings: Settings, request: Request) -> Result:
         return await run_workflow(AsyncIO(), settings, request)
     loop = asyncio.get_running_loop()
     request = replace(request, loop=loop)
-    run = loop.run_in_executor(pools.workflows(), copy_context().run, _run_here, settings, request)
+    context = copy_context()
+    run = loop.run_in_executor(pools.workflows(), lambda: context.run(_run_here, settings, request))
     try:
         return await run
     except asyncio.CancelledError:

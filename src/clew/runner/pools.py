@@ -45,11 +45,11 @@ def background_loop() -> asyncio.AbstractEventLoop:
 def _once(kind: str, make: Callable[[str], T]) -> T:
     """Make a thing once a process: OS threads do not live on in a forked child."""
     key = (kind, os.getpid())
-    made: T | None = _made.get(key)
-    if made is None:
+    if key not in _made:
         with _lock:
-            made = _made.setdefault(key, None) or make(kind)
-            _made[key] = made
+            if key not in _made:
+                _made[key] = make(kind)
+    made: T = _made[key]
     return made
 
 

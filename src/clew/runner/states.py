@@ -148,5 +148,5 @@ async def update_state(
                 raise
         else:
             report_dropped(thread, place)
-            break
-    return config_of(thread, end_checkpoint(run.id))
+            return config_of(thread, end_checkpoint(run.id))
+    raise AssertionError("the last try has raised")

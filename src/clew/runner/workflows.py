@@ -17,7 +17,7 @@ from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
 from clew.errors import Conflict, InvalidResume, NoThreadId, Suspended, ThreadBusy
 from clew.runner import saved, taking
-from clew.runner.caching import entry_for
+from clew.runner.caching import Entry, entry_for
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
 from clew.runner.frame import Call, Frame, Scope
@@ -127,7 +127,7 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         execution = _execution(settings, request, run_id=uuid.uuid4().hex)
         return await _execute(io, settings, request, execution, request.input, UNSET)
     thread = thread_of(settings, request.config)
-    turn = turns.join(saver.database, thread)
+    turn = turns.join(saver.database.identity, thread)
     try:
         if not turn.ready and not await io.wait_for(turn, settings.wait_s):
             raise ThreadBusy(f"another run held thread {thread.thread_id!r} for {settings.wait_s:.0f} s")
@@ -221,18 +221,23 @@ async def _execute(
             updated.append(True)
             emitter.updated(call, value.value if isinstance(value, final) else value)
 
+    entry: Entry | None = None
+    value: Any = None
+    result: Result | None = None
     try:
         entry = entry_for(call)
         value, frame = await produce(io, call, entry, settle)
-        result = None if execution.questions else await _finish(io, execution, call, value, frame)
+        if not execution.questions:
+            result = await _finish(io, execution, call, value, frame)
+        if frame.is_cached:
+            entry = None
     except BaseException as error:
         if isinstance(error, Exception) or not _stopped(execution, error):
             await _fail(io, execution, call, error)
             raise
-        result = None
     if result is None:
         return await _suspend(io, execution, call)
-    if entry is not None and not frame.is_cached:
+    if entry is not None:
         await entry.keep(io, value)
     return result
 
