@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, overload
@@ -38,7 +39,7 @@ class entrypoint:
         database: threads and memories over one connection source; short for `checkpointer` and `store`.
         checkpointer: where threads are kept. None: nowhere. True: for a workflow that is called by others and
             remembers its value from call to call, on their checkpointer.
-        store: long-term memory.
+        store: long-term memory; a LangGraph BaseStore will do as well.
         cache: where results of tasks with a cache policy are kept.
         context_schema: the type of `context=`.
         cache_policy: that whole runs are kept in the cache.
@@ -126,7 +127,7 @@ class entrypoint:
         # Everything happens here, not in __init__: mypy would take that one's signature for the whole.
         self = super().__new__(cls)
         self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
-        self._store = _checked("store", BaseStore, database.store if database and store is None else store)
+        self._store = _checked_store(database.store if database and store is None else store)
         self._cache = _checked("cache", BaseCache, cache)
         self._context_schema = context_schema
         self._cache_policy = caching.checked(cache_policy)
@@ -175,6 +176,15 @@ def _checked_saver(saver: Any) -> Checkpointer | bool | None:
         f"Invalid checkpointer provided: {saver!r}. Pass a clew checkpointer such as SqliteSaver or InMemorySaver, "
         "database=Database(...), True, or None"
     )
+
+
+def _checked_store(given: Any) -> BaseStore | None:
+    if "langgraph.store.base" in sys.modules:  # else it cannot be one of LangGraph's
+        from clew.integrations.langgraph import adapted
+
+        given = adapted(given)
+    checked: BaseStore | None = _checked("store", BaseStore, given)
+    return checked
 
 
 def _checked(what: str, kind: type[Any], given: Any) -> Any:
