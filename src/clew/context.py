@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from clew.errors import NotInWorkflow, WouldWait
 from clew.runner.async_io import AsyncIO
-from clew.runner.frame import running
+from clew.runner.frame import current, running
 from clew.runner.io import run_blocking
 from clew.runner.procedures import ask, pause
 from clew.runner.runtime import Runtime
@@ -90,6 +90,13 @@ def get_stream_writer() -> StreamWriter:
         NotInWorkflow: nothing runs here.
     """
     return running().write
+
+
+def show_life() -> None:
+    """Refresh the limit on the running call's silence, as a write to its stream does; nothing happens outside a run."""
+    frame = current.get()
+    if frame is not None:
+        frame.shows_life()
 
 
 def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> None:

@@ -16,6 +16,7 @@ from clew.engine.journal import OnMismatch
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
 from clew.errors import InvalidOption
+from clew.listening import hear_life
 from clew.runner import caching
 from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
 from clew.runner.workflows import Settings
@@ -69,7 +70,7 @@ class entrypoint:
 
     if TYPE_CHECKING:
         # Declared anew for them: of an alias in a class body, mypy and pyright each see only what the other does not.
-        class final(_final[OutputT, SavedT]):
+        class final(_final[OutputT, SavedT], frozen=True, kw_only=True):
             pass
     else:
         final = _final
@@ -158,7 +159,9 @@ class entrypoint:
         """Make the workflow."""
         name = self._name or function_name(function)
         _check_function(function, name)
-        callee = Callee(function, name, retry=self._retry, limit=self._limit, cache=self._cache_policy, skip=1)
+        callee = Callee(
+            function, name, retry=self._retry, limit=self._limit, cache=self._cache_policy, hear_life=hear_life, skip=1
+        )
         if not callee.is_async:
             refuse_on_sync(self._limit, name)
         allow_named_by(function)

@@ -1,4 +1,4 @@
-"""Which foreign packages a stream listens to for messages. Those that the program did not load are left alone."""
+"""Which foreign packages are listened to, for messages and signs of life. Those not loaded are left alone."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def listener(wanted: Wanted) -> Callable[[], None] | None:
     from clew.integrations.langchain import listen
 
     return listen
+
+
+def hear_life() -> None:
+    """Let what is called from now on in this context refresh the limit on the running call's silence."""
+    if "langchain_core" in sys.modules:
+        from clew.integrations.langchain import hear_life
+
+        hear_life()

@@ -12,6 +12,7 @@ from clew.engine.caching import CachePolicy
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
 from clew.errors import UsageError
+from clew.listening import hear_life
 from clew.runner import caching
 from clew.runner.bridge import call_alone, start_call
 from clew.runner.callee import Callee, function_name
@@ -138,7 +139,8 @@ def task(
         if not callable(function):
             raise NotCallable(f"@task needs a function, not {function!r}")
         inner = function.func if isinstance(function, Task) else function
-        callee = Callee(inner, name or function_name(inner), retry=retry, limit=within, cache=cache)
+        called = name or function_name(inner)
+        callee = Callee(inner, called, retry=retry, limit=within, cache=cache, hear_life=hear_life)
         if not callee.is_async:
             refuse_on_sync(within, callee.name)
         allow_named_by(inner)

@@ -301,6 +301,33 @@ class TestLimitOnSilence:
         assert colour.invoke(flow_of(colour, busy), 1) == "done"
 
 
+@IN_ASYNC_TASKS
+class TestSilenceUnderLangChain:
+    @pytest.mark.parametrize("refresh_on", ["auto", "heartbeat"])
+    def test_callbacks_refresh_it_unless_heartbeats_alone_count(self, colour: Colour, refresh_on: Any) -> None:
+        runnables = pytest.importorskip("langchain_core.runnables")
+
+        async def step(number: int) -> int:
+            await asyncio.sleep(SILENCE / 4)
+            return number + 1
+
+        model = runnables.RunnableLambda(step)
+
+        @task(timeout=TimeoutPolicy(idle_timeout=SILENCE, refresh_on=refresh_on))
+        async def busy() -> int:
+            number = 0
+            for _ in range(6):
+                number = await model.ainvoke(number)
+            return number
+
+        flow = flow_of(colour, busy)
+        if refresh_on == "auto":
+            assert colour.invoke(flow, 1) == 6
+        else:
+            with pytest.raises(NodeTimeoutError):
+                colour.invoke(flow, 1)
+
+
 class TestWorkflow:
     @pytest.mark.parametrize("is_kept", [False, True])
     def test_its_limit_raises_and_names_it(self, is_kept: bool) -> None:

@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generati
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
-from clew.context import stream_message
+from clew.context import show_life, stream_message
 
 _SILENT_TAGS = frozenset({"nostream", "langsmith:nostream"})
 
@@ -95,3 +95,26 @@ class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
 
 _listener: ContextVar[_Listener | None] = ContextVar("clew_langchain_listener", default=None)
 register_configure_hook(_listener, inheritable=True)
+
+
+def hear_life() -> None:
+    """Count every callback from now on in this context as a sign of life of the running call."""
+    _pulse.set(_Pulse())
+
+
+class _Pulse(BaseCallbackHandler):
+    """Shows the limit on a call's silence that models, tools and chains are at work."""
+
+    run_inline = True  # in the context that knows the running call
+
+
+def _beat(self: _Pulse, *args: Any, **more: Any) -> None:
+    show_life()
+
+
+for _name in dir(BaseCallbackHandler):
+    if _name.startswith("on_"):
+        setattr(_Pulse, _name, _beat)
+
+_pulse: ContextVar[_Pulse | None] = ContextVar("clew_langchain_pulse", default=None)
+register_configure_hook(_pulse, inheritable=True)

@@ -47,6 +47,8 @@ class AsyncIO:
         call = frame.call
         frame.enter(asyncio.get_running_loop())
         token = current.set(frame)
+        if call.callee.hear_life is not None:
+            call.callee.hear_life()
         try:
             body = call.callee.function(*call.args, **frame.arguments())
             if call.execution.emitter is None or not asyncio.iscoroutine(body):

@@ -25,10 +25,15 @@ class Callee:
         retry: policies, the first that fits counts.
         limit: time limits of one attempt, or None.
         cache: how results are cached, or None.
+        hear_life: called in the context of every attempt that has a limit on silence, so that signs of life are heard
+            that the function gives to others; or None.
         skip: how many leading parameters are never injected (a workflow's input is one).
     """
 
-    __slots__ = ("_skip", "cache", "function", "identity", "injected", "is_async", "key_name", "limit", "name", "retry")
+    __slots__ = (
+        "_skip", "cache", "function", "hear_life", "identity", "injected", "is_async", "key_name", "limit", "name",
+        "retry",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -38,6 +43,7 @@ class Callee:
         retry: tuple[RetryPolicy, ...] = (),
         limit: TimeoutPolicy | None = None,
         cache: CachePolicy | None = None,
+        hear_life: Callable[[], None] | None = None,
         skip: int = 0,
     ) -> None:
         self.function = function
@@ -47,6 +53,7 @@ class Callee:
         self.retry = retry
         self.limit = limit
         self.cache = cache
+        self.hear_life = hear_life if limit is not None and limit.idle_s is not None else None
         self.injected = _injected(function, skip)
         self.identity: str | None = None
         self._skip = skip
@@ -57,7 +64,10 @@ class Callee:
         bound = self.function if binds is None else binds(self.function, instance, owner)
         if bound is self.function:
             return self
-        return Callee(bound, self.name, retry=self.retry, limit=self.limit, cache=self.cache, skip=self._skip)
+        return Callee(
+            bound, self.name, retry=self.retry, limit=self.limit, cache=self.cache, hear_life=self.hear_life,
+            skip=self._skip,
+        )  # fmt: skip
 
     def bound(self, args: Sequence[Any], kwargs: Mapping[str, Any], provide: Callable[[str], Any]) -> Mapping[str, Any]:
         """Return the keyword arguments of a call with what is to be injected; what the caller passed wins.
