@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from clew.engine.function_identity import function_identity
 from clew.errors import UsageError
@@ -16,8 +17,7 @@ from clew.errors import UsageError
 __all__ = ["CachePolicy", "cache_key", "cache_namespace", "function_identity"]
 
 
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
+class CachePolicy(Struct, frozen=True):
     """That the results of a task or workflow are kept, and for how long.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 R = TypeVar("R")
 S = TypeVar("S")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class final(Generic[R, S]):  # read and written as `entrypoint.final`
+class final(Struct, Generic[R, S], frozen=True, kw_only=True):  # read and written as `entrypoint.final`
     """Return one value and save another.
 
     Args:

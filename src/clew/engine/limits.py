@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
+
+from msgspec import Struct
 
 from clew.errors import NodeTimeoutError, UsageError
 
 Seconds = float | timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimeoutPolicy:
+class TimeoutPolicy(Struct, frozen=True, kw_only=True):
     """Limits on one attempt of an async task or workflow.
 
     Args:

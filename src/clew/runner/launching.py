@@ -7,9 +7,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from clew.engine.events import Wanted
@@ -34,8 +34,7 @@ T = TypeVar("T")
 log = logging.getLogger("clew")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output(Generic[T]):
+class Output(Struct, Generic[T], frozen=True, kw_only=True):
     """What `invoke(..., version="v2")` returns.
 
     Args:

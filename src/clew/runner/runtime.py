@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clew.engine.questions import UNSET
 
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
 ContextT = TypeVar("ContextT")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionInfo:
+class ExecutionInfo(Struct, frozen=True, kw_only=True):
     """Which call this is.
 
     Args:
@@ -45,8 +46,7 @@ def _beat_nowhere() -> None:
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime(Generic[ContextT]):
+class Runtime(Struct, Generic[ContextT], frozen=True, kw_only=True):
     """What a running workflow or task may use.
 
     Args:
