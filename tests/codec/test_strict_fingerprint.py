@@ -47,10 +47,3 @@ def test_a_value_that_contains_itself_is_refused() -> None:
     endless.append(endless)
     with pytest.raises(NotRecordable, match="contains itself"):
         strict_fingerprint((endless,), {})
-
-
-def test_a_value_that_cannot_be_read_is_refused() -> None:
-    broken = Request("c", 1)
-    del broken.amount
-    with pytest.raises(NotRecordable, match="argument 1"):
-        strict_fingerprint((broken,), {})
