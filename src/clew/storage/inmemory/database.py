@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ class InMemoryDatabase:
         self._undo.append(undo)
 
     @contextmanager
-    def transaction(self, *, keep: bool = True) -> Iterator[None]:
+    def transaction(self, *, keep: bool = True) -> Generator[None]:
         """Hold the lock; take back what was changed inside when it raises, or when it is not to be kept."""
         with self.lock:
             start = len(self._undo)
