@@ -7,9 +7,10 @@ import logging
 import threading
 from typing import Any
 
+import pydantic
 import pytest
 
-from clew import Checkpointer, NodeCancelledError, entrypoint, task
+from clew import Checkpointer, Command, NodeCancelledError, entrypoint, interrupt, task
 from support.colours import PATIENCE_S, Colour, Gate, result, thread
 
 
@@ -428,3 +429,22 @@ def test_a_call_that_is_cancelled_before_it_began_gives_its_place_back() -> None
 
     assert flow.invoke(1, {"max_concurrency": 1}) == [1, 3]
     assert ran == [1, 3]
+
+
+def test_a_caught_validation_error_is_caught_again_on_replay(saver: Checkpointer, colour: Colour) -> None:
+    class Order(pydantic.BaseModel):
+        amount: int
+
+    @colour.task
+    async def parse(text: str) -> int:
+        return Order.model_validate({"amount": text}).amount
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(text: str) -> Any:
+        try:
+            return await result(parse(text))
+        except pydantic.ValidationError as error:
+            return error.errors()[0]["type"], interrupt("which amount?")
+
+    colour.invoke(flow, "many", thread())
+    assert colour.invoke(flow, Command(resume=5), thread()) == ("int_parsing", 5)

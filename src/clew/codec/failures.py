@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from clew.codec import exceptions
+from clew.codec import exceptions, validation
 from clew.codec.allowed import find, name_of
 from clew.codec.plain import pack
 from clew.codec.values import decode, encode
@@ -85,7 +85,7 @@ def _kept_of(error: BaseException, depth: int) -> _Failure:
     deeper = depth < _MOST_CAUSES
     no_state: dict[str, Any] = {}
     state = _attempt(lambda: exceptions.state_of(error), no_state)
-    arguments, members = exceptions.parts_of(error)
+    arguments, members = _parts_of(error)
     recorded = state.pop("recorded_traceback", None)
     return _Failure(
         bases=[_clean(name_of(cls)) for cls in type(error).__mro__ if issubclass(cls, BaseException)],
@@ -98,6 +98,12 @@ def _kept_of(error: BaseException, depth: int) -> _Failure:
         cause=_kept_of(error.__cause__, depth + 1) if error.__cause__ is not None and deeper else None,
         suppressed=error.__suppress_context__,
     )
+
+
+def _parts_of(error: BaseException) -> tuple[tuple[Any, ...], tuple[BaseException, ...]]:
+    if type(error) is validation.find_class():
+        return _attempt(lambda: validation.parts_of(error), ()), ()
+    return exceptions.parts_of(error)
 
 
 def _each(state: dict[str, Any]) -> dict[str, bytes]:
@@ -126,6 +132,9 @@ def _made_from(failure: _Failure, depth: int) -> BaseException:
 
 def _original(failure: _Failure, depth: int) -> BaseException | None:
     """Return an exception of the recorded class, or None if the class or what it holds may not come back here."""
+    if failure.bases[0] == validation.NAME:
+        # A list of what is wrong, not code: it comes back without being allowed.
+        return _attempt(lambda: _validation_error(failure), None)
     # A group of an unknown class comes back as a plain group, so that `except*` finds the same members.
     for name in failure.bases if failure.members else failure.bases[:1]:
         cls = find(name)
@@ -133,6 +142,16 @@ def _original(failure: _Failure, depth: int) -> BaseException | None:
             # Where it fails, what it holds may not come back or the class has changed: its text still tells.
             return _attempt(lambda cls=cls: _rebuilt(cls, failure, depth), None)  # type: ignore[misc]
     return None
+
+
+def _validation_error(failure: _Failure) -> BaseException | None:
+    cls = validation.find_class()
+    if cls is None:
+        return None
+    error = validation.rebuilt(cls, [decode(argument) for argument in failure.arguments])
+    for note in decode(failure.state["__notes__"]) if "__notes__" in failure.state else ():
+        error.add_note(note)
+    return error
 
 
 def _rebuilt(cls: type[BaseException], failure: _Failure, depth: int) -> BaseException:
