@@ -69,8 +69,14 @@ def _check(config: Mapping[str, Any]) -> None:
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         raise UsageError(f"config['max_concurrency'] must be a whole number from 1, not {most!r}")
     thread_id = (config.get("configurable") or {}).get("thread_id")
-    if isinstance(thread_id, bool | bytes | Mapping | list | tuple):
+    if _has_no_text(thread_id) or isinstance(thread_id, bool | bytes | Mapping | list | tuple):
         raise UsageError(f"config['configurable']['thread_id'] must be text, a number or a UUID, not {thread_id!r}")
+
+
+def _has_no_text(thread_id: object) -> bool:
+    """Say whether the text of an object is where it lies in memory, which names no thread."""
+    kind: Any = type(thread_id)
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
 
 
 def context_for(schema: type[Any] | None, context: Any) -> Any:

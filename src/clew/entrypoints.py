@@ -22,6 +22,7 @@ from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, 
 from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
+from clew.storage.opening import Opened
 from clew.store.base import BaseStore
 from clew.workflow import InvalidPart, Workflow
 
@@ -175,6 +176,11 @@ class entrypoint:
 def _checked_saver(saver: Any) -> Checkpointer | bool | None:
     if saver is None or isinstance(saver, bool | Checkpointer):
         return saver or None
+    if isinstance(saver, Opened):
+        raise InvalidPart(
+            "Invalid checkpointer provided: what from_conn_string gives is opened by "
+            "`with SqliteSaver.from_conn_string(...) as saver:`; pass that saver"
+        )
     raise InvalidPart(
         f"Invalid checkpointer provided: {saver!r}. Pass a clew checkpointer such as SqliteSaver or InMemorySaver, "
         "database=Database(...), True, or None"
@@ -198,7 +204,8 @@ def _checked(what: str, kind: type[Any], given: Any) -> Any:
 
 def _check_function(function: Callable[..., Any], name: str) -> None:
     if not callable(function):
-        raise InvalidPart(f"@entrypoint needs a function, not {function!r}")
+        order = "; write @classmethod above it" if isinstance(function, classmethod) else ""
+        raise InvalidPart(f"@entrypoint needs a function, not {function!r}{order}")
     if is_generator(function):
         raise NotImplementedError(
             f"workflow {name!r} is a generator, which cannot be resumed; write to the stream writer instead of yielding"

@@ -137,7 +137,8 @@ def task(
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
-            raise NotCallable(f"@task needs a function, not {function!r}")
+            order = "; write @classmethod above it" if isinstance(function, classmethod) else ""
+            raise NotCallable(f"@task needs a function, not {function!r}{order}")
         inner = function.func if isinstance(function, Task) else function
         called = name or function_name(inner)
         callee = Callee(inner, called, retry=retry, limit=within, cache=cache, hear_life=hear_life)

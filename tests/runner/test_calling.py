@@ -21,6 +21,7 @@ from clew import (
     interrupt,
     task,
 )
+from clew.errors import UsageError
 from support.colours import PATIENCE_S, Colour, Gate, Meeting, result, results, thread
 
 
@@ -151,6 +152,14 @@ class TestConfig:
 
         ids = (thread_id, str(thread_id))
         assert [colour.invoke(flow, 1, {"configurable": {"thread_id": id}}) for id in ids] == [1, 2]
+
+    def test_a_thread_id_without_a_text_of_its_own_is_refused(self, saver: Checkpointer) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(number: int) -> int:
+            return number
+
+        with pytest.raises(UsageError, match="thread_id'] must be text, a number or a UUID"):
+            flow.invoke(1, {"configurable": {"thread_id": object()}})
 
     @pytest.mark.parametrize("config", [None, {}, {"configurable": {}}, {"configurable": {"thread_id": None}}])
     def test_a_checkpointer_without_a_thread_is_refused_before_any_code_runs(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -18,12 +20,14 @@ from clew import (
     InMemorySaver,
     InMemoryStore,
     RetryPolicy,
+    SqliteSaver,
     Task,
     Workflow,
     entrypoint,
     interrupt,
     task,
 )
+from clew.errors import UsageError
 from support.colours import Colour, result, thread
 
 
@@ -131,6 +135,22 @@ class TestEntrypoint:
     def test_a_wrong_checkpointer_is_named_as_such(self) -> None:
         with pytest.raises(TypeError, match="Invalid checkpointer provided"):
             entrypoint(checkpointer="threads.db")  # type: ignore[call-overload]
+
+    def test_a_checkpointer_that_is_not_opened_is_refused_with_the_remedy(self) -> None:
+        with pytest.raises(TypeError, match=r"Invalid checkpointer provided.*`with SqliteSaver"):
+            entrypoint(checkpointer=SqliteSaver.from_conn_string(":memory:"))  # type: ignore[call-overload]
+
+    def test_a_connection_is_refused_where_a_path_belongs(self) -> None:
+        with (
+            contextlib.closing(sqlite3.connect(":memory:")) as connection,
+            pytest.raises(UsageError, match=r"pass the path of the file, not <sqlite3\.Connection"),
+        ):
+            SqliteSaver(connection)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("mark", [task, entrypoint])
+    def test_a_classmethod_is_refused_with_the_remedy(self, mark: Callable[..., Any]) -> None:
+        with pytest.raises(TypeError, match="write @classmethod above it"):
+            mark(classmethod(lambda cls, number: number))
 
     def test_a_generator_is_refused(self) -> None:
         with pytest.raises(NotImplementedError, match="flow"):

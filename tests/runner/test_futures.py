@@ -526,3 +526,18 @@ class TestReturnedFuture:
             return await result(add_to(add(number)))
 
         assert colour.invoke(flow, 1) is True
+
+
+def test_asking_an_unfinished_call_for_its_result_in_async_code_says_to_await_it() -> None:
+    @task
+    async def work() -> int:
+        return 1
+
+    @entrypoint
+    async def flow(x: int) -> int:
+        future = work()
+        with pytest.raises(asyncio.InvalidStateError, match="await it"):
+            future.result()
+        return await future
+
+    assert flow.invoke(1) == 1

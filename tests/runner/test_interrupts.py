@@ -567,6 +567,35 @@ def test_an_answer_that_cannot_be_kept_is_refused_and_the_question_stays(saver: 
     assert flow.invoke(Command(resume="ok"), thread()) == "ok"
 
 
+def test_an_answer_that_cannot_be_kept_is_named_by_its_place_in_the_answer(saver: Checkpointer) -> None:
+    @entrypoint(checkpointer=saver)
+    def flow(x: str) -> Any:
+        return interrupt("go?")
+
+    flow.invoke("x", thread())
+    with pytest.raises(NotRecordable, match=r"^the answer\['how'\]\[0\]: a function"):
+        flow.invoke(Command(resume={"how": [print]}), thread())
+
+
+def test_an_answer_to_a_run_that_failed_is_refused_with_what_to_do(saver: Checkpointer) -> None:
+    fails = [True]
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: str) -> Any:
+        answer = interrupt("go?")
+        if fails:
+            raise ValueError("down")
+        return answer
+
+    flow.invoke("x", thread())
+    with pytest.raises(ValueError, match="down"):
+        flow.invoke(Command(resume="first"), thread())
+    fails.clear()
+    with pytest.raises(InvalidResume, match="with None to go on"):
+        flow.invoke(Command(resume="second"), thread())
+    assert flow.invoke(None, thread()) == "first"
+
+
 def test_parallel_questions_are_shown_in_the_order_of_their_calls() -> None:
     first_may_ask = Meeting(2)
 

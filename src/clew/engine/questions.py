@@ -111,7 +111,10 @@ def answers(resume: Any, pending: Sequence[Question], answered: Iterable[str]) -
         InvalidResume: nothing waits; an id is unknown or was answered before; or one answer for several questions.
     """
     if not pending:
-        raise InvalidResume("nothing is waiting for an answer on this thread; call the workflow with a new input")
+        raise InvalidResume(
+            "nothing is waiting for an answer on this thread; "
+            "call the workflow with None to go on with its last run, or with a new input"
+        )
     if _is_map(resume):
         return _by_id(resume, pending, set(answered))
     if len(pending) > 1:

@@ -37,7 +37,10 @@ def running() -> Frame:
     """
     frame = current.get()
     if frame is None:
-        raise NotInWorkflow("this works only inside a running workflow or task")
+        raise NotInWorkflow(
+            "this works only inside a running workflow or task; "
+            "an OS thread of your own needs a copy of its context: contextvars.copy_context().run(...)"
+        )
     return frame
 
 

@@ -141,11 +141,17 @@ class LoopFuture(asyncio.Task[T]):
 
     def result(self) -> T:
         self.heard = True
+        self._check_done()
         return super().result()
 
     def exception(self) -> BaseException | None:
         self.heard = True
+        self._check_done()
         return super().exception()
+
+    def _check_done(self) -> None:
+        if not self.done():
+            raise asyncio.InvalidStateError("the call has not ended; in async code, await it: `await task(...)`")
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, call: Call, work: Coroutine[Any, Any, T]) -> LoopFuture[T]:

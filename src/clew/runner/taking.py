@@ -211,13 +211,22 @@ async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: Base
 def _answer_record(question: Question, answer: Any, now_s: float) -> Record:
     return Record(
         key=question.key, name=INTERRUPT, fingerprint=question.fingerprint, arguments=describe((question.value,), {}),
-        state="value", outcome=encode({"value": question.value, "answer": answer}), attempts=1, started_s=now_s,
+        state="value", outcome=_encoded_answer(question, answer), attempts=1, started_s=now_s,
         ended_s=now_s,
     )  # fmt: skip
 
 
+def _encoded_answer(question: Question, answer: Any) -> bytes:
+    try:
+        encoded = encode({"value": question.value, "answer": answer})
+    except NotRecordable:
+        encode(answer, "the answer")  # raises as well, and names the place within the answer
+        raise
+    return encoded
+
+
 def _encoded_input(input: Any) -> bytes:
     try:
-        return encode(input)
+        return encode(input, "input")
     except NotRecordable as error:
         raise NotRecordable(f"the input cannot be recorded: {error}") from error

@@ -46,6 +46,8 @@ class SqliteDatabase:
     def __init__(self, path: str | os.PathLike[str], *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
         if synchronous not in ("FULL", "NORMAL"):
             raise UsageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
+        if not isinstance(path, str | os.PathLike):
+            raise UsageError(f"SQLite files are opened by clew itself, so pass the path of the file, not {path!r}")
         self.path = os.fspath(path)
         self.in_memory = self.path == ":memory:"
         self._synchronous = synchronous
