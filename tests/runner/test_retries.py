@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from typing import Any
 
 import pytest
 
-from clew import Checkpointer, Command, InMemorySaver, NodeTimeoutError, RetryPolicy, Runtime, entrypoint, interrupt
+from clew import (
+    Checkpointer,
+    Command,
+    InMemorySaver,
+    NodeTimeoutError,
+    RetryPolicy,
+    Runtime,
+    entrypoint,
+    interrupt,
+    task,
+)
+from clew.engine.records import ThreadKey
 from clew.errors import NotRecordable
+from clew.storage.base import ListRuns, LoadRecords
 from support.colours import Colour, result, results, thread
 
 AT_ONCE = RetryPolicy(initial_interval=0, jitter=False)
@@ -476,3 +489,19 @@ def test_entrypoint_takes_a_sequence_of_policies(colour: Colour) -> None:
         return "done"
 
     assert flow.invoke(1) == "done"
+
+
+def test_a_recorded_failure_tells_how_often_it_was_tried(saver: Checkpointer) -> None:
+    @task(retry_policy=RetryPolicy(max_attempts=3, initial_interval=0, jitter=False, retry_on=ValueError))
+    def fail() -> None:
+        raise ValueError("no")
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> Any:
+        with contextlib.suppress(ValueError):
+            fail().result()
+        return interrupt("go on?")
+
+    flow.invoke(1, thread())
+    (run,) = saver.execute(ListRuns(ThreadKey("1", "flow")))
+    assert [(record.state, record.attempts) for record in saver.execute(LoadRecords(run.id))] == [("failure", 3)]

@@ -98,7 +98,7 @@ class Call:
         scope: what the call's body may use.
     """
 
-    __slots__ = ("_id", "args", "callee", "execution", "key", "kwargs", "parent", "place", "scope")
+    __slots__ = ("_id", "args", "attempts", "callee", "execution", "key", "kwargs", "parent", "place", "scope")
 
     def __init__(
         self,
@@ -119,6 +119,7 @@ class Call:
         self.scope = scope
         # A nested workflow takes no place of its own: the calls below it share that of the call above it.
         self.place: Place | None = parent.call.place if parent is not None and self.is_workflow else None
+        self.attempts = 0  # how many were begun
         self._id: str | None = None
 
     @property
@@ -150,7 +151,7 @@ class Frame:
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
         self.call = call
-        self.attempt = attempt
+        self.attempt = call.attempts = attempt
         self.first_attempt_s = first_attempt_s
         self.counter: Counter | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
