@@ -241,7 +241,8 @@ def _record(call: Call, digest: bytes, value: Any, attempts: int, started_s: flo
 def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) -> Record:
     return Record(
         key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
-        state="failure", outcome=encode_failure(error), attempts=call.attempts, started_s=started_s, ended_s=time.time(),
+        state="failure", outcome=encode_failure(error), attempts=call.attempts, started_s=started_s,
+        ended_s=time.time(),
     )  # fmt: skip
 
 
