@@ -257,6 +257,38 @@ def test_cancelling_ainvoke_of_a_blocking_workflow_stops_it_at_its_next_task(sav
     assert ran == [1, 2]
 
 
+def test_cancelling_ainvoke_of_a_blocking_workflow_cancels_its_running_async_task(saver: Checkpointer) -> None:
+    begun, go_on, ended, ran = Gate(), Gate(), threading.Event(), []
+
+    @task
+    async def step() -> str:
+        begun.open()
+        try:
+            await go_on.passed()
+        except asyncio.CancelledError:
+            ran.append("cancelled")
+            ended.set()
+            raise
+        return "done"
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> str:
+        return step().result()
+
+    async def run() -> None:
+        running = asyncio.ensure_future(flow.ainvoke(1, thread()))
+        await begun.passed()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert await asyncio.to_thread(ended.wait, PATIENCE_S)
+
+    asyncio.run(run())
+    assert ran == ["cancelled"]
+    go_on.open()
+    assert flow.invoke(None, thread()) == "done"
+
+
 def test_cancelling_a_future_cancels_that_call_alone_and_it_runs_again_on_resume(saver: Checkpointer) -> None:
     ran: list[str] = []
     patient = True

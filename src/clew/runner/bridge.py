@@ -124,6 +124,8 @@ def _to_loop(call: Call) -> Future[Any]:
     def launch() -> None:
         if future.set_running_or_notify_cancel():
             work.append(loop.create_task(_on_own_loop(call, loop)))
+            call.execution.on_loop.add(work[0])
+            work[0].add_done_callback(call.execution.on_loop.discard)
             work[0].add_done_callback(partial(futures.transfer, future))
 
     def stop() -> None:  # on the loop, where the launch has ended by then

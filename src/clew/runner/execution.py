@@ -89,6 +89,7 @@ class Execution:
         self.places = Places(most) if most else None
         self.lock = threading.Lock()
         self.stopped: str | None = None
+        self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
         self.questions: dict[str, Question] = {}
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
@@ -119,6 +120,12 @@ class Execution:
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""
         self.stopped = why
+
+    def cancel(self, why: str) -> None:
+        """End the run at its next call of a task, and cancel what its blocking code waits for on the loop it is on."""
+        self.stop(why)
+        for work in list(self.on_loop):
+            work.cancel()
 
     def check_stopped(self) -> None:
         """Raise Stopped if the run is to end here."""

@@ -163,7 +163,7 @@ async def _run_async(settings: Settings, request: Request) -> Result:
     try:
         return await run
     except asyncio.CancelledError:
-        request.reins.stop("its caller was cancelled")
+        request.reins.cancel("its caller was cancelled")
         raise
 
 

@@ -34,6 +34,7 @@ class SyncIO:
         try:
             return call.callee.function(*call.args, **frame.arguments())
         except asyncio.CancelledError as error:
+            call.execution.check_stopped()  # then the run was cancelled from outside, and its async tasks with it
             raise NodeCancelledError(call.callee.name) from error
 
     async def drain(self, frame: Frame, how: Drain) -> None:

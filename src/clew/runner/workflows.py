@@ -83,6 +83,12 @@ class Reins:
         if self._execution is not None:
             self._execution.stop(why)
 
+    def cancel(self, why: str) -> None:
+        """End the run at its next call of a task, and cancel its async tasks; to be called on their loop."""
+        self._why = why
+        if self._execution is not None:
+            self._execution.cancel(why)
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """One call of a workflow.
