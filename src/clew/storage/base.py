@@ -203,7 +203,7 @@ class DeleteThread(Operation[int], frozen=True):
 class Checkpointer(ABC):
     """Keeps the threads of workflows: their runs, and the journal of each run."""
 
-    #: The database below. A store over the same one commits together with this checkpointer.
+    #: The database below. A store whose database has the same `identity` commits together with this checkpointer.
     database: Any
 
     @abstractmethod
