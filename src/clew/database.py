@@ -48,6 +48,8 @@ class Database:
         fields: list[str] | None = None,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
     ) -> None:
+        if not isinstance(url, str | os.PathLike) or not os.fspath(url):
+            raise UsageError(f"a database is named by sqlite:///file.db, a path or ':memory:', not by {url!r}")
         self.url = str(url)
         index = _index(embed, dims, fields)
         path = _sqlite_path(self.url)

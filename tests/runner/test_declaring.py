@@ -456,3 +456,9 @@ class TestTask:
         colour.invoke(flow, 1, thread())
         assert colour.invoke(flow, Command(resume="yes"), thread()) == (3, "yes")
         assert ran == [1, 2]
+
+
+@pytest.mark.parametrize("url", [None, 5, ""], ids=repr)
+def test_a_database_without_a_name_is_refused(url: Any) -> None:
+    with pytest.raises(UsageError, match="not by"):
+        Database(url)

@@ -168,6 +168,15 @@ def test_a_nested_workflow_with_memory_remembers_from_call_to_call(
     assert colour.invoke(outer, 1, thread("another")) == ((None, 1), (1, 2), False)
 
 
+def test_a_workflow_that_remembers_with_its_caller_is_refused_without_one(colour: Colour) -> None:
+    @colour.entrypoint(checkpointer=True)
+    async def count(x: int) -> int:
+        return x
+
+    with pytest.raises(RuntimeError, match=r"'count' has checkpointer=True.*call it inside one"):
+        colour.invoke(count, 1, thread())
+
+
 def test_what_a_nested_workflow_saved_is_shown_by_itself(saver: Checkpointer, colour: Colour) -> None:
     @colour.entrypoint(checkpointer=saver)
     async def inner(x: int, *, previous: Any) -> Any:

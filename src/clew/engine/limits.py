@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from clew.errors import NodeTimeoutError, UsageError
+from clew.errors import InvalidOption, NodeTimeoutError
 
 Seconds = float | timedelta
 
@@ -78,14 +78,10 @@ def refuse_on_sync(given: TimeoutPolicy | None, name: str) -> None:
         ValueError: there is a limit.
     """
     if given is not None:
-        raise _SyncLimit(
+        raise InvalidOption(
             f"timeout= on {name!r}: time limits are only supported for async nodes, because nothing can stop an OS "
             "thread from outside; declare it with `async def`, or give the client that it calls a time limit"
         )
-
-
-class _SyncLimit(UsageError, ValueError):
-    pass
 
 
 class Deadlines:

@@ -15,7 +15,7 @@ from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
 from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
-from clew.errors import Conflict, InvalidResume, NoThreadId, Suspended, ThreadBusy
+from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, Suspended, ThreadBusy
 from clew.runner import saved, taking
 from clew.runner.caching import Entry, entry_for
 from clew.runner.callee import Callee
@@ -130,6 +130,11 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
     if saver is None:
         if isinstance(request.input, Command):
             raise InvalidResume("Command(resume=...) needs a checkpointer: without one nothing is kept to be resumed")
+        if settings.saver:
+            raise NotInWorkflow(
+                f"workflow {settings.callee.name!r} has checkpointer=True, which means that of the workflow that calls "
+                "it; call it inside one, or give it a checkpointer of its own"
+            )
         execution = _execution(settings, request, run_id=uuid.uuid4().hex)
         return await _execute(io, settings, request, execution, request.input, UNSET)
     thread = thread_of(settings, request.config)

@@ -179,7 +179,7 @@ class SqliteDatabase:
                 with _errors(self.path):
                     connection = self._connect()
                     try:
-                        migrate(connection)
+                        migrate(connection, self.path)
                     except BaseException:
                         connection.close()
                         raise
@@ -305,7 +305,7 @@ def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]], path: str)
         raise
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the tables to the version of this code, once, however many processes start together."""
     scripts = _scripts()
     if _version(connection) == len(scripts):
@@ -315,7 +315,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         version = _version(connection)
         if version > len(scripts):
             raise SchemaMismatch(
-                f"the database is of schema version {version}, this clew knows up to {len(scripts)}: "
+                f"the database {path!r} is of schema version {version}, this clew knows up to {len(scripts)}: "
                 "a newer clew wrote it; upgrade clew here"
             )
         for script in scripts[version:]:
