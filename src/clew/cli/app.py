@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Generator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,11 +14,15 @@ import typer
 from clew import Database
 from clew.cli import checks
 from clew.cli.chat import Chat
+from clew.cli.databases import made_default_url
+from clew.cli.memory import memory
 from clew.cli.models import choose_model
-from clew.cli.screen import Screen
-from clew.errors import ClewError, Unavailable
+from clew.cli.reindexing import reindex
+from clew.cli.screen import Screen, errors_shown
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Durable workflows with memory.")
+app.add_typer(memory, name="memory")
+app.command()(reindex)
 
 
 def _version(wanted: bool) -> None:
@@ -62,7 +65,7 @@ def chat(
     screen = Screen()
     with _errors_shown(screen):
         answers = choose_model(model, os.environ)
-        with _open_database(db or _default_url(), screen) as database:
+        with _open_database(db or made_default_url(), screen) as database:
             talk = Chat(database=database, model=answers, screen=screen, user_id=user, thread_id=thread)
             _greet(talk, answers.name)
             talk.talk()
@@ -105,25 +108,11 @@ def _open_database(url: str, screen: Screen) -> Database:
     return Database(url, embed=LocalEmbedder())
 
 
-def _default_url() -> str:
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    folder = Path(home) / "clew"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable(
-            f"cannot make the folder {str(folder)!r} ({error.strerror}); choose a place by --db"
-        ) from error
-    return f"sqlite:///{folder / 'chat.db'}"
-
-
 @contextlib.contextmanager
 def _errors_shown(screen: Screen) -> Generator[None]:
     """Show errors in one line, and let Ctrl-C be a polite way to leave."""
     try:
-        yield
-    except ClewError as error:
-        screen.problem(f"clew: {error}")
-        raise typer.Exit(1) from error
+        with errors_shown(screen):
+            yield
     except KeyboardInterrupt:
         screen.note("\nGoodbye.")

@@ -1,14 +1,20 @@
-"""What a person sees and types in `clew chat`, on a terminal or through pipes. It knows nothing of workflows."""
+"""What a person sees and types, on a terminal or through pipes. It knows nothing of workflows and memories."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from typing import Any
 
+import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
+
+from clew.errors import ClewError
 
 _CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
@@ -48,6 +54,19 @@ class Screen:
         for name, about in rows:
             self._out.print(Text.assemble((_visible(name), "bold"), "  ", _visible(about)))
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Show rows below the names of their columns."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_visible(cell)) for cell in row))
+        self._out.print(table, soft_wrap=False)
+
+    def json(self, data: Any) -> None:
+        """Print data for programs."""
+        print(json.dumps(data, indent=2))
+
     async def reply(self, pieces: AsyncIterator[str]) -> None:
         """Show a reply while it arrives."""
         with self._waiting():
@@ -67,6 +86,16 @@ class Screen:
 
     def _waiting(self) -> contextlib.AbstractContextManager[object]:
         return self._out.status("thinking", spinner="dots") if self.interactive else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def errors_shown(screen: Screen) -> Generator[None]:
+    """Show what goes wrong in a command in one line, and end it with exit code 1."""
+    try:
+        yield
+    except ClewError as error:
+        screen.problem(f"clew: {error}")
+        raise typer.Exit(1) from error
 
 
 def _visible(text: str) -> str:

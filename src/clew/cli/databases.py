@@ -1,0 +1,147 @@
+"""Which database a command works on, and who makes vectors for it. A command that only reads makes no file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clew import Database
+from clew.errors import ClewError, Unavailable, UsageError
+from clew.store.transactional import TransactionalStore
+
+NO_EMBEDDER = "none"
+_LOCAL = "LocalEmbedder"  # the name of its vectors where it was given as an object, as `clew chat` does
+_LOCAL_IS_MISSING = "the local embedder is not installed: pip install 'clew[local]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Who makes vectors.
+
+    Args:
+        embed: as `Database` takes it; None: nobody.
+        problem: why nobody does although the database has vectors.
+    """
+
+    embed: Any = None
+    problem: str | None = None
+
+
+def default_url() -> str:
+    """Return the address of the database that `clew chat` uses when it is told of none."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return f"sqlite:///{Path(home) / 'clew' / 'chat.db'}"
+
+
+def made_default_url() -> str:
+    """Return the default address, of which the folder exists.
+
+    Raises:
+        Unavailable: it cannot be made.
+    """
+    url = default_url()
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"cannot make the folder {str(folder)!r} ({error.strerror}); choose a place by --db"
+        ) from error
+    return url
+
+
+def existing_url(url: str | None) -> str:
+    """Return an address, the default one for None, at which there is a database.
+
+    Raises:
+        UsageError: there is none.
+    """
+    url = url or default_url()
+    path = url.removeprefix("sqlite:///")
+    if path == ":memory:":
+        raise UsageError("there is no database in ':memory:', which is this process's own: name a file by --db")
+    if "://" not in path and not Path(path).is_file():
+        raise UsageError(f"there is no database {path!r}; name another one by --db")
+    return url
+
+
+def kept_url(url: str | None) -> str:
+    """Return an address, the default one for None, at which a database may be made that outlives this process.
+
+    Raises:
+        UsageError: it would not.
+        Unavailable: the default folder cannot be made.
+    """
+    if url is not None and url.removeprefix("sqlite:///") == ":memory:":
+        raise UsageError("':memory:' is gone when this command ends: name a file by --db")
+    return url or made_default_url()
+
+
+def indexed_store(database: Database) -> TransactionalStore[Any]:
+    """Return the database's store as one that knows what is indexed.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if not isinstance(database.store, TransactionalStore):
+        raise UsageError(f"the store of {database!r} keeps no index")
+    return database.store
+
+
+def choose_embedder(database: Database, wanted: str | None) -> Choice:
+    """Choose who makes vectors: whom the person wants, else who made those of the database, else the local one.
+
+    Args:
+        database: opened without an embedder.
+        wanted: a name of an embedder, "none", or None.
+    """
+    models = indexed_store(database).index_status().other_models
+    if wanted == NO_EMBEDDER:
+        return Choice()
+    if wanted is not None:
+        return Choice(embed=_local() if wanted == "local" and _LOCAL in models else _checked(wanted))
+    if not models:
+        return Choice(embed=_local() if _local_is_installed() else None)
+    return _choice_for(max(models, key=lambda name: models[name]))
+
+
+def _choice_for(model: str) -> Choice:
+    """Choose who makes vectors of a model, going by its name alone."""
+    if model in ("local", _LOCAL):
+        if not _local_is_installed():
+            return Choice(problem=_LOCAL_IS_MISSING)
+        return Choice(embed=_local() if model == _LOCAL else model)
+    try:
+        return Choice(embed=_checked(model))
+    except ClewError as error:
+        return Choice(problem=f"the vectors here are of {model!r}: {error}")
+
+
+def _checked(name: str) -> str:
+    """Return the name of an embedder that can be made.
+
+    Raises:
+        UsageError: it cannot, for example for want of a key.
+    """
+    from clew.integrations.embedders import embedder_named
+
+    try:
+        embedder_named(name)
+    except ClewError:
+        raise
+    except Exception as error:  # each provider's client has errors of its own
+        raise UsageError(f"the embedder {name!r} cannot be made: {error}") from error
+    return name
+
+
+def _local_is_installed() -> bool:
+    return importlib.util.find_spec("wordllama") is not None
+
+
+def _local() -> Any:
+    from clew.integrations.local_embedder import LocalEmbedder
+
+    return LocalEmbedder()
