@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -437,3 +440,73 @@ def test_os_threads_of_one_body_are_told_apart_even_if_they_follow_each_other(sa
     flow.invoke(1, thread())
     flow.invoke(Command(resume=1), thread())
     assert flow.invoke(Command(resume=2), thread()) == ([0, 1, 2, 3, 4], 1, 2)
+
+
+@pytest.mark.parametrize("where", ["to_thread", "pool"])
+def test_calls_from_os_threads_replay_whichever_of_a_pool_made_them(saver: Checkpointer, where: str) -> None:
+    ran: list[int] = []
+
+    @task
+    def work(number: int) -> int:
+        ran.append(number)
+        return number
+
+    def job(number: int) -> int:
+        return work(number).result() + work(number).result()
+
+    @entrypoint(checkpointer=saver)
+    async def on_threads_of_the_loop(x: int) -> Any:
+        got = await asyncio.gather(*(asyncio.to_thread(job, number) for number in range(20)))
+        return sum(got), interrupt("go on?")
+
+    @entrypoint(checkpointer=saver)
+    def on_a_pool(x: int) -> Any:
+        with ThreadPoolExecutor(3) as pool:
+            jobs = [pool.submit(copy_context().run, job, number) for number in range(20)]
+            return sum(done.result() for done in jobs), interrupt("go on?")
+
+    flow = on_threads_of_the_loop if where == "to_thread" else on_a_pool
+    flow.invoke(1, thread())
+    assert tuple(flow.invoke(Command(resume="yes"), thread())) == (380, "yes")
+    assert sorted(ran) == sorted([*range(20)] * 2)
+
+
+def test_branches_replay_in_whatever_order_they_begin(saver: Checkpointer) -> None:
+    ran: list[int] = []
+
+    @task
+    async def work(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def branch(number: int, waits_s: float) -> int:
+        await asyncio.sleep(waits_s)
+        return await work(number) + await work(number + 100)
+
+    order = [0.02, 0.0]
+
+    @entrypoint(checkpointer=saver)
+    async def flow(x: int) -> Any:
+        got = await asyncio.gather(branch(1, order[0]), branch(2, order[1]))
+        return got, interrupt("go on?")
+
+    flow.invoke(1, thread())
+    order.reverse()
+    assert flow.invoke(Command(resume="yes"), thread())[0] == [102, 104]
+    assert sorted(ran) == [1, 2, 101, 102]
+
+
+def test_questions_are_shown_in_the_order_of_their_calls_whatever_their_names(saver: Checkpointer) -> None:
+    @task
+    def b() -> Any:
+        return interrupt("first")
+
+    @task
+    def a() -> Any:
+        return interrupt("second")
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> Any:
+        return [future.result() for future in [b(), a()]]
+
+    assert [question.value for question in flow.invoke(1, thread())["__interrupt__"]] == ["first", "second"]

@@ -1,16 +1,15 @@
 """The stable name of a call within its run: the path of calls above it, its branch, its name, and which of that name.
 
 A call inserted before others of a different name shifts nothing. Calls made inside another asyncio task or OS thread
-of the same body form a branch and are counted for themselves; branches are numbered by their first call, so that the
-timing of parallel work shifts nothing.
+of the same body form a branch and are counted for themselves; a branch is known by its first call, so that the timing
+of parallel work shifts nothing.
 """
 
 from __future__ import annotations
 
 import itertools
-import re
 import uuid
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from hashlib import blake2b
 
 # Names of the engine's own calls. No task's name can look like them: key_name escapes the colon.
@@ -20,7 +19,6 @@ READ = ":read"
 WRITE = ":write"
 DRAWN = ":id"
 
-_DIGITS = re.compile(r"(\d+)")
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
 
 
@@ -37,41 +35,45 @@ def callers(key: str) -> Iterator[str]:
         end = key.rfind("/", 0, end)
 
 
-def natural_order(key: str) -> list[tuple[int, str]]:
-    """Return what sorts keys so that the tenth call comes after the second."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(key)]
-
-
 class Counter:
     """Names the calls that one body makes.
+
+    A branch is known by its first call: name, arguments, and which branch of that beginning it is. So neither the
+    order in which branches happen to begin nor the OS thread that a pool happens to choose shifts anything.
 
     Args:
         path: key of the call whose body it is; "" for the workflow itself.
         home: the asyncio task or OS thread that runs the body.
     """
 
-    __slots__ = ("_branches", "_counts", "_numbers", "_path", "home")
+    __slots__ = ("_beginnings", "_branches", "_counts", "_path", "home")
 
     def __init__(self, path: str, home: Hashable) -> None:
         self._path = path + "/" if path else ""
         self.home = home
         self._counts: dict[str, int] = {}
         self._branches: dict[Hashable, Counter] = {}
-        self._numbers = itertools.count(1)  # taking the next one is atomic, so no two branches get the same
+        self._beginnings: dict[str, Iterator[int]] = {}
 
-    def next_key(self, name: str, home: Hashable) -> str:
-        """Return the key of the next call of `name` (already escaped) made by `home`."""
+    def next_key(self, name: str, home: Hashable, digest: Callable[[], bytes]) -> str:
+        """Return the key of the next call.
+
+        Args:
+            name: of what is called, already escaped.
+            home: the asyncio task or job of an OS thread that makes the call.
+            digest: gives the fingerprint of its arguments, asked for only if the call begins a branch.
+        """
         if home != self.home:
-            return self._branch(home).next_key(name, home)
+            branch = self._branches.get(home) or self._begin_branch(home, f"{name}:{digest().hex()[:16]}")
+            return branch.next_key(name, home, digest)
         count = self._counts.get(name, 0) + 1
         self._counts[name] = count
         return f"{self._path}{name}#{count}"
 
-    def _branch(self, home: Hashable) -> Counter:
-        branch = self._branches.get(home)
-        if branch is None:
-            branch = Counter(f"{self._path}~{next(self._numbers)}", home)
-            self._branches[home] = branch
+    def _begin_branch(self, home: Hashable, beginning: str) -> Counter:
+        # Each step is atomic, so no two branches get the same number.
+        number = next(self._beginnings.setdefault(beginning, itertools.count(1)))
+        branch = self._branches[home] = Counter(f"{self._path}~{beginning}#{number}", home)
         return branch
 
 

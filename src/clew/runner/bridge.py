@@ -8,6 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from clew.codec.fingerprint import fingerprint
 from clew.engine.questions import UNSET
 from clew.errors import WouldWait
 from clew.runner import futures, pools
@@ -35,7 +36,8 @@ def start_call(
     execution = frame.call.execution
     execution.check_stopped()
     frame.shows_life()
-    call = Call(execution, callee, frame.next_key(callee.key_name), args, kwargs, frame, scope or frame.call.scope)
+    key = frame.next_key(callee.key_name, lambda: fingerprint(args, kwargs))
+    call = Call(execution, callee, key, args, kwargs, frame, scope or frame.call.scope)
     if scope is not None:
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
     if frame.on_loop():

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from clew.codec.growing import Chain, Path
 from clew.codec.values import decode
 from clew.engine.failures import lineage
-from clew.engine.identity import natural_order, seed_of
+from clew.engine.identity import seed_of
 from clew.engine.journal import Journal
 from clew.engine.places import Places
 from clew.engine.questions import Interrupt, Question
@@ -91,6 +91,7 @@ class Execution:
         self.stopped: str | None = None
         self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
         self.questions: dict[str, Question] = {}
+        self._orders: dict[str, tuple[int, ...]] = {}  # key of a question -> what sorts it by its call
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
         self.grows_from: Mapping[Path, Chain] = {}  # pieces of what the last run saved
@@ -115,7 +116,12 @@ class Execution:
     @property
     def asked(self) -> list[Question]:
         """The questions that wait, in the order of their calls, whichever was asked first."""
-        return sorted(self.questions.values(), key=lambda question: natural_order(question.key))
+        return sorted(self.questions.values(), key=lambda question: self._orders[question.key])
+
+    def ask(self, question: Question, order: tuple[int, ...]) -> None:
+        """Note a question that waits; `order` is that of its call."""
+        self._orders[question.key] = order
+        self.questions[question.key] = question
 
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from clew.store.planning import PreparedWrite
 
 current: ContextVar[Frame | None] = ContextVar("clew_frame", default=None)
+
+
+_job: ContextVar[tuple[Frame, threading.Thread, object] | None] = ContextVar("clew_job", default=None)
 
 
 def running() -> Frame:
@@ -98,7 +102,7 @@ class Call:
         scope: what the call's body may use.
     """
 
-    __slots__ = ("_id", "args", "attempts", "callee", "execution", "key", "kwargs", "parent", "place", "scope")
+    __slots__ = ("_id", "args", "attempts", "callee", "execution", "key", "kwargs", "order", "parent", "place", "scope")
 
     def __init__(
         self,
@@ -119,6 +123,7 @@ class Call:
         self.scope = scope
         # A nested workflow takes no place of its own: the calls below it share that of the call above it.
         self.place: Place | None = parent.call.place if parent is not None and self.is_workflow else None
+        self.order: tuple[int, ...] = () if parent is None else parent.next_order()
         self.attempts = 0  # how many were begun
         self._id: str | None = None
 
@@ -145,8 +150,8 @@ class Frame:
     """
 
     __slots__ = (
-        "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy", "loop",
-        "unheard", "writes",
+        "_made", "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy",
+        "loop", "unheard", "writes",
     )  # fmt: skip
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
@@ -160,6 +165,7 @@ class Frame:
         self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
         self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
         self.deadlines: Deadlines | None = None
+        self._made = itertools.count()
         self.is_cached = False  # nothing ran: a cache gave the result
 
     def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -167,15 +173,24 @@ class Frame:
         self.loop = loop
         self.counter = Counter(self.call.key, asyncio.current_task(loop) if loop else threading.current_thread())
 
-    def next_key(self, key_name: str) -> str:
-        """Return the key of the next call that this body makes, from wherever it is made."""
+    def next_key(self, key_name: str, digest: Callable[[], bytes]) -> str:
+        """Return the key of the next call that this body makes, from wherever it is made.
+
+        Args:
+            key_name: of what is called, escaped.
+            digest: gives the fingerprint of its arguments.
+        """
         counter = self.counter
         assert counter is not None
-        return counter.next_key(key_name, self._here())
+        return counter.next_key(key_name, self._here(), digest)
+
+    def next_order(self) -> tuple[int, ...]:
+        """Return what sorts the calls of a run by when they were made: that of this body's call, and which of it."""
+        return (*self.call.order, next(self._made))
 
     def draw_id(self) -> str:
         """Return a fresh id in the form of a random UUID; a replay draws the same ones."""
-        return drawn_id(self.call.execution.seed, self.next_key(DRAWN))
+        return drawn_id(self.call.execution.seed, self.next_key(DRAWN, bytes))
 
     def on_loop(self) -> bool:
         """Whether the caller is on the event loop that runs this body, and so must not wait."""
@@ -185,7 +200,16 @@ class Frame:
     def _here(self) -> Any:
         if self.on_loop():
             return asyncio.current_task(self.loop)
-        return threading.current_thread()  # not its number, which another one may be given later
+        here = threading.current_thread()  # not its number, which another one may be given later
+        return here if self.counter is None or here is self.counter.home else self._job(here)
+
+    def _job(self, here: threading.Thread) -> Any:
+        """Return what stands for the job that an OS thread of a pool does now: each has a copy of the context."""
+        job = _job.get()
+        if job is None or job[0] is not self or job[1] is not here:
+            job = (self, here, object())
+            _job.set(job)
+        return job[2]
 
     def pending(self, store: BaseStore) -> list[PreparedWrite]:
         """Return the memories that this attempt wrote to a store and that wait for the task's record."""

@@ -159,7 +159,8 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         ReplayMismatch: the answer that was kept is to another question.
     """
     execution = frame.call.execution
-    key, digest = frame.next_key(INTERRUPT), fingerprint((value,), {})
+    digest = fingerprint((value,), {})
+    key, order = frame.next_key(INTERRUPT, lambda: digest), frame.next_order()
     if execution.journal is not None:
         record = execution.journal.find(key, digest, lambda: describe((value,), {}))
         if record is not None:
@@ -171,7 +172,7 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
         within=_workflows_around(frame.call),
     )  # fmt: skip
-    execution.questions[key] = question
+    execution.ask(question, order)
     raise Asked(question)
 
 
@@ -194,10 +195,9 @@ def _check_recordable(frame: Frame, value: Any, default: Any) -> None:
 async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
     """Wait in a body; a run that is continued waits only for the rest."""
     execution = frame.call.execution
-    key, now_s = frame.next_key(SLEEP), time.time()
-    until_s = now_s + seconds
+    digest, now_s = fingerprint((seconds,), {}), time.time()
+    key, until_s = frame.next_key(SLEEP, lambda: digest), now_s + seconds
     if execution.journal is not None:
-        digest = fingerprint((seconds,), {})
         if record := execution.journal.find(key, digest, lambda: str(seconds)):
             until_s = execution.value_of(record)
         else:

@@ -37,7 +37,8 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
     execution = frame.call.execution
     if execution.journal is None:
         return await io.remember(store, reads, ())
-    key, digest = frame.next_key(READ), fingerprint(tuple(reads), {})
+    digest = fingerprint(tuple(reads), {})
+    key = frame.next_key(READ, lambda: digest)
     if record := execution.journal.find(key, digest, lambda: _shown(reads)):
         found: list[Result] = execution.value_of(record)
         return found
@@ -53,7 +54,8 @@ async def _write_in_body(io: RunnerIO, frame: Frame, store: BaseStore, writes: S
     if execution.journal is None:
         await io.remember(store, writes, ())
         return
-    key, digest = frame.next_key(WRITE), fingerprint(tuple(writes), {})
+    digest = fingerprint(tuple(writes), {})
+    key = frame.next_key(WRITE, lambda: digest)
     if execution.journal.find(key, digest, lambda: _shown(writes)):
         return
     execution.check_new(key)
