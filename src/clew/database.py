@@ -118,4 +118,6 @@ def _sqlite_path(url: str) -> str | None:
         raise UsageError(f"there is no engine for {scheme!r}: use sqlite:///file.db, a plain path, or :memory:")
     if not rest.startswith("/"):
         raise UsageError(f"{url!r} lacks a slash: sqlite:///relative.db or sqlite:////absolute.db")
-    return rest[1:] or None
+    if rest == "/":
+        raise UsageError(f"{url!r} names no file: sqlite:///file.db, or :memory: for the memory of this process")
+    return rest[1:]

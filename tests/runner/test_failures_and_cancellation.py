@@ -480,3 +480,30 @@ def test_a_caught_validation_error_is_caught_again_on_replay(saver: Checkpointer
 
     colour.invoke(flow, "many", thread())
     assert colour.invoke(flow, Command(resume=5), thread()) == ("int_parsing", 5)
+
+
+def test_a_call_that_was_made_runs_although_another_fails_at_once(saver: Checkpointer) -> None:
+    ran: list[str] = []
+
+    @task
+    def fine() -> str:
+        ran.append("fine")
+        return "fine"
+
+    @task
+    def broken() -> str:
+        ran.append("broken")
+        if ran.count("broken") == 1:
+            raise OSError("down")
+        return "mended"
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> list[str]:
+        first, second = fine(), broken()
+        return [second.result(), first.result()]
+
+    with pytest.raises(OSError, match="down"):
+        flow.invoke(1, thread())
+    assert sorted(ran) == ["broken", "fine"]
+    assert flow.invoke(None, thread()) == ["mended", "fine"]
+    assert sorted(ran) == ["broken", "broken", "fine"]

@@ -254,7 +254,7 @@ class TestDepth:
         self, colour: Colour, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pools, "_made", {})
-        monkeypatch.setattr(pools, "_MOST_THREADS", 2)
+        monkeypatch.setattr(pools, "MOST_THREADS", 2)
         meeting = Meeting(2)
 
         @colour.task
@@ -276,7 +276,7 @@ class TestDepth:
         self, colour: Colour, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(pools, "_made", {})
-        monkeypatch.setattr(pools, "_MOST_THREADS", 2)
+        monkeypatch.setattr(pools, "MOST_THREADS", 2)
         meeting, ended = Meeting(2), []
 
         @colour.task

@@ -622,3 +622,17 @@ def test_parallel_questions_are_shown_in_the_order_of_their_calls() -> None:
 
     assert asked(flow.invoke(1, thread())) == list(range(12))
     assert [question.value for question in flow.get_state(thread()).interrupts] == list(range(12))
+
+
+def test_a_plain_answer_in_the_past_is_to_the_first_question(saver: Checkpointer) -> None:
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> Any:
+        first = interrupt("one?")
+        return [first, interrupt(f"two, after {first}?")]
+
+    flow.invoke(1, thread())
+    older = flow.get_state(thread()).config
+    flow.invoke(Command(resume="A"), thread())
+    assert flow.invoke(Command(resume="B"), thread()) == ["A", "B"]
+    assert asked(flow.invoke(Command(resume="X"), older)) == ["two, after X?"]
+    assert flow.invoke(Command(resume="Y"), thread()) == ["X", "Y"]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from clew.engine.identity import INTERRUPT, question_id
-from clew.engine.questions import Question, answers
+from clew.engine.questions import Question, answers, is_map
 from clew.engine.records import Record, Run, end_checkpoint, input_checkpoint
 from clew.errors import InvalidResume, NoSuchThread
 
@@ -127,6 +127,8 @@ def resume(
             f"nothing is waiting for an answer on this thread: {why}. Call the workflow with a new input"
         )
     answered = [question_id(run.id, record.key) for record in records if record.name == INTERRUPT]
+    if not place.is_latest and not is_map(answer):
+        asked = asked[:1]  # those after it were asked because of its answer
     given = answers(answer, asked, answered if place.is_latest else ())
     pairs = [(question, given[question.id]) for question in asked if question.id in given]
     if place.is_latest:

@@ -115,7 +115,7 @@ def answers(resume: Any, pending: Sequence[Question], answered: Iterable[str]) -
             "nothing is waiting for an answer on this thread; "
             "call the workflow with None to go on with its last run, or with a new input"
         )
-    if _is_map(resume):
+    if is_map(resume):
         return _by_id(resume, pending, set(answered))
     if len(pending) > 1:
         raise InvalidResume(
@@ -125,7 +125,8 @@ def answers(resume: Any, pending: Sequence[Question], answered: Iterable[str]) -
     return {pending[0].id: resume}
 
 
-def _is_map(resume: Any) -> bool:
+def is_map(resume: Any) -> bool:
+    """Say whether an answer is a dict from ids of questions to their answers."""
     return (
         isinstance(resume, Mapping)
         and bool(resume)

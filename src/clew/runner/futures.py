@@ -70,6 +70,7 @@ class Future(concurrent.futures.Future[T]):
         self.call = call
         self.heard = False
         self.handed_over = False
+        self.has_thread = False  # it was handed to a pool that had an OS thread free for it, and so has begun
         self.held = False  # it waits for a place, and must not begin
         self.stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
         self._context = context
@@ -194,6 +195,9 @@ def hand_over(future: Future[Any]) -> None:
     if parent is not None:
         parent.children.add(future)
         future.add_done_callback(parent.children.discard)
+    future.has_thread = len(_under_way) < pools.MOST_THREADS
+    _under_way.add(future)
+    future.add_done_callback(_under_way.discard)
     pools.tasks().submit(future.begin)
 
 
@@ -229,6 +233,7 @@ def own(frame: Frame) -> list[Future[Any]]:
 
 
 _unbegun: dict[Future[Any], None] = {}
+_under_way: set[Future[Any]] = set()  # handed to the pool, and not ended
 
 
 def _claim(future: Future[Any]) -> bool:

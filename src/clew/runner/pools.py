@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_MOST_THREADS = 128  # they wait for models and tools, so far more than there are cores
+MOST_THREADS = 128  # they wait for models and tools, so far more than there are cores
 
 
 _lock = threading.Lock()
@@ -54,7 +54,7 @@ def _once(kind: str, make: Callable[[str], T]) -> T:
 
 
 def _pool(kind: str) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix=f"clew-{kind}")
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=f"clew-{kind}")
 
 
 def _loop(kind: str) -> asyncio.AbstractEventLoop:

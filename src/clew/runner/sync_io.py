@@ -45,7 +45,7 @@ class SyncIO:
             for future in waiting:
                 if how == "wait":
                     future.begin()  # here, for every OS thread of the pool may be waiting like this one
-                else:
+                elif not future.has_thread:
                     future.cancel()
             concurrent.futures.wait(waiting)
             frame.children.difference_update(waiting)
