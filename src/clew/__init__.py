@@ -11,6 +11,9 @@ Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
 Errors:                 clew.errors draws the tree
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from clew.configs import RunnableConfig
 from clew.context import (
     StreamWriter,
@@ -23,7 +26,6 @@ from clew.context import (
     sleep,
     stream_message,
 )
-from clew.database import Database
 from clew.engine.caching import CachePolicy
 from clew.engine.limits import TimeoutPolicy
 from clew.engine.questions import Command, Interrupt
@@ -42,18 +44,11 @@ from clew.errors import (
     ReplayMismatch,
     ThreadBusy,
 )
-from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
 from clew.runner.futures import TaskFuture
 from clew.runner.launching import Output
 from clew.runner.runtime import ExecutionInfo, Runtime
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
-from clew.storage.inmemory.cache import InMemoryCache
-from clew.storage.inmemory.items import InMemoryStore
-from clew.storage.inmemory.journals import InMemorySaver
-from clew.storage.sqlite.cache import SqliteCache
-from clew.storage.sqlite.items_store import SqliteStore
-from clew.storage.sqlite.journals import SqliteSaver
 from clew.store.base import BaseStore
 from clew.store.operations import (
     GetOp,
@@ -67,10 +62,49 @@ from clew.store.operations import (
 from clew.tasks import Task, task
 from clew.workflow import Workflow
 
-# One class serves both colours; these are the names that people may know.
-MemorySaver = InMemorySaver
-AsyncSqliteSaver = SqliteSaver
-AsyncSqliteStore = SqliteStore
+if TYPE_CHECKING:
+    from clew.database import Database
+    from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
+    from clew.storage.inmemory.cache import InMemoryCache
+    from clew.storage.inmemory.items import InMemoryStore
+    from clew.storage.inmemory.journals import InMemorySaver
+    from clew.storage.inmemory.journals import InMemorySaver as MemorySaver
+    from clew.storage.sqlite.cache import SqliteCache
+    from clew.storage.sqlite.items_store import SqliteStore
+    from clew.storage.sqlite.items_store import SqliteStore as AsyncSqliteStore
+    from clew.storage.sqlite.journals import SqliteSaver
+    from clew.storage.sqlite.journals import SqliteSaver as AsyncSqliteSaver
+
+# The databases are loaded when they are first used, so that importing clew stays light. One class serves both colours;
+# the names with another behind them are those that people may know.
+_LATER = {
+    "Database": ("clew.database", "Database"),
+    "REMOVE_ALL_MESSAGES": ("clew.messages", "REMOVE_ALL_MESSAGES"),
+    "RemoveMessage": ("clew.messages", "RemoveMessage"),
+    "add_messages": ("clew.messages", "add_messages"),
+    "InMemoryCache": ("clew.storage.inmemory.cache", "InMemoryCache"),
+    "InMemorySaver": ("clew.storage.inmemory.journals", "InMemorySaver"),
+    "InMemoryStore": ("clew.storage.inmemory.items", "InMemoryStore"),
+    "MemorySaver": ("clew.storage.inmemory.journals", "InMemorySaver"),
+    "SqliteCache": ("clew.storage.sqlite.cache", "SqliteCache"),
+    "SqliteSaver": ("clew.storage.sqlite.journals", "SqliteSaver"),
+    "SqliteStore": ("clew.storage.sqlite.items_store", "SqliteStore"),
+    "AsyncSqliteSaver": ("clew.storage.sqlite.journals", "SqliteSaver"),
+    "AsyncSqliteStore": ("clew.storage.sqlite.items_store", "SqliteStore"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'clew' has no attribute {name!r}")
+    module, attribute = _LATER[name]
+    found = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "REMOVE_ALL_MESSAGES", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",

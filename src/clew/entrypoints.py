@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, overload
 
 from clew.codec.allowed import allow, allow_named_by
-from clew.database import Database
 from clew.engine.caching import CachePolicy
 from clew.engine.final import final as _final
 from clew.engine.journal import OnMismatch
@@ -25,6 +24,9 @@ from clew.storage.cache import BaseCache
 from clew.storage.opening import Opened
 from clew.store.base import BaseStore
 from clew.workflow import InvalidPart, Workflow
+
+if TYPE_CHECKING:
+    from clew.database import Database
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
