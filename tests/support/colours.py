@@ -20,7 +20,7 @@ from typing import Any
 from clew import Task, Workflow, entrypoint, task
 from clew.runner.io import run_blocking
 
-PATIENCE_S = 5.0  # far longer than anything here takes; a test that hangs fails instead
+PATIENCE_S = 30.0  # far longer than anything here takes; a test that hangs fails instead
 
 
 @dataclass(frozen=True)
