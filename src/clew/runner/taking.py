@@ -19,7 +19,7 @@ from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
-from clew.errors import Conflict, NoSuchThread, NotRecordable, StorageError, ThreadBusy
+from clew.errors import Conflict, InvalidResume, NoSuchThread, NotRecordable, StorageError, ThreadBusy
 from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
@@ -60,7 +60,10 @@ async def take(
     until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, None
     while True:
         place = await find_place(io, saver, thread, config)
-        plan = await _plan(io, saver, place, input, config)
+        try:
+            plan = await _plan(io, saver, place, input, config)
+        except (NoSuchThread, InvalidResume) as error:
+            raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
         try:
             return await _begin(io, saver, thread, place, plan, evicts)
         except Conflict:
@@ -89,7 +92,10 @@ async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, confi
     run_id, at_end = run_of(str(checkpoint_id))
     run = head if head is not None and head.id == run_id else await io.keep(saver, Load(thread, run_id))
     if run is None or (at_end and run.status != "done") or not (at_end or run.has_input_checkpoint):
-        raise NoSuchThread(f"thread {thread.thread_id!r} of {thread.workflow!r} has no checkpoint {checkpoint_id!r}")
+        raise NoSuchThread(
+            f"thread {thread.thread_id!r} of {thread.workflow!r} has no checkpoint {checkpoint_id!r}; "
+            "get_state_history lists those it has"
+        )
     return Place(head=head, run=run, at_end=at_end, chosen=True)
 
 
