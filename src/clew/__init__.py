@@ -14,57 +14,44 @@ Errors:                 clew.errors draws the tree
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from clew.configs import RunnableConfig
-from clew.context import (
-    StreamWriter,
-    asleep,
-    get_config,
-    get_runtime,
-    get_store,
-    get_stream_writer,
-    interrupt,
-    sleep,
-    stream_message,
-)
-from clew.engine.caching import CachePolicy
-from clew.engine.limits import TimeoutPolicy
-from clew.engine.questions import Command, Interrupt
-from clew.engine.retry import RetryPolicy
-from clew.engine.state import StateSnapshot
-from clew.entrypoints import entrypoint
-from clew.errors import (
-    ClewError,
-    Conflict,
-    InvalidNamespaceError,
-    InvalidResume,
-    NodeCancelledError,
-    NodeTimeoutError,
-    NotInWorkflow,
-    NotRecordable,
-    ReplayMismatch,
-    ThreadBusy,
-)
-from clew.runner.futures import TaskFuture
-from clew.runner.launching import Output
-from clew.runner.runtime import ExecutionInfo, Runtime
-from clew.storage.base import Checkpointer
-from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore
-from clew.store.operations import (
-    GetOp,
-    Item,
-    ListNamespacesOp,
-    MatchCondition,
-    PutOp,
-    SearchItem,
-    SearchOp,
-)
-from clew.tasks import Task, task
-from clew.workflow import Workflow
-
 if TYPE_CHECKING:
+    from clew.configs import RunnableConfig
+    from clew.context import (
+        StreamWriter,
+        asleep,
+        get_config,
+        get_runtime,
+        get_store,
+        get_stream_writer,
+        interrupt,
+        sleep,
+        stream_message,
+    )
     from clew.database import Database
+    from clew.engine.caching import CachePolicy
+    from clew.engine.limits import TimeoutPolicy
+    from clew.engine.questions import Command, Interrupt
+    from clew.engine.retry import RetryPolicy
+    from clew.engine.state import StateSnapshot
+    from clew.entrypoints import entrypoint
+    from clew.errors import (
+        ClewError,
+        Conflict,
+        InvalidNamespaceError,
+        InvalidResume,
+        NodeCancelledError,
+        NodeTimeoutError,
+        NotInWorkflow,
+        NotRecordable,
+        ReplayMismatch,
+        ThreadBusy,
+    )
     from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
+    from clew.runner.futures import TaskFuture
+    from clew.runner.launching import Output
+    from clew.runner.runtime import ExecutionInfo, Runtime
+    from clew.storage.base import Checkpointer
+    from clew.storage.cache import BaseCache
     from clew.storage.inmemory.cache import InMemoryCache
     from clew.storage.inmemory.items import InMemoryStore
     from clew.storage.inmemory.journals import InMemorySaver
@@ -74,36 +61,69 @@ if TYPE_CHECKING:
     from clew.storage.sqlite.items_store import SqliteStore as AsyncSqliteStore
     from clew.storage.sqlite.journals import SqliteSaver
     from clew.storage.sqlite.journals import SqliteSaver as AsyncSqliteSaver
+    from clew.store.base import BaseStore
+    from clew.store.operations import (
+        GetOp,
+        Item,
+        ListNamespacesOp,
+        MatchCondition,
+        PutOp,
+        SearchItem,
+        SearchOp,
+    )
+    from clew.tasks import Task, task
+    from clew.workflow import Workflow
 
-# The databases are loaded when they are first used, so that importing clew stays light. One class serves both colours;
-# the names with another behind them are those that people may know.
-_LATER = {
-    "Database": ("clew.database", "Database"),
-    "REMOVE_ALL_MESSAGES": ("clew.messages", "REMOVE_ALL_MESSAGES"),
-    "RemoveMessage": ("clew.messages", "RemoveMessage"),
-    "add_messages": ("clew.messages", "add_messages"),
-    "InMemoryCache": ("clew.storage.inmemory.cache", "InMemoryCache"),
-    "InMemorySaver": ("clew.storage.inmemory.journals", "InMemorySaver"),
-    "InMemoryStore": ("clew.storage.inmemory.items", "InMemoryStore"),
-    "MemorySaver": ("clew.storage.inmemory.journals", "InMemorySaver"),
-    "SqliteCache": ("clew.storage.sqlite.cache", "SqliteCache"),
-    "SqliteSaver": ("clew.storage.sqlite.journals", "SqliteSaver"),
-    "SqliteStore": ("clew.storage.sqlite.items_store", "SqliteStore"),
-    "AsyncSqliteSaver": ("clew.storage.sqlite.journals", "SqliteSaver"),
-    "AsyncSqliteStore": ("clew.storage.sqlite.items_store", "SqliteStore"),
+# Where each name lives. A name is loaded when it is first used, so that importing clew costs next to nothing.
+_HOMES = {
+    "clew.configs": "RunnableConfig",
+    "clew.context": "StreamWriter asleep get_config get_runtime get_store get_stream_writer interrupt sleep "
+    "stream_message",
+    "clew.database": "Database",
+    "clew.engine.caching": "CachePolicy",
+    "clew.engine.limits": "TimeoutPolicy",
+    "clew.engine.questions": "Command Interrupt",
+    "clew.engine.retry": "RetryPolicy",
+    "clew.engine.state": "StateSnapshot",
+    "clew.entrypoints": "entrypoint",
+    "clew.errors": "ClewError Conflict InvalidNamespaceError InvalidResume NodeCancelledError NodeTimeoutError "
+    "NotInWorkflow NotRecordable ReplayMismatch ThreadBusy",
+    "clew.messages": "REMOVE_ALL_MESSAGES RemoveMessage add_messages",
+    "clew.runner.futures": "TaskFuture",
+    "clew.runner.launching": "Output",
+    "clew.runner.runtime": "ExecutionInfo Runtime",
+    "clew.storage.base": "Checkpointer",
+    "clew.storage.cache": "BaseCache",
+    "clew.storage.inmemory.cache": "InMemoryCache",
+    "clew.storage.inmemory.items": "InMemoryStore",
+    "clew.storage.inmemory.journals": "InMemorySaver",
+    "clew.storage.sqlite.cache": "SqliteCache",
+    "clew.storage.sqlite.items_store": "SqliteStore",
+    "clew.storage.sqlite.journals": "SqliteSaver",
+    "clew.store.base": "BaseStore",
+    "clew.store.operations": "GetOp Item ListNamespacesOp MatchCondition PutOp SearchItem SearchOp",
+    "clew.tasks": "Task task",
+    "clew.workflow": "Workflow",
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
+# One class serves both colours; these are the names that people may know.
+_ALIASES = {
+    "MemorySaver": "InMemorySaver",
+    "AsyncSqliteStore": "SqliteStore",
+    "AsyncSqliteSaver": "SqliteSaver",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    attribute = _ALIASES.get(name, name)
+    if attribute not in _MODULES:
         raise AttributeError(f"module 'clew' has no attribute {name!r}")
-    module, attribute = _LATER[name]
-    found = globals()[name] = getattr(importlib.import_module(module), attribute)
+    found = globals()[name] = getattr(importlib.import_module(_MODULES[attribute]), attribute)
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_MODULES, *_ALIASES})
 
 
 __all__ = [
