@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from clew import Database, Workflow
+from clew.cli.databases import existing_url
 from clew.cli.screen import Screen
 from clew.errors import UsageError
 from clew.testing import Finding, check_replay
@@ -33,10 +33,10 @@ def check(target: str, url: str | None, screen: Screen, *, as_json: bool) -> boo
     if url is None:
         findings = check_replay(workflow)
     else:
-        with Database(_existing(url)) as database:
+        with Database(existing_url(url)) as database:
             findings = check_replay(workflow, database.checkpointer)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        screen.json([asdict(finding) for finding in findings])
     else:
         _show(workflow.name, findings, screen)
     return all(finding.problem is None for finding in findings)
@@ -73,14 +73,6 @@ def _import(place: str) -> ModuleType:
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     return module
-
-
-def _existing(url: str) -> str:
-    """Return the address of a file that is there: a check must not make one."""
-    path = url.removeprefix("sqlite:///")
-    if "://" not in path and not Path(path).is_file():
-        raise UsageError(f"there is no database {path!r} to check")
-    return url
 
 
 def _show(name: str, findings: list[Finding], screen: Screen) -> None:

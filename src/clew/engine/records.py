@@ -99,11 +99,6 @@ class Run(Struct, frozen=True, kw_only=True):
         return self.source == "input"
 
     @property
-    def latest_checkpoint(self) -> str:
-        """Id of the newest checkpoint of this run."""
-        return end_checkpoint(self.id) if self.status == "done" else input_checkpoint(self.id)
-
-    @property
     def end_step(self) -> int:
         """Step number of the checkpoint that ends the run."""
         return self.step + 1 if self.has_input_checkpoint else self.step
