@@ -6,9 +6,10 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-Status = Literal["running", "done", "failed", "interrupted"]
+Status = Literal["running", "done", "failed", "interrupted", "cancelled"]
 Source = Literal["input", "update", "fork"]
 RecordState = Literal["value", "failure", "reopened"]
+Act = Literal["input", "resume", "continue"]
 
 
 class ThreadKey(NamedTuple):
@@ -54,7 +55,8 @@ class Run(Struct, frozen=True, kw_only=True):
         parent: the checkpoint it started from, or None.
         previous: id of the run whose saved value is this run's `previous`, or None.
         step: step number of its first checkpoint.
-        status: "running" until it ended; a run whose process died stays "running".
+        status: "running" until it ended; a run whose process died stays "running". "interrupted" by a question, or
+            because it was asked to stop; "cancelled" for good, unless somebody continues it.
         input: the encoded input, or None where the run has none.
         value: the encoded returned value, or None before the run is done.
         saved: the encoded value for the next run, or None where it is the returned one.
@@ -64,6 +66,7 @@ class Run(Struct, frozen=True, kw_only=True):
         created_s: seconds since the epoch.
         ended_s: seconds since the epoch, or None.
         attempts: how often it was begun or continued, from 1.
+        crashes: how many processes in a row died while they ran it.
     """
 
     id: str
@@ -82,6 +85,7 @@ class Run(Struct, frozen=True, kw_only=True):
     created_s: float
     ended_s: float | None = None
     attempts: int = 1
+    crashes: int = 0
 
     @property
     def kept(self) -> bytes | None:
@@ -102,6 +106,50 @@ class Run(Struct, frozen=True, kw_only=True):
     def end_step(self) -> int:
         """Step number of the checkpoint that ends the run."""
         return self.step + 1 if self.has_input_checkpoint else self.step
+
+
+class Queued(Struct, frozen=True, kw_only=True):
+    """A place in the queue of a thread: a caller that waits for its turn, or a call that was submitted.
+
+    Places are served in the order in which they were taken, submitted calls from `due_s` on.
+
+    Args:
+        id: of the run that it becomes, if it becomes a new one.
+        thread: whose queue.
+        owner: the process whose caller waits, and will run it itself; None: any worker may carry it out.
+        until_s: when a waiting caller counts as gone unless it says that it still waits; without an owner 0.
+        act: a new run with an "input", a "resume" with an answer, or "continue" what is there.
+        input: the encoded input or answer; None where a caller brings its own, or there is none.
+        config: the encoded config of a submitted call.
+        priority: among threads, the larger first.
+        due_s: not to be carried out before.
+        created_s: when the place was taken.
+    """
+
+    id: str
+    thread: ThreadKey
+    owner: str | None = None
+    until_s: float = 0.0
+    act: Act = "input"
+    input: bytes | None = None
+    config: bytes = b""
+    priority: int = 0
+    due_s: float = 0.0
+    created_s: float
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """A thread on which there is something to do for a worker.
+
+    Args:
+        thread: which.
+        owner: who holds its lease, if that has not run out; it may be dead all the same. None: nobody.
+        why: its run "crashed", a submitted call is "queued", or a question's time is over ("due").
+    """
+
+    thread: ThreadKey
+    owner: str | None
+    why: Literal["crashed", "queued", "due"]
 
 
 class Piece(Struct, frozen=True, kw_only=True):

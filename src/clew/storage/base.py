@@ -7,14 +7,17 @@ default for either: only the engine knows how to make them atomic.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
-from clew.engine.records import Piece, Record, Run, Status, ThreadKey
+from clew.engine.records import Piece, Queued, Record, Run, Status, ThreadKey, Work
 
 T = TypeVar("T")
+
+#: What a run is asked to do at its next call: end as interrupted, vanish with its records, or end as cancelled.
+Asked = Literal["interrupt", "rollback", "cancel"]
 
 
 class Operation(Struct, Generic[T], frozen=True):
@@ -100,11 +103,17 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
         owner: who takes the lease.
         until_s: seconds since the epoch, when the lease runs out unless it is renewed.
         now_s: the clock.
-        evicts: an owner that is known to be dead, whose lease counts as run out.
+        evicts: an owner that is known to be dead, whose lease and places in the queue count as run out.
+        queued: id of the place in the queue that this serves, and removes.
+
+    A new run waits for the places before its own (before none, if it has none), as long as their time has come
+    (`due_s`) and has not run out (`until_s`). Those of the same owner do not count: among themselves the callers of a
+    process keep order. A run that is continued waits for no place. What was asked of the run before is forgotten.
 
     Raises:
-        ThreadBusy: another owner holds the lease; the error's `owner` says who.
-        Conflict: `head` is no longer the newest run, or no longer stands as it did.
+        ThreadBusy: another owner holds the lease or comes first; the error's `owner` says who, "" for a submitted
+            call.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did; or `queued` is gone.
     """
 
     thread: ThreadKey
@@ -115,19 +124,22 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     until_s: float
     now_s: float
     evicts: str | None = None
+    queued: str | None = None
 
 
 class End(Struct, frozen=True, kw_only=True):
     """How a run ended; with it the lease is given back.
 
     Args:
-        status: done, failed or interrupted.
+        status: done, failed, interrupted or cancelled.
         value: the encoded returned value of a run that is done.
         saved: the encoded value for the next run, where it differs from `value`.
         error: text of the exception of a run that failed.
         questions: the encoded questions of a run that is interrupted.
         ended_s: seconds since the epoch.
         reopened: keys of recorded failures that are to be tried again when the run is continued.
+        due_s: when a worker is to look at the thread again, because a question's time is over then; or None.
+        removes: whether the run goes with its journal and pieces, so that the run before it is the newest again.
     """
 
     status: Status
@@ -137,9 +149,11 @@ class End(Struct, frozen=True, kw_only=True):
     questions: bytes = b""
     ended_s: float
     reopened: Sequence[str] = ()
+    due_s: float | None = None
+    removes: bool = False
 
 
-class Append(Operation[None], frozen=True, kw_only=True):
+class Append(Operation[Asked | None], frozen=True, kw_only=True):
     """Keep outcomes of a run, together with the memories written by them and, at last, how the run ended.
 
     Args:
@@ -151,6 +165,9 @@ class Append(Operation[None], frozen=True, kw_only=True):
         replaces: keys of records that are run again.
         also: finished runs of nested workflows that remember, each with its thread.
         end: set with the last append of an execution.
+
+    Returns:
+        what the run is asked to do, if anything.
 
     Raises:
         Conflict: the lease was taken by another writer, or a record is there already. Nothing is kept.
@@ -170,6 +187,89 @@ class Renew(Operation[None], frozen=True):
 
     lease: Lease
     until_s: float
+
+
+class Watch(Operation[Mapping[str, Asked]], frozen=True):
+    """Read what the runs of some leases are asked to do: by run_id, only those that are asked something."""
+
+    leases: Sequence[Lease]
+
+
+class Ask(Operation[bool], frozen=True):
+    """Ask the run that holds a thread to stop; say whether one does.
+
+    Args:
+        thread: whose.
+        what: see Asked.
+        run_id: only if it is this run, or None.
+    """
+
+    thread: ThreadKey
+    what: Asked
+    run_id: str | None = None
+
+
+class Enqueue(Operation[bool], frozen=True):
+    """Take a place in the queue of a thread, made if it is missing.
+
+    Returns:
+        False, and nothing is kept, where there is a run or a place of that id already.
+    """
+
+    place: Queued
+
+
+class StayQueued(Operation[bool], frozen=True):
+    """Say that a caller still waits at its place; False if the place is gone."""
+
+    id: str
+    until_s: float
+
+
+class LeaveQueue(Operation[bool], frozen=True):
+    """Give a place in a queue up; False if it is gone already."""
+
+    id: str
+
+
+class ListQueue(Operation[Sequence[Queued]], frozen=True):
+    """Read the queue of a thread, first come first."""
+
+    thread: ThreadKey
+
+
+class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):
+    """Find threads on which there is something to do: the highest priority first, then those that wait longest.
+
+    A thread whose newest run is "running" is reported as crashed when its lease has run out, or when an owner on the
+    caller's machine holds it (the caller finds out whether that one is dead). Its queue comes after that. Nothing else
+    of a thread whose lease is held is reported.
+
+    Args:
+        workflows: only threads of these.
+        now_s: the clock.
+        machine: what the owners on the caller's machine begin with.
+        limit: at most so many.
+    """
+
+    workflows: Sequence[str]
+    now_s: float
+    machine: str
+    limit: int = 100
+
+
+class AddEvents(Operation[None], frozen=True):
+    """Keep events of a run for readers elsewhere, in order. Raises Conflict if another writer has the lease."""
+
+    lease: Lease
+    events: Sequence[bytes]
+
+
+class LoadEvents(Operation[Sequence[tuple[int, bytes]]], frozen=True):
+    """Read the events of a run whose numbers are above `after`, in order, each with its number (from 1)."""
+
+    run_id: str
+    after: int = 0
 
 
 class Keep(Operation[Run], frozen=True):
@@ -195,9 +295,60 @@ class Keep(Operation[Run], frozen=True):
 
 
 class DeleteThread(Operation[int], frozen=True):
-    """Remove everything kept under a thread_id, whatever the workflow. Returns how many runs were removed."""
+    """Remove everything kept under a thread_id, whatever the workflow. Returns how many runs were removed.
+
+    The thread itself stays as a tombstone with a higher epoch, which no list shows: a writer that was under way cannot
+    revive what was removed, and a new run of that name begins afresh.
+
+    Args:
+        thread_id: whose.
+        entirely: whether not even the tombstone stays.
+    """
 
     thread_id: str
+    entirely: bool = False
+
+
+class Prune(Operation[None], frozen=True, kw_only=True):
+    """Remove what nobody needs any more of a thread; what is to be removed was decided by the caller.
+
+    Args:
+        thread: whose.
+        head: the thread's newest run as the caller saw it.
+        runs: ids of runs that go with their journals and events.
+        journals: ids of runs that stay, and whose journals and events go.
+        pieces: ids of pieces that go.
+
+    Raises:
+        Conflict: `head` is no longer the newest run, or no longer stands as it did. Nothing was removed.
+    """
+
+    thread: ThreadKey
+    head: Run
+    runs: Sequence[str] = ()
+    journals: Sequence[str] = ()
+    pieces: Sequence[str] = ()
+
+
+class KeepThread(Operation[None], frozen=True, kw_only=True):
+    """Keep a whole thread that comes from elsewhere, in one transaction.
+
+    Args:
+        thread: which.
+        runs: all its runs, oldest first, each with its journal.
+        pieces: of what they saved, each after those before it.
+        queue: submitted calls that wait.
+        now_s: the clock.
+
+    Raises:
+        Conflict: there is such a thread, run or piece already. Nothing was kept.
+    """
+
+    thread: ThreadKey
+    runs: Sequence[tuple[Run, Sequence[Record]]]
+    pieces: Sequence[Piece] = ()
+    queue: Sequence[Queued] = ()
+    now_s: float
 
 
 class Checkpointer(ABC):

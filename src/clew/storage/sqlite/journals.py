@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _RUN = (
     "run_id, number, source, parent, previous, step, status, input, value, saved, error, questions, metadata, "
-    "created_s, ended_s, attempts"
+    "created_s, ended_s, attempts, crashes"
 )
 _RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
 _READS = (Load, ListRuns, LoadRecords, LoadPieces, ListThreads)
@@ -194,12 +194,13 @@ def _new_thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float)
 def _put_run(connection: sqlite3.Connection, thread: int, run: Run) -> int:
     """Keep a run; one that is kept already changes only in what may change."""
     (id,) = connection.execute(
-        f"INSERT INTO clew_runs (thread, {_RUN}) VALUES (?{', ?' * 16}) ON CONFLICT (run_id) DO UPDATE SET "
+        f"INSERT INTO clew_runs (thread, {_RUN}) VALUES (?{', ?' * 17}) ON CONFLICT (run_id) DO UPDATE SET "
         "status = excluded.status, questions = excluded.questions, error = excluded.error, "
-        "attempts = excluded.attempts, ended_s = excluded.ended_s RETURNING id",
+        "attempts = excluded.attempts, crashes = excluded.crashes, ended_s = excluded.ended_s RETURNING id",
         (
             thread, run.id, run.number, run.source, run.parent, run.previous, run.step, run.status, run.input,
             run.value, run.saved, run.error, run.questions, run.metadata, run.created_s, run.ended_s, run.attempts,
+            run.crashes,
         ),
     ).fetchone()  # fmt: skip
     return int(id)
@@ -318,7 +319,7 @@ def _run(row: tuple[Any, ...]) -> Run:
     return Run(
         id=row[0], number=row[1], source=row[2], parent=row[3], previous=row[4], step=row[5], status=row[6],
         input=row[7], value=row[8], saved=row[9], error=row[10], questions=row[11], metadata=row[12],
-        created_s=row[13], ended_s=row[14], attempts=row[15],
+        created_s=row[13], ended_s=row[14], attempts=row[15], crashes=row[16],
     )  # fmt: skip
 
 

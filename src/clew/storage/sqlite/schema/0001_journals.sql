@@ -8,9 +8,14 @@ CREATE TABLE clew_threads (
     epoch     INTEGER NOT NULL DEFAULT 0,   -- grows whenever the lease is taken
     owner     TEXT,                         -- who holds the lease
     until_s   REAL NOT NULL DEFAULT 0,      -- when it runs out
+    asked     TEXT,                         -- what its run is asked to do: interrupt, rollback, cancel
+    due_s     REAL,                         -- when a question's time is over
     changed_s REAL NOT NULL,
     UNIQUE (thread_id, workflow)
 );
+
+CREATE INDEX clew_threads_held ON clew_threads (until_s) WHERE owner IS NOT NULL;
+CREATE INDEX clew_threads_due ON clew_threads (due_s) WHERE due_s IS NOT NULL;
 
 CREATE TABLE clew_runs (
     id        INTEGER PRIMARY KEY,
@@ -21,7 +26,7 @@ CREATE TABLE clew_runs (
     parent    TEXT,                         -- the checkpoint it started from
     previous  TEXT,                         -- run_id of the run whose saved value it was given
     step      INTEGER NOT NULL,
-    status    TEXT NOT NULL,                -- running, done, failed, interrupted
+    status    TEXT NOT NULL,                -- running, done, failed, interrupted, cancelled
     input     BLOB,
     value     BLOB,
     saved     BLOB,                         -- NULL where it is the value itself
@@ -31,6 +36,7 @@ CREATE TABLE clew_runs (
     created_s REAL NOT NULL,
     ended_s   REAL,
     attempts  INTEGER NOT NULL,
+    crashes   INTEGER NOT NULL,             -- how many processes in a row died while they ran it
     UNIQUE (thread, number)
 );
 
