@@ -36,7 +36,8 @@ class LocalEmbedder:
         Raises:
             MissingDependency: the extra `local` is not installed.
         """
-        return [self.embed_query(text) for text in texts]
+        vectors: list[list[float]] = _embed(texts).tolist()
+        return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """Embed one text that asks.
@@ -47,11 +48,22 @@ class LocalEmbedder:
         Raises:
             MissingDependency: the extra `local` is not installed.
         """
-        # One by one: in a batch every text is padded to the longest, which one long text makes enormous.
-        vector = _model().embed([text])[0] if text.strip() else _zeros()
-        length = float((vector @ vector) ** 0.5)
-        values: list[float] = (vector / length if length else vector).tolist()
-        return values
+        return self.embed_documents([text])[0]
+
+
+def _embed(texts: Sequence[str]) -> Any:
+    """Give the vectors as rows of an array: of each text the mean of its tokens' vectors, brought to length 1."""
+    import numpy
+
+    vectors = numpy.zeros((len(texts), DIMS), dtype=numpy.float32)
+    model = _model()
+    for row, text in enumerate(texts):
+        # One by one, and not by the model's own `embed`: a batch there is padded to its longest text, and what it
+        # does besides takes as long again.
+        if text.strip() and (tokens := model.tokenizer.encode(text, add_special_tokens=False).ids):
+            model.embedding.take(tokens, axis=0, mode="clip").sum(axis=0, out=vectors[row])
+    lengths = numpy.sqrt(numpy.einsum("ij,ij->i", vectors, vectors))[:, None]
+    return numpy.divide(vectors, lengths, out=vectors, where=lengths > 0)
 
 
 _loaded: Any = None
@@ -87,8 +99,3 @@ def _logging_left_alone() -> Generator[None]:
     finally:
         logging.getLogger().removeHandler(placeholder)
 
-
-def _zeros() -> Any:
-    import numpy
-
-    return numpy.zeros(DIMS, dtype=numpy.float32)
