@@ -33,6 +33,8 @@ _OWN_LIST = (
     "langchain_core.prompt_values",
 )
 _MOST_NOT_FOUND = 1_000
+# How often all functions are looked through for names that are not there, as long as nothing was declared or imported.
+_MOST_LOOKS = 32
 
 _types: dict[str, type] = {}
 # The functions that name types, and the local names their annotations need. They are looked at when a type is not
@@ -41,6 +43,7 @@ _functions: dict[int, tuple[weakref.ref[types.FunctionType], Mapping[str, Any]]]
 _declarations = count(1)
 _last_declaration = 0
 _not_found: dict[str, tuple[int, int]] = {}
+_looks: tuple[tuple[int, int], int] = ((0, 0), 0)  # since when, and how many
 
 
 def allow(*types_: Any) -> None:
@@ -150,9 +153,7 @@ def _look_again(name: str) -> type | None:
         return None
     found = _own(name)
     if found is None:
-        for function, localns in list(_functions.values()):
-            if (inner := function()) is not None:
-                _register(types_named_by(inner, localns))
+        _look_through_functions(now)
         found = _types.get(name) or _below_allowed(name)
     if found is not None:
         _types[name] = found
@@ -161,6 +162,18 @@ def _look_again(name: str) -> type | None:
         _not_found.clear()
     _not_found[name] = now
     return None
+
+
+def _look_through_functions(now: tuple[int, int]) -> None:
+    """Register what all functions name now. Bytes may hold any number of names: not once for each of them."""
+    global _looks
+    since, number = _looks
+    _looks = (now, 1 if since != now else number + 1)
+    if _looks[1] > _MOST_LOOKS:
+        return
+    for function, localns in list(_functions.values()):
+        if (inner := function()) is not None:
+            _register(types_named_by(inner, localns))
 
 
 def _own(name: str) -> type | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from clew.codec.parts import exactly, numbers
 from clew.codec.writing import Kind, Refusal, Writer
 
 _DTYPE = r"[<>|=][biufcSUMm][0-9]{1,9}(\[[0-9]*[A-Za-z]{1,7}\])?"
@@ -31,7 +32,7 @@ def _pack_array(value: Any, writer: Writer, depth: int) -> Any:
 def _unpack_array(parts: Any) -> Any:
     import numpy
 
-    dtype, shape, content = parts
+    dtype, shape, content = parts[0], numbers(parts[1]), exactly(bytes, parts[2])
     # Copied: what frombuffer gives cannot be written to.
     return numpy.frombuffer(content, _dtype(dtype)).reshape(shape).copy() if content else _empty(dtype, shape)
 
@@ -54,8 +55,7 @@ def _pack_number(value: Any, writer: Writer, depth: int) -> Any:
 def _unpack_number(parts: Any) -> Any:
     import numpy
 
-    dtype, content = parts
-    kind = _dtype(dtype)
+    kind, content = _dtype(parts[0]), exactly(bytes, parts[1])
     if not kind.itemsize:
         return kind.type()
     (number,) = numpy.frombuffer(content, kind)
@@ -104,7 +104,7 @@ def _unpack_url(parts: Any) -> Any:
     name, text = parts
     if name not in _URLS:
         raise ValueError(f"no URL type {name!r}")
-    return getattr(pydantic, name)(text)
+    return getattr(pydantic, name)(exactly(str, text))
 
 
 _NUMBER = Kind(41, _pack_number, _unpack_number)

@@ -98,7 +98,10 @@ def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
         chain = chains.get(path, ())
         if not chain or chain[-1].id != last or sum(piece.count for piece in chain) != count:
             raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
-        value = _with(value, path, decode(_header(count) + b"".join(piece.body for piece in chain)))
+        try:
+            value = _with(value, path, decode(_header(count) + b"".join(piece.body for piece in chain)))
+        except (LookupError, TypeError, OverflowError, RecursionError) as error:
+            raise UnreadableRecord(f"the kept value has no place for a list at {list(path)!r:.200}") from error
     return value
 
 

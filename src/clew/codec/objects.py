@@ -20,6 +20,7 @@ import msgspec
 
 from clew.codec import exceptions
 from clew.codec.layouts import attributes_of, layout_of
+from clew.codec.parts import exactly
 from clew.codec.writing import Refusal, Writer
 from clew.errors import RecordedFailure
 
@@ -83,7 +84,7 @@ def _pack_enum(value: Any, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_enum(cls: Any, parts: Any) -> Any:
-    return cls._member_map_[parts]
+    return cls._member_map_[exactly(str, parts)]
 
 
 def _pack_flag(value: Any, writer: Writer, depth: int) -> Any:
@@ -94,7 +95,8 @@ def _pack_flag(value: Any, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_flag(cls: Any, parts: Any) -> Any:
-    return reduce(or_, (cls._member_map_[name] for name in parts)) if parts else cls(0)
+    names = [exactly(str, name) for name in exactly(list, parts)]
+    return reduce(or_, (cls._member_map_[name] for name in names)) if names else cls(0)
 
 
 def _pack_object(value: Any, writer: Writer, depth: int) -> Any:
@@ -105,7 +107,7 @@ def _pack_object(value: Any, writer: Writer, depth: int) -> Any:
 
 def _unpack_object(cls: Any, parts: Any) -> Any:
     value = object.__new__(cls)
-    layout_of(cls).restore(value, parts)
+    layout_of(cls).restore(value, exactly(dict, parts))
     return value
 
 
@@ -114,7 +116,7 @@ def _pack_named_tuple(value: Any, writer: Writer, depth: int) -> Any:
 
 
 def _unpack_named_tuple(cls: Any, parts: Any) -> Any:
-    if gone := parts.keys() - set(cls._fields):
+    if gone := exactly(dict, parts).keys() - set(cls._fields):
         raise ValueError(f"it was recorded with {sorted(gone)[0]!r}, which the class no longer has")
     fields = {**cls._field_defaults, **parts}
     if missing := [name for name in cls._fields if name not in fields]:
@@ -129,11 +131,11 @@ def _pack_struct(value: Any, writer: Writer, depth: int) -> Any:
 
 def _unpack_struct(cls: Any, parts: Any) -> Any:
     fields, attributes = parts
-    value = _without_post_init(cls)(**fields)
+    value = _without_post_init(cls)(**exactly(dict, fields))
     if type(value) is not cls:
         object.__dict__["__class__"].__set__(value, cls)
     if attributes:
-        object.__getattribute__(value, "__dict__").update(attributes)
+        object.__getattribute__(value, "__dict__").update(exactly(dict, attributes))
     return value
 
 
@@ -179,13 +181,13 @@ def _private_of(value: Any, writer: Writer, depth: int) -> dict[str, Any] | None
 def _unpack_pydantic(cls: Any, parts: Any) -> Any:
     fields, fields_set, extra, private = parts
     declared = cls.__pydantic_fields__
-    state = fields if fields.keys() == declared.keys() else _with_defaults(fields, declared)
+    state = fields if exactly(dict, fields).keys() == declared.keys() else _with_defaults(fields, declared)
     if private is not None:
-        private = _with_private_defaults(private, cls.__private_attributes__)
+        private = _with_private_defaults(exactly(dict, private), cls.__private_attributes__)
     value = cls.__new__(cls)
     object.__setattr__(value, "__dict__", state)
-    object.__setattr__(value, "__pydantic_fields_set__", set(fields_set))
-    object.__setattr__(value, "__pydantic_extra__", extra)
+    object.__setattr__(value, "__pydantic_fields_set__", set(exactly(list, fields_set)))
+    object.__setattr__(value, "__pydantic_extra__", extra if extra is None else exactly(dict, extra))
     object.__setattr__(value, "__pydantic_private__", private)
     return value
 
@@ -230,7 +232,7 @@ def _unpack_subclass(cls: Any, parts: Any) -> Any:
     value = base.__new__(cls, content)
     if base in _FILLED_BY_INIT:
         base.__init__(value, content)  # of the builtin base, not of the class
-    layout_of(cls).restore(value, state)
+    layout_of(cls).restore(value, exactly(dict, state))
     return value
 
 
@@ -256,7 +258,9 @@ def _cause(cause: BaseException, writer: Writer, depth: int) -> Any:
 
 def _unpack_exception(cls: Any, parts: Any) -> Any:
     arguments, members, state, native_state, cause = parts
-    error = exceptions.rebuilt(cls, arguments, members, state, native_state)
+    error = exceptions.rebuilt(
+        cls, exactly(list, arguments), exactly(list, members), exactly(dict, state), exactly(dict, native_state)
+    )
     if cause is not None:
         error.__cause__ = cause
     return error

@@ -12,6 +12,7 @@ from types import EllipsisType
 from typing import Any
 
 from clew.codec.foreign import FOREIGN
+from clew.codec.parts import exactly, numbers
 from clew.codec.times import TIMES
 from clew.codec.writing import LONG_INTEGER, MAPPING, ODD_TEXT, Kind, Refusal, Writer
 
@@ -37,6 +38,7 @@ def _atom(code: int, pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -
 
 def pairs(entries: list[Any]) -> zip[tuple[Any, Any]]:
     """Return (key, value) pairs of keys and values that stand in turn."""
+    exactly(list, entries)
     return zip(entries[::2], entries[1::2], strict=True)
 
 
@@ -53,6 +55,11 @@ def _pack_defaultdict(value: defaultdict[Any, Any], writer: Writer, depth: int) 
             f"use one of {', '.join(_FACTORIES)}, or record dict(value)"
         )
     return [name, writer.entries(value, depth)]
+
+
+def _unpack_deque(parts: Any) -> Any:
+    most, items = parts
+    return deque(exactly(list, items), most if most is None else exactly(int, most))
 
 
 def _unpack_defaultdict(parts: Any) -> Any:
@@ -76,15 +83,15 @@ def _unpack_path(parts: Any) -> Any:
         raise ValueError("a WindowsPath can be made on Windows alone; record a PureWindowsPath")
     if name == "PosixPath" and sys.platform == "win32":
         raise ValueError("a PosixPath cannot be made on Windows; record a PurePosixPath")
-    return getattr(pathlib, name)(text)
+    return getattr(pathlib, name)(exactly(str, text))
 
 
 def _unpack_pattern(parts: Any) -> Any:
     import re
 
     pattern, flags = parts
-    # The flags of a text pattern include re.UNICODE, which compile accepts.
-    return re.compile(pattern, flags)
+    # The flags of a text pattern include re.UNICODE, which compile accepts. With re.DEBUG it would print.
+    return re.compile(pattern if type(pattern) is bytes else exactly(str, pattern), exactly(int, flags) & ~re.DEBUG)
 
 
 def _unpack_address(parts: Any) -> Any:
@@ -100,20 +107,25 @@ def _unpack_decimal(parts: Any) -> Any:
     from decimal import Context, Decimal
 
     # A context of our own: the user's may trap or round what was recorded.
-    return Decimal(_of(str, parts), Context(traps=[]))
+    return Decimal(exactly(str, parts), Context(traps=[]))
 
 
 def _unpack_fraction(parts: Any) -> Any:
     from fractions import Fraction
 
     numerator, denominator = parts
-    return Fraction(_of(int, numerator), _of(int, denominator))
+    return Fraction(exactly(int, numerator), exactly(int, denominator))
+
+
+def _unpack_complex(parts: Any) -> Any:
+    real, imaginary = parts
+    return complex(exactly(float, real), exactly(float, imaginary))
 
 
 def _unpack_uuid(parts: Any) -> Any:
     from uuid import UUID
 
-    return UUID(bytes=_of(bytes, parts))
+    return UUID(bytes=exactly(bytes, parts))
 
 
 def _unpack_ellipsis(parts: Any) -> Any:
@@ -122,31 +134,25 @@ def _unpack_ellipsis(parts: Any) -> Any:
     return ...
 
 
-def _of(kind: type, value: Any) -> Any:
-    if type(value) is not kind:
-        raise ValueError(f"expected {kind.__name__}, found {type(value).__name__}")
-    return value
-
-
 _CONTAINERS = {
     "builtins:dict": Kind(MAPPING, lambda v, w, d: w.entries(v, d), lambda p: dict(pairs(p))),
-    "builtins:tuple": Kind(4, lambda v, w, d: w.items(v, d), tuple),
-    "builtins:set": Kind(5, lambda v, w, d: w.unordered(v, d), set),
-    "builtins:frozenset": Kind(6, lambda v, w, d: w.unordered(v, d), frozenset),
-    "collections:deque": Kind(7, _pack_deque, lambda p: deque(p[1], p[0])),
+    "builtins:tuple": Kind(4, lambda v, w, d: w.items(v, d), lambda p: tuple(exactly(list, p))),
+    "builtins:set": Kind(5, lambda v, w, d: w.unordered(v, d), lambda p: set(exactly(list, p))),
+    "builtins:frozenset": Kind(6, lambda v, w, d: w.unordered(v, d), lambda p: frozenset(exactly(list, p))),
+    "collections:deque": Kind(7, _pack_deque, _unpack_deque),
     "collections:OrderedDict": Kind(8, lambda v, w, d: w.entries(v, d), lambda p: OrderedDict(pairs(p))),
     "collections:defaultdict": Kind(9, _pack_defaultdict, _unpack_defaultdict),
     "collections:Counter": Kind(10, lambda v, w, d: w.entries(v, d), _unpack_counter),
     "builtins:slice": Kind(
-        11, lambda v, w, d: w.items((v.start, v.stop, v.step), d), lambda p: slice(p[0], p[1], p[2])
+        11, lambda v, w, d: w.items((v.start, v.stop, v.step), d), lambda p: slice(*exactly(list, p))
     ),
-    "builtins:range": Kind(12, lambda v, w, d: w.items((v.start, v.stop, v.step), d), lambda p: range(*p)),
+    "builtins:range": Kind(12, lambda v, w, d: w.items((v.start, v.stop, v.step), d), lambda p: range(*numbers(p))),
 }
 _PATH = _atom(20, lambda value: [type(value).__name__, str(value)], _unpack_path)
 _ADDRESS = _atom(21, lambda value: [type(value).__name__, str(value)], _unpack_address)
 _ATOMS = {
-    "builtins:bytearray": _atom(13, bytes, lambda p: bytearray(_of(bytes, p))),
-    "builtins:complex": _atom(14, lambda value: [value.real, value.imag], lambda p: complex(p[0], p[1])),
+    "builtins:bytearray": _atom(13, bytes, lambda p: bytearray(exactly(bytes, p))),
+    "builtins:complex": _atom(14, lambda value: [value.real, value.imag], _unpack_complex),
     "decimal:Decimal": _atom(16, str, _unpack_decimal),
     "fractions:Fraction": Kind(17, lambda v, w, d: w.items((v.numerator, v.denominator), d), _unpack_fraction),
     "uuid:UUID": _atom(18, lambda value: value.bytes, _unpack_uuid),
@@ -160,7 +166,7 @@ _ELLIPSIS = _atom(15, lambda value: None, _unpack_ellipsis)
 known_kinds: dict[type, Kind] = {EllipsisType: _ELLIPSIS}  # no builtin has its name
 
 STANDARD_UNPACK: dict[int, Callable[[Any], Any]] = {
-    LONG_INTEGER: lambda p: int.from_bytes(_of(bytes, p), "big", signed=True),
-    ODD_TEXT: lambda p: _of(bytes, p).decode("utf-8", "surrogatepass"),
+    LONG_INTEGER: lambda p: int.from_bytes(exactly(bytes, p), "big", signed=True),
+    ODD_TEXT: lambda p: exactly(bytes, p).decode("utf-8", "surrogatepass"),
     **{kind.code: kind.unpack for kind in (*_BY_NAME.values(), _ELLIPSIS)},
 }

@@ -5,11 +5,14 @@ The codes and the shapes of the parts are kept in users' databases: add new ones
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
+from clew.codec.parts import exactly, numbers
 from clew.codec.writing import Kind, Refusal, Writer
 
+_ZONE_KEY = r"[\w+-]+(/[\w+-]+)*"
 _TIMEZONE, _ZONE_INFO, _PYDANTIC_ZONE = 0, 1, 2
 
 
@@ -64,7 +67,7 @@ def _zone_parts(zone: Any) -> list[Any] | None:
 def _zone(parts: Any) -> Any:
     if parts is None:
         return None
-    kind, *rest = parts
+    kind, *rest = exactly(list, parts)
     if kind == _TIMEZONE:
         days, seconds, microseconds, *name = rest
         return timezone(timedelta(days, seconds, microseconds), *name)
@@ -72,6 +75,9 @@ def _zone(parts: Any) -> Any:
     if kind == _ZONE_INFO:
         from zoneinfo import ZoneInfo
 
+        # Zones are files, and packages of tzdata, named by their keys: none with a dot, so that none leads elsewhere.
+        if not re.fullmatch(_ZONE_KEY, made_from):
+            raise ValueError(f"no time zone has the key {made_from!r}")
         return ZoneInfo(made_from)
     if kind == _PYDANTIC_ZONE:
         from pydantic_core import TzInfo
@@ -83,9 +89,9 @@ def _zone(parts: Any) -> Any:
 _ZONE = Kind(29, lambda value, writer, depth: _zone_parts(value), _zone)
 TIMES: dict[str, Kind] = {
     "datetime:datetime": Kind(25, _pack_datetime, _unpack_datetime),
-    "datetime:date": Kind(26, lambda v, w, d: [v.year, v.month, v.day], lambda p: date(*p)),
+    "datetime:date": Kind(26, lambda v, w, d: [v.year, v.month, v.day], lambda p: date(*numbers(p))),
     "datetime:time": Kind(27, _pack_time, _unpack_time),
-    "datetime:timedelta": Kind(28, _pack_timedelta, lambda p: timedelta(*p)),
+    "datetime:timedelta": Kind(28, _pack_timedelta, lambda p: timedelta(*numbers(p))),
     "datetime:timezone": _ZONE,
     "zoneinfo:ZoneInfo": _ZONE,
 }

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from clew.codec.parts import exactly
+
 NAME = "pydantic_core._pydantic_core:ValidationError"
 _PARTS_OF_A_LINE = 5
 
@@ -43,7 +45,7 @@ def rebuilt(cls: Any, parts: Sequence[Any]) -> BaseException:
 def _line(kind: str, place: Any, text: str, input: Any, about: Any) -> dict[str, Any]:
     core: Any = sys.modules["pydantic_core"]
     context = about if isinstance(about, dict) else None
-    line: dict[str, Any] = {"loc": tuple(place), "input": input}
+    line: dict[str, Any] = {"loc": exactly(tuple, place), "input": input}
     try:
         is_known = core.PydanticKnownError(kind, context).message() == text
     except Exception:

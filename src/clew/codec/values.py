@@ -14,7 +14,7 @@ import msgspec
 
 from clew.codec.allowed import find, is_allowed, name_of, package_to_import
 from clew.codec.objects import SHAPES, Shape, shape_of
-from clew.codec.plain import is_plain, pack
+from clew.codec.plain import is_plain, is_plain_type, pack
 from clew.codec.standard import STANDARD_UNPACK, known_kinds, standard_kind
 from clew.codec.writing import MOST_LEVELS, CarefulWriter, Kind, Refusal, Writer
 from clew.errors import NotRecordable, UnreadableRecord
@@ -53,7 +53,7 @@ def decode(data: bytes | bytearray | memoryview) -> Any:
     except RecursionError as error:
         raise UnreadableRecord("the record is nested too deeply to be read here") from error
     except Exception as error:
-        raise UnreadableRecord(f"the record is damaged: {error}") from error
+        raise UnreadableRecord(f"the record is damaged: {error!s:.300}") from error
 
 
 def _encode_walking(value: Any, name: str) -> bytes:
@@ -169,7 +169,10 @@ def _decoder(level: int) -> Callable[[Any], Any]:
             raise UnreadableRecord(
                 f"the record holds a value of kind {code}, which this clew does not know; upgrade it"
             )
-        return unpack(_decoders[level + 1](data))
+        parts = _decoders[level + 1](data)
+        if not is_plain_type(type(parts)):
+            raise UnreadableRecord(f"the record is damaged: a {type(parts).__qualname__} stands for a value's parts")
+        return unpack(parts)
 
     return msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
 
