@@ -1,6 +1,7 @@
 """Adapts whatever the user gave as an embedder: texts in, checked vectors out, equal texts embedded once.
 
-A failing embedder is an outcome here, not an exception: a memory is never lost because of it (see planning).
+A failing embedder is an outcome here, not an exception: a memory is never lost because of it (see planning). No more
+than a number of calls are under way at a time: of OS threads together, and on each event loop.
 Nothing of items or databases; the only outside thing it calls is what the user gave.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import inspect
 import logging
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from hashlib import blake2b
@@ -24,7 +26,9 @@ log = logging.getLogger("clew.store")
 TextsToVectors = Callable[[Sequence[str]], Any]
 HASH_BYTES = 16
 _MOST_PER_CALL = 256
-_MOST_CACHED = 20_000
+MOST_AT_ONCE = 8
+CACHE_BYTES = 32 * 2**20
+_BYTES_PER_ENTRY = 250  # what Python needs to keep a vector and its name, about
 
 
 class Embedded(Struct, frozen=True):
@@ -52,12 +56,22 @@ class Embedder:
             `embed_query`, or their async forms, or both.
         dims: length of its vectors; None: whatever the first one has.
         model: name under which its vectors are kept; vectors of other models are never compared with them.
+        most_at_once: calls of the embedder under way, on each event loop and of all OS threads.
+        cache_bytes: the most memory for vectors that were made lately, so that equal texts are not embedded again.
 
     Raises:
         UsageError: `given` is neither.
     """
 
-    def __init__(self, given: Any, *, dims: int | None = None, model: str | None = None) -> None:
+    def __init__(
+        self,
+        given: Any,
+        *,
+        dims: int | None = None,
+        model: str | None = None,
+        most_at_once: int = MOST_AT_ONCE,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.model = model or model_name(given)
         self.dims = dims
         # Whether a text's vector is about the sum of its words', so that a query's words may be weighted one by one.
@@ -65,7 +79,14 @@ class Embedder:
         self._documents, self._adocuments = _documents_of(given)
         self._query, self._aquery = _query_of(given)
         self._cache: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cached_bytes = 0
         self._lock = threading.Lock()
+        self._most_at_once = most_at_once
+        self._turns = threading.BoundedSemaphore(most_at_once)
+        self._loop_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def documents(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts of items; a failure is part of the answer."""
@@ -80,12 +101,17 @@ class Embedder:
     async def adocuments(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts of items off the event loop; a failure is part of the answer."""
         known, missing = self._known(texts)
-        for chunk in _chunks(missing):
+        chunks = _chunks(missing)
+        answers = await asyncio.gather(*map(self._acall, chunks), return_exceptions=True)
+        failure = None
+        for chunk, answer in zip(chunks, answers, strict=True):
             try:
-                known.update(self._keep(chunk, await self._acall(chunk)))
+                if isinstance(answer, BaseException):
+                    raise answer
+                known.update(self._keep(chunk, answer))
             except Exception as error:
-                return Embedded(known, _reason(error))
-        return Embedded(known)
+                failure = failure or _reason(error)
+        return Embedded(known, failure)
 
     def query(self, text: str) -> bytes:
         """Embed the text of a query.
@@ -97,9 +123,11 @@ class Embedder:
             return cached
         try:
             if self._query is not None:
-                vector = self._query(text)
+                with self._turns:
+                    vector = self._query(text)
             elif self._aquery is not None:
-                vector = _finish(self._aquery(text))
+                with self._turns:
+                    vector = _finish(self._aquery(text))
             else:
                 return self._keep([text], self._call([text]), query=True)[text]
         except Exception as error:
@@ -116,40 +144,59 @@ class Embedder:
             return cached
         try:
             if self._aquery is not None:
-                vector = await self._aquery(text)
+                async with self._turns_here():
+                    vector = await self._aquery(text)
             elif self._query is not None:
-                vector = await asyncio.to_thread(self._query, text)
+                async with self._turns_here():
+                    vector = await asyncio.to_thread(self._query, text)
             else:
                 return self._keep([text], await self._acall([text]), query=True)[text]
         except Exception as error:
             raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {_reason(error)}") from error
         return self._keep([text], [vector], query=True)[text]
 
+    def words(self, words: Sequence[str]) -> list[bytes]:
+        """Give a vector for each word.
+
+        Raises:
+            EmbeddingError: the embedder failed.
+        """
+        return _of_each(words, self.documents(words))
+
+    async def awords(self, words: Sequence[str]) -> list[bytes]:
+        """Give a vector for each word, off the event loop.
+
+        Raises:
+            EmbeddingError: the embedder failed.
+        """
+        return _of_each(words, await self.adocuments(words))
+
     def _call(self, texts: list[str]) -> Any:
-        if self._documents is not None:
-            answer = self._documents(texts)
-            return _finish(answer) if inspect.isawaitable(answer) else answer
-        assert self._adocuments is not None
-        return _finish(self._adocuments(texts))
+        with self._turns:
+            if self._documents is not None:
+                answer = self._documents(texts)
+                return _finish(answer) if inspect.isawaitable(answer) else answer
+            assert self._adocuments is not None
+            return _finish(self._adocuments(texts))
 
     async def _acall(self, texts: list[str]) -> Any:
-        if self._adocuments is not None:
-            return await self._adocuments(texts)
-        assert self._documents is not None
-        answer = await asyncio.to_thread(self._documents, texts)
-        return await answer if inspect.isawaitable(answer) else answer
+        async with self._turns_here():
+            if self._adocuments is not None:
+                return await self._adocuments(texts)
+            assert self._documents is not None
+            answer = await asyncio.to_thread(self._documents, texts)
+            return await answer if inspect.isawaitable(answer) else answer
+
+    def _turns_here(self) -> asyncio.Semaphore:
+        """Give the semaphore of the running loop; one cannot be shared by two loops."""
+        with self._lock:
+            return self._loop_turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._most_at_once))
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
         """Give the cached vectors, and each distinct text that has none."""
-        known: dict[str, bytes] = {}
-        missing: dict[str, None] = {}
-        for text in texts:
-            cached = self._cached(text, query=False)
-            if cached is None:
-                missing[text] = None
-            else:
-                known[text] = cached
-        return known, list(missing)
+        cached = {text: self._cached(text, query=False) for text in dict.fromkeys(texts)}
+        known = {text: vector for text, vector in cached.items() if vector is not None}
+        return known, [text for text in cached if text not in known]
 
     def _cached(self, text: str, *, query: bool) -> bytes | None:
         name = (query, text_hash(text))
@@ -162,9 +209,10 @@ class Embedder:
         vectors = self._check(texts, answer)
         with self._lock:
             for text, vector in vectors.items():
-                self._cache[query, text_hash(text)] = vector
-            while len(self._cache) > _MOST_CACHED:
-                self._cache.popitem(last=False)
+                if self._cache.setdefault((query, text_hash(text)), vector) is vector:
+                    self._cached_bytes += len(vector) + _BYTES_PER_ENTRY
+            while self._cached_bytes > self._cache_bytes and self._cache:
+                self._cached_bytes -= len(self._cache.popitem(last=False)[1]) + _BYTES_PER_ENTRY
         return vectors
 
     def _check(self, texts: list[str], answer: Any) -> dict[str, bytes]:
@@ -176,7 +224,7 @@ class Embedder:
         import numpy as np
 
         try:
-            matrix = np.asarray(answer, dtype="<f4")
+            matrix = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise EmbeddingError(f"the embedder {self.model!r} gave no vectors of equal length: {error}") from error
         if matrix.ndim != 2 or len(matrix) != len(texts):
@@ -188,10 +236,10 @@ class Embedder:
             raise EmbeddingError(
                 f"the embedder {self.model!r} gave vectors of length {matrix.shape[1]}, declared is dims={self.dims}"
             )
-        if not np.isfinite(matrix).all():
+        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))[:, None]
+        if not np.isfinite(lengths).all():
             raise EmbeddingError(f"the embedder {self.model!r} gave a vector that is not finite")
         self.dims = matrix.shape[1]
-        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype="<f8"))[:, None]
         matrix = np.divide(matrix, np.where(lengths > 0, lengths, 1)).astype("<f4")
         return {text: row.tobytes() for text, row in zip(texts, matrix, strict=True)}
 
@@ -221,6 +269,12 @@ def _documents_of(given: Any) -> tuple[TextsToVectors | None, Callable[[Sequence
 
 def _query_of(given: Any) -> tuple[Callable[[str], Any] | None, Callable[[str], Awaitable[Any]] | None]:
     return getattr(given, "embed_query", None), getattr(given, "aembed_query", None)
+
+
+def _of_each(words: Sequence[str], embedded: Embedded) -> list[bytes]:
+    if embedded.failure is not None:
+        raise EmbeddingError(embedded.failure)
+    return [embedded.vectors[word] for word in words]
 
 
 def _chunks(texts: list[str]) -> list[list[str]]:
