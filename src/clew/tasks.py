@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from clew.codec.allowed import allow_named_by
 from clew.engine.caching import CachePolicy
@@ -45,9 +45,11 @@ class Task(Generic[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         frame = current.get()
-        if frame is None:
-            return cast("TaskFuture[T]", call_alone(self._callee, args, kwargs))
-        return cast("TaskFuture[T]", start_call(frame, self._callee, args, kwargs))
+        callee = self._callee
+        future: TaskFuture[T] = (
+            call_alone(callee, args, kwargs) if frame is None else start_call(frame, callee, args, kwargs)
+        )
+        return future
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Task[P, T]: ...

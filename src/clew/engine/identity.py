@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from hashlib import blake2b
 
@@ -43,37 +44,36 @@ class Counter:
 
     Args:
         path: key of the call whose body it is; "" for the workflow itself.
-        home: the asyncio task or OS thread that runs the body.
     """
 
-    __slots__ = ("_beginnings", "_branches", "_counts", "_path", "home")
+    __slots__ = ("_beginnings", "_branches", "_counts", "_path")
 
-    def __init__(self, path: str, home: Hashable) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path + "/" if path else ""
-        self.home = home
-        self._counts: dict[str, int] = {}
+        self._counts: defaultdict[str, int] = defaultdict(int)
         self._branches: dict[Hashable, Counter] = {}
         self._beginnings: dict[str, Iterator[int]] = {}
 
-    def next_key(self, name: str, home: Hashable, digest: Callable[[], bytes]) -> str:
-        """Return the key of the next call.
+    def next_key(self, name: str) -> str:
+        """Return the key of the next call that the body makes where it runs; `name` is escaped."""
+        self._counts[name] += 1
+        return f"{self._path}{name}#{self._counts[name]}"
+
+    def next_key_of(self, home: Hashable, name: str, digest: Callable[[], bytes]) -> str:
+        """Return the key of the next call of a branch.
 
         Args:
-            name: of what is called, already escaped.
             home: the asyncio task or job of an OS thread that makes the call.
-            digest: gives the fingerprint of its arguments, asked for only if the call begins a branch.
+            name: of what is called, already escaped.
+            digest: gives the fingerprint of its arguments, asked for only if the call begins the branch.
         """
-        if home != self.home:
-            branch = self._branches.get(home) or self._begin_branch(home, f"{name}:{digest().hex()[:16]}")
-            return branch.next_key(name, home, digest)
-        count = self._counts.get(name, 0) + 1
-        self._counts[name] = count
-        return f"{self._path}{name}#{count}"
+        branch = self._branches.get(home) or self._begin_branch(home, f"{name}:{digest().hex()[:16]}")
+        return branch.next_key(name)
 
     def _begin_branch(self, home: Hashable, beginning: str) -> Counter:
         # Each step is atomic, so no two branches get the same number.
         number = next(self._beginnings.setdefault(beginning, itertools.count(1)))
-        branch = self._branches[home] = Counter(f"{self._path}~{beginning}#{number}", home)
+        branch = self._branches[home] = Counter(f"{self._path}~{beginning}#{number}")
         return branch
 
 

@@ -45,7 +45,8 @@ class AsyncIO:
 
     async def _body(self, frame: Frame) -> Any:
         call = frame.call
-        frame.enter(asyncio.get_running_loop())
+        frame.loop = asyncio.get_running_loop()
+        frame.home = asyncio.current_task(frame.loop)
         token = current.set(frame)
         if call.callee.hear_life is not None:
             call.callee.hear_life()

@@ -23,7 +23,7 @@ from clew.runner.sync_io import BLOCKING
 
 def start_call(
     frame: Frame, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any], scope: Scope | None = None
-) -> Future[Any] | LoopFuture[Any]:
+) -> Any:
     """Start a call made by a running body, and return its future.
 
     Args:
@@ -34,13 +34,16 @@ def start_call(
         scope: of a nested workflow; a task has that of its caller.
     """
     execution = frame.call.execution
-    execution.check_stopped()
-    frame.shows_life()
+    if execution.stopped is not None:
+        execution.check_stopped()
+    if frame.deadlines is not None:
+        frame.shows_life()
     key = frame.next_key(callee.key_name, lambda: fingerprint(args, kwargs))
     call = Call(execution, callee, key, args, kwargs, frame, scope or frame.call.scope)
     if scope is not None:
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
-    if frame.on_loop():
+        call.place = frame.call.place  # it takes none of its own: the calls below it share that of the call above it
+    if frame.loop is not None and frame.on_loop():
         return _from_loop(call)
     return _to_loop(call) if callee.is_async else _from_thread(call)
 
@@ -90,7 +93,7 @@ def _from_thread(call: Call) -> Future[Any]:
     assert parent is not None
     if call.execution.places is not None and not call.is_workflow:
         return _placed_from_thread(call)
-    future: Future[Any] = Future(call, copy_context(), _run_here)
+    future: Future[Any] = Future(call, copy_context(), _blocking)
     if parent.lazy is not None:
         futures.hand_over(parent.lazy)
     parent.lazy = future
@@ -99,7 +102,7 @@ def _from_thread(call: Call) -> Future[Any]:
 
 
 def _placed_from_thread(call: Call) -> Future[Any]:
-    future: Future[Any] = Future(call, copy_context(), _run_here)
+    future: Future[Any] = Future(call, copy_context(), _blocking)
     futures.hold(future)
     start = partial(futures.let_go, future)
     now = _request_place(call, start)
@@ -116,7 +119,7 @@ def _to_loop(call: Call) -> Future[Any]:
         raise WouldWait(
             f"async task {call.callee.name!r} was called by blocking code on its own event loop; use ainvoke"
         )
-    future: Future[Any] = Future(call, copy_context(), _run_here)
+    future: Future[Any] = Future(call, copy_context(), _blocking)
     assert call.parent is not None
     call.parent.children.add(future)
     future.add_done_callback(call.parent.children.discard)
@@ -176,11 +179,10 @@ async def _wait_for_place(
 
 async def _on_pool(call: Call, loop: asyncio.AbstractEventLoop) -> Any:
     context = copy_context()
-    return await loop.run_in_executor(pools.tasks(), lambda: context.run(_run_here, call))
+    return await loop.run_in_executor(pools.tasks(), lambda: context.run(run_blocking, _blocking(call)))
 
 
-def _run_here(call: Call) -> Any:
-    return run_blocking(run_call(BLOCKING, call))
+_blocking = partial(run_call, BLOCKING)
 
 
 def _request_place(call: Call, start: Callable[[], Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from clew.codec.values import decode
@@ -89,7 +90,8 @@ async def _replay(
             store=RunStore(settings.store) if settings.store is not None else None,
             previous=(await saved.read(io, saver, previous.kept if previous is not None else None)).value,
         )
-        await run_attempts(io, Call(execution, settings.callee, "", (decode(run.input or b""),), {}, None, scope))
+        call = Call(execution, settings.callee, "", (decode(run.input or b""),), {}, None, scope)
+        await run_attempts(io, call, time.time())
     except Suspended:
         return None
     except ReplayError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clew.engine.events import Namespace
@@ -20,6 +20,7 @@ from clew.errors import NotInWorkflow
 from clew.runner.runtime import Runtime
 
 if TYPE_CHECKING:
+    from clew.runner.caching import Entry
     from clew.runner.callee import Callee
     from clew.runner.execution import Execution
     from clew.runner.futures import Future
@@ -102,7 +103,9 @@ class Call:
         scope: what the call's body may use.
     """
 
-    __slots__ = ("_id", "args", "attempts", "callee", "execution", "key", "kwargs", "order", "parent", "place", "scope")
+    __slots__ = (
+        "_id", "args", "attempts", "callee", "execution", "key", "kwargs", "number", "parent", "place", "scope",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -121,9 +124,11 @@ class Call:
         self.kwargs = kwargs
         self.parent = parent
         self.scope = scope
-        # A nested workflow takes no place of its own: the calls below it share that of the call above it.
-        self.place: Place | None = parent.call.place if parent is not None and self.is_workflow else None
-        self.order: tuple[int, ...] = () if parent is None else parent.next_order()
+        self.place: Place | None = None
+        self.number = 0  # which of its parent's calls
+        if parent is not None:
+            parent.made += 1
+            self.number = parent.made
         self.attempts = 0  # how many were begun
         self._id: str | None = None
 
@@ -133,6 +138,11 @@ class Call:
         if self._id is None:
             self._id = question_id(self.execution.run_id, self.key)
         return self._id
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """What sorts the calls of a run by when they were made."""
+        return () if self.parent is None else (*self.parent.call.order, self.number)
 
     @property
     def is_workflow(self) -> bool:
@@ -150,8 +160,8 @@ class Frame:
     """
 
     __slots__ = (
-        "_made", "attempt", "call", "children", "counter", "deadlines", "first_attempt_s", "is_cached", "lazy",
-        "loop", "unheard", "writes",
+        "attempt", "call", "children", "counter", "deadlines", "entry", "first_attempt_s", "home", "is_cached", "lazy",
+        "loop", "made", "unheard", "writes",
     )  # fmt: skip
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
@@ -159,19 +169,16 @@ class Frame:
         self.attempt = call.attempts = attempt
         self.first_attempt_s = first_attempt_s
         self.counter: Counter | None = None
+        self.home: object = None  # the asyncio task, or the number of the OS thread, that runs the body
         self.loop: asyncio.AbstractEventLoop | None = None
         self.lazy: Future[Any] | None = None  # the newest call, as long as nobody has begun it
         self.children: set[Any] = set()  # futures of calls that were handed to a pool or a loop
         self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
         self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
         self.deadlines: Deadlines | None = None
-        self._made = itertools.count()
+        self.made = 0  # how many calls
         self.is_cached = False  # nothing ran: a cache gave the result
-
-    def enter(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Note where the body runs: on an event loop, or on this OS thread."""
-        self.loop = loop
-        self.counter = Counter(self.call.key, asyncio.current_task(loop) if loop else threading.current_thread())
+        self.entry: Entry | None = None  # where a cache is to keep the result
 
     def next_key(self, key_name: str, digest: Callable[[], bytes]) -> str:
         """Return the key of the next call that this body makes, from wherever it is made.
@@ -181,12 +188,23 @@ class Frame:
             digest: gives the fingerprint of its arguments.
         """
         counter = self.counter
-        assert counter is not None
-        return counter.next_key(key_name, self._here(), digest)
+        if counter is None:
+            counter = self.counter = Counter(self.call.key)
+        loop = self.loop
+        if loop is None or asyncio._get_running_loop() is not loop:
+            if get_ident() == self.home:
+                return counter.next_key(key_name)
+            here: Any = self._job(threading.current_thread())
+        else:
+            here = asyncio.current_task(loop)
+            if here is self.home:
+                return counter.next_key(key_name)
+        return counter.next_key_of(here, key_name, digest)
 
     def next_order(self) -> tuple[int, ...]:
-        """Return what sorts the calls of a run by when they were made: that of this body's call, and which of it."""
-        return (*self.call.order, next(self._made))
+        """Return what sorts the next call that this body makes among those of the run."""
+        self.made += 1
+        return (*self.call.order, self.made)
 
     def draw_id(self) -> str:
         """Return a fresh id in the form of a random UUID; a replay draws the same ones."""
@@ -196,12 +214,6 @@ class Frame:
         """Whether the caller is on the event loop that runs this body, and so must not wait."""
         loop = self.loop
         return loop is not None and asyncio._get_running_loop() is loop
-
-    def _here(self) -> Any:
-        if self.on_loop():
-            return asyncio.current_task(self.loop)
-        here = threading.current_thread()  # not its number, which another one may be given later
-        return here if self.counter is None or here is self.counter.home else self._job(here)
 
     def _job(self, here: threading.Thread) -> Any:
         """Return what stands for the job that an OS thread of a pool does now: each has a copy of the context."""

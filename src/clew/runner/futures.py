@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures._base import FINISHED, PENDING, RUNNING
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from clew.runner import pools
 from clew.runner.frame import Call, Frame
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from clew.runner.io import run_blocking
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -59,14 +58,23 @@ class TaskFuture(Protocol[T_co]):
 class Future(concurrent.futures.Future[T]):
     """The future of a call made by blocking code.
 
+    Most calls are made, and asked for, by one OS thread: what others need in order to wait for them is made only when
+    somebody does.
+
     Args:
         call: what was called.
         context: the caller's context variables.
-        work: runs the call and returns what it returns.
+        procedure: runs the call without ever waiting on a loop.
     """
 
-    def __init__(self, call: Call, context: Context, work: Callable[[Call], T]) -> None:
-        super().__init__()
+    _condition: threading.Condition
+
+    def __init__(self, call: Call, context: Context, procedure: Callable[[Call], Coroutine[Any, Any, T]]) -> None:
+        self._state = PENDING
+        self._result: T | None = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Any] = []
         self.call = call
         self.heard = False
         self.handed_over = False
@@ -74,10 +82,20 @@ class Future(concurrent.futures.Future[T]):
         self.held = False  # it waits for a place, and must not begin
         self.stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
         self._context = context
-        self._work = work
+        self._procedure = procedure
+
+    def __getattr__(self, name: str) -> threading.Condition:
+        """Make the condition on which others wait."""
+        if name != "_condition":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _making:
+            made: threading.Condition = self.__dict__.setdefault("_condition", threading.Condition())
+        return made
 
     def result(self, timeout: float | None = None) -> T:
         self._before_waiting(timeout)
+        if self._state == FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]  # it is there now
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -91,19 +109,42 @@ class Future(concurrent.futures.Future[T]):
 
     def begin(self) -> None:
         """Run the call here and now, unless somebody has begun it already."""
-        if not self.held and _claim(self):
-            self._context.run(self._run)
+        if self.held:
+            return
+        try:
+            del _unbegun[self]
+        except KeyError:
+            return
+        self._state = RUNNING  # whoever claimed it alone may change it
+        try:
+            value = self._context.run(run_blocking, self._procedure(self.call))
+        except BaseException as error:
+            note_failure(self.call, self, error)
+            self.set_exception(error)
+        else:
+            self.set_result(value)
 
     def cancel(self) -> bool:
         """Cancel the call if it has not begun, or runs on a loop; say whether it can be."""
-        if super().cancel():
-            if _claim(self):
-                self.set_running_or_notify_cancel()  # else those who wait for it are never told
+        if self.stop is None:
+            if _unbegun.pop(self, self) is self:
+                return self.cancelled()
+            super().cancel()
+            self.set_running_or_notify_cancel()  # else those who wait for it are never told
             return True
-        if self.stop is None or self.done():
+        if super().cancel():
+            return True
+        if self.done():
             return False
         self.stop()
         return True
+
+    def set_result(self, result: T) -> None:
+        with _making:
+            if "_condition" not in self.__dict__:  # nobody waits, and whoever comes now finds it finished
+                self._result, self._state = result, FINISHED
+                return
+        super().set_result(result)
 
     def _before_waiting(self, timeout: float | None) -> None:
         self.heard = True
@@ -117,17 +158,6 @@ class Future(concurrent.futures.Future[T]):
         elif self in _unbegun and not self.held:
             # On an OS thread of its own: every one of the pool may be waiting like this one.
             threading.Thread(target=self.begin, name="clew-awaited", daemon=True).start()
-
-    def _run(self) -> None:
-        if not self.set_running_or_notify_cancel():
-            return
-        try:
-            value = self._work(self.call)
-        except BaseException as error:
-            note_failure(self.call, self, error)
-            self.set_exception(error)
-        else:
-            self.set_result(value)
 
 
 class LoopFuture(asyncio.Task[T]):
@@ -232,17 +262,10 @@ def own(frame: Frame) -> list[Future[Any]]:
     return [child for child in list(frame.children) if isinstance(child, Future)]
 
 
+_making = threading.Lock()  # held while a condition is made, or a future ends that has none
+# Whoever removes a call from here has the right to begin it, or to cancel it. Removing is atomic.
 _unbegun: dict[Future[Any], None] = {}
 _under_way: set[Future[Any]] = set()  # handed to the pool, and not ended
-
-
-def _claim(future: Future[Any]) -> bool:
-    """Take the right to begin a call. Removing a key is atomic, so exactly one taker succeeds."""
-    try:
-        del _unbegun[future]
-    except KeyError:
-        return False
-    return True
 
 
 class _Starter:

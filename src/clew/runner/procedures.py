@@ -22,7 +22,7 @@ from clew.engine.questions import Asked, Question
 from clew.engine.records import Record
 from clew.engine.retry import Retries
 from clew.errors import NotRecordable, Suspended
-from clew.runner.caching import Entry, entry_for
+from clew.runner.caching import entry_for
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
@@ -41,7 +41,8 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         Whatever the function raises.
     """
     execution = call.execution
-    execution.check_stopped()
+    if execution.stopped is not None:
+        execution.check_stopped()
     digest = b""
     if execution.journal is not None:
         digest = fingerprint(call.args, call.kwargs)
@@ -50,15 +51,10 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         execution.check_new(call.key)
     if execution.emitter is not None:
         execution.emitter.started(call)
-    return await _run(io, call, digest)
-
-
-async def _run(io: RunnerIO, call: Call, digest: bytes) -> Any:
-    execution, started_s = call.execution, time.time()
+    started_s = time.time()
     try:
-        entry = entry_for(call)
-        value, frame = await produce(io, call, entry)
-        if _asks_below(call):
+        value, frame = await (produce if call.callee.cache else run_attempts)(io, call, started_s)
+        if execution.questions and _asks_below(call):
             raise Suspended("a question was asked below, and the code caught it")
         returned = value.value if isinstance(value, final) else value
         if execution.journal is not None:
@@ -66,8 +62,8 @@ async def _run(io: RunnerIO, call: Call, digest: bytes) -> Any:
             await keep(io, execution, [record], frame.writes, also=saved_run(call, value))
         elif frame.writes:
             await keep(io, execution, (), frame.writes)
-        if entry is not None and not frame.is_cached:
-            await entry.keep(io, value)
+        if frame.entry is not None:
+            await frame.entry.keep(io, value)
     except Suspended:
         if execution.emitter is not None:
             execution.emitter.suspended(call, _asked_below(call))
@@ -84,40 +80,44 @@ async def _run(io: RunnerIO, call: Call, digest: bytes) -> Any:
 
 
 async def produce(
-    io: RunnerIO, call: Call, entry: Entry | None, settle: Callable[[Any], None] | None = None
+    io: RunnerIO, call: Call, first_s: float, settle: Callable[[Any], None] | None = None
 ) -> tuple[Any, Frame]:
     """Give what a cache keeps for a call, or else run its attempts; see `run_attempts`.
 
-    Args:
-        io: the verbs.
-        call: what is called.
-        entry: where its result is kept, or None. Whoever asks keeps it there, once it is recorded.
-        settle: see `run_attempts`.
+    The frame's `entry` is where the result is to be kept, once it is recorded.
     """
+    entry = entry_for(call)
+    if entry is None:
+        return await run_attempts(io, call, first_s, settle)
     journal = call.execution.journal
     # A body that was begun goes on: what was answered in it must not give way to the result of another call.
     is_new = journal is None or not journal.has_begun(call.key)
-    found, value = await entry.look_up(io) if entry is not None and is_new else (False, None)
-    if not found:
-        return await run_attempts(io, call, settle)
-    frame = Frame(call, 1, time.time())
-    frame.is_cached = True
+    found, value = await entry.look_up(io) if is_new else (False, None)
+    if found:
+        frame = Frame(call, 1, first_s)
+        frame.is_cached = True
+        return value, frame
+    value, frame = await run_attempts(io, call, first_s, settle)
+    frame.entry = entry
     return value, frame
 
 
-async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] | None = None) -> tuple[Any, Frame]:
+async def run_attempts(
+    io: RunnerIO, call: Call, first_s: float, settle: Callable[[Any], None] | None = None
+) -> tuple[Any, Frame]:
     """Call the function, again after failures that its policies retry, until it returns or fails for good.
 
     Args:
         io: the verbs.
         call: what is called.
+        first_s: when the first attempt begins, seconds since the epoch.
         settle: called with what the body returned, before the calls are waited for that it left under way.
 
     Returns:
         (what the function returned, the frame of the attempt that succeeded).
     """
     retries = Retries(call.callee.retry) if call.callee.retry else None
-    attempt, first_s = 1, time.time()
+    attempt = 1
     while True:
         frame = Frame(call, attempt, first_s)
         try:
@@ -126,7 +126,8 @@ async def run_attempts(io: RunnerIO, call: Call, settle: Callable[[Any], None] |
                 settle(value)
             if frame.lazy is not None or frame.children:
                 await io.drain(frame, "wait")
-            _report_unheard(frame)
+            if frame.unheard:
+                _report_unheard(frame)
             return value, frame
         except Suspended:
             await io.drain(frame, "wait")

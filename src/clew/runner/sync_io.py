@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any, TypeVar
 
 from clew.errors import NodeCancelledError
@@ -29,10 +30,10 @@ class SyncIO:
 
     async def call(self, frame: Frame) -> Any:
         call = frame.call
-        frame.enter(None)
+        frame.home = get_ident()
         current.set(frame)
         try:
-            return call.callee.function(*call.args, **frame.arguments())
+            return call.callee.function(*call.args, **(frame.arguments() if call.callee.injected else call.kwargs))
         except asyncio.CancelledError as error:
             call.execution.check_stopped()  # then the run was cancelled from outside, and its async tasks with it
             raise NodeCancelledError(call.callee.name) from error
