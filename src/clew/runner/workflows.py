@@ -17,7 +17,6 @@ from clew.engine.questions import UNSET, Command
 from clew.engine.records import Run, ThreadKey
 from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, Suspended, ThreadBusy
 from clew.runner import saved, taking
-from clew.runner.caching import Entry, entry_for
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
 from clew.runner.frame import Call, Frame, Scope
@@ -232,24 +231,20 @@ async def _execute(
             updated.append(True)
             emitter.updated(call, value.value if isinstance(value, final) else value)
 
-    entry: Entry | None = None
     value: Any = None
     result: Result | None = None
     try:
-        entry = entry_for(call)
-        value, frame = await produce(io, call, entry, settle)
+        value, frame = await produce(io, call, time.time(), settle)
         if not execution.questions:
             result = await _finish(io, execution, call, value, frame)
-        if frame.is_cached:
-            entry = None
     except BaseException as error:
         if isinstance(error, Exception) or not _stopped(execution, error):
             await _fail(io, execution, call, error)
             raise
     if result is None:
         return await _suspend(io, execution, call)
-    if entry is not None:
-        await entry.keep(io, value)
+    if frame.entry is not None:
+        await frame.entry.keep(io, value)
     return result
 
 
@@ -263,7 +258,7 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
     if execution.journal is not None and execution.saver is not None:
         execution.journal.check_finished()
     if execution.saver is not None:
-        left = saved.left(value, call.callee.name, execution.run_id, execution.grows_from)
+        left = saved.left(value, call.callee.name, execution.grows_from)
         error = "; ".join(execution.unheard) or None
         end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
         await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
