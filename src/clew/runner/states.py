@@ -132,7 +132,7 @@ async def update_state(
     """
     encoded, encoded_saved = saved.whole(value)
     metadata = encode(kept_metadata(config))
-    evicts: str | None = None
+    evicts: list[str] = []
     for tried in range(_TRIES):
         place = await find_place(io, saver, thread, config)
         now_s = time.time()
@@ -142,7 +142,7 @@ async def update_state(
         except ThreadBusy as busy:
             if tried == _TRIES - 1 or not is_dead(busy.owner):
                 raise
-            evicts = busy.owner
+            evicts.append(busy.owner)
         except Conflict:
             if tried == _TRIES - 1:
                 raise

@@ -19,7 +19,7 @@ from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
-from clew.errors import Conflict, InvalidResume, NoSuchThread, NotRecordable, StorageError, ThreadBusy
+from clew.errors import Conflict, InvalidResume, NoSuchThread, NotRecordable, StorageError, ThreadBusy, UnreadableRecord
 from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
@@ -57,7 +57,7 @@ async def take(
         NoSuchThread, InvalidResume: see planning.
         ThreadBusy: another process held the thread for longer than `wait_s` seconds.
     """
-    until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, None
+    until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, list[str]()
     while True:
         place = await find_place(io, saver, thread, config)
         try:
@@ -71,7 +71,7 @@ async def take(
                 raise
         except ThreadBusy as busy:
             if is_dead(busy.owner):
-                evicts = busy.owner
+                evicts.append(busy.owner)
                 continue
             if time.monotonic() > until_s:
                 raise
@@ -136,7 +136,10 @@ def _asked(place: Place, records: Sequence[Record]) -> list[Question]:
 
 def questions_of(run: Run) -> list[Question]:
     """Return the questions of a run that wait."""
-    return [Question(**question) for question in decode(run.questions)] if run.questions else []
+    try:
+        return [Question(**question) for question in decode(run.questions)] if run.questions else []
+    except TypeError as error:
+        raise UnreadableRecord(f"the questions of run {run.id} are damaged: {error}") from error
 
 
 def report_dropped(thread: ThreadKey, place: Place) -> None:
@@ -180,7 +183,7 @@ def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
 
 
 async def _begin(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, plan: Plan, evicts: str | None
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, plan: Plan, evicts: Sequence[str]
 ) -> Taken:
     now_s = time.time()
     if plan.act == "return":

@@ -6,6 +6,7 @@ default for either: only the engine knows how to make them atomic.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
@@ -103,12 +104,13 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
         owner: who takes the lease.
         until_s: seconds since the epoch, when the lease runs out unless it is renewed.
         now_s: the clock.
-        evicts: an owner that is known to be dead, whose lease and places in the queue count as run out.
+        evicts: owners that are known to be dead, whose leases and places in the queue count as run out.
         queued: id of the place in the queue that this serves, and removes.
 
-    A new run waits for the places before its own (before none, if it has none), as long as their time has come
-    (`due_s`) and has not run out (`until_s`). Those of the same owner do not count: among themselves the callers of a
-    process keep order. A run that is continued waits for no place. What was asked of the run before is forgotten.
+    A new run waits for the places before its own, or for all of them if it has none: submitted calls whose time has
+    come (`due_s`), and callers whose time has not run out (`until_s`). Those of the same owner do not count: among
+    themselves the callers of a process keep order. A run that is continued waits for no place. What the thread's run
+    was asked before is forgotten, and so is when it was due.
 
     Raises:
         ThreadBusy: another owner holds the lease or comes first; the error's `owner` says who, "" for a submitted
@@ -123,7 +125,7 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     owner: str
     until_s: float
     now_s: float
-    evicts: str | None = None
+    evicts: Sequence[str] = ()
     queued: str | None = None
 
 
@@ -163,14 +165,16 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
         pieces: of lists in what the run saved; see codec.growing.
         writes: memories prepared by the store that lives in the same database.
         replaces: keys of records that are run again.
-        also: finished runs of nested workflows that remember, each with its thread.
+        also: finished runs of nested workflows that remember, each with its thread; `previous` names what they were
+            given.
         end: set with the last append of an execution.
 
     Returns:
-        what the run is asked to do, if anything.
+        what the run is asked to do, if anything; None once it has ended.
 
     Raises:
-        Conflict: the lease was taken by another writer, or a record is there already. Nothing is kept.
+        Conflict: the lease was taken by another writer, a record is there already, or what a nested workflow was given
+            as `previous` was deleted. Nothing is kept.
     """
 
     lease: Lease
@@ -196,7 +200,7 @@ class Watch(Operation[Mapping[str, Asked]], frozen=True):
 
 
 class Ask(Operation[bool], frozen=True):
-    """Ask the run that holds a thread to stop; say whether one does.
+    """Ask the run that holds a thread to stop; say whether one does. What was asked last stands.
 
     Args:
         thread: whose.
@@ -241,9 +245,10 @@ class ListQueue(Operation[Sequence[Queued]], frozen=True):
 class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):
     """Find threads on which there is something to do: the highest priority first, then those that wait longest.
 
-    A thread whose newest run is "running" is reported as crashed when its lease has run out, or when an owner on the
-    caller's machine holds it (the caller finds out whether that one is dead). Its queue comes after that. Nothing else
-    of a thread whose lease is held is reported.
+    Each thread is reported once, for what comes first: its newest run has crashed, a question's time is over, or the
+    first of the places that are waited for (see Begin) is a submitted call. A thread whose newest run is "running" has
+    crashed when its lease has run out; it is reported as well when an owner on the caller's machine holds the lease
+    (the caller finds out whether that one is dead). Nothing else of a thread whose lease is held is reported.
 
     Args:
         workflows: only threads of these.
@@ -280,7 +285,7 @@ class Keep(Operation[Run], frozen=True):
         run: as it is to be kept; its number is set here.
         head: the thread's newest run as the caller saw it, or None.
         now_s: the clock.
-        evicts: an owner that is known to be dead, whose lease counts as run out.
+        evicts: owners that are known to be dead, whose leases count as run out.
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
@@ -291,7 +296,19 @@ class Keep(Operation[Run], frozen=True):
     run: Run
     head: Run | None
     now_s: float
-    evicts: str | None = None
+    evicts: Sequence[str] = ()
+
+
+class WalkThreads(Operation[Sequence[ThreadKey]], frozen=True):
+    """Read which threads have runs or a queue, in the order of their names.
+
+    Args:
+        after: only those after this one, or None.
+        limit: at most so many.
+    """
+
+    after: ThreadKey | None = None
+    limit: int = 100
 
 
 class DeleteThread(Operation[int], frozen=True):
@@ -302,11 +319,25 @@ class DeleteThread(Operation[int], frozen=True):
 
     Args:
         thread_id: whose.
+        now_s: the clock.
         entirely: whether not even the tombstone stays.
     """
 
     thread_id: str
+    now_s: float
     entirely: bool = False
+
+
+class ForgetDeleted(Operation[int], frozen=True):
+    """Remove the tombstones of threads that were deleted before a time, in seconds. Returns how many there were."""
+
+    before_s: float
+
+
+class ListPieces(Operation[Mapping[str, str | None]], frozen=True):
+    """Read which pieces a thread keeps: by id, the id of the one before it."""
+
+    thread: ThreadKey
 
 
 class Prune(Operation[None], frozen=True, kw_only=True):
@@ -316,7 +347,7 @@ class Prune(Operation[None], frozen=True, kw_only=True):
         thread: whose.
         head: the thread's newest run as the caller saw it.
         runs: ids of runs that go with their journals and events.
-        journals: ids of runs that stay, and whose journals and events go.
+        trimmed: ids of runs of which only the end stays: inputs, journals and events go.
         pieces: ids of pieces that go.
 
     Raises:
@@ -326,28 +357,46 @@ class Prune(Operation[None], frozen=True, kw_only=True):
     thread: ThreadKey
     head: Run
     runs: Sequence[str] = ()
-    journals: Sequence[str] = ()
+    trimmed: Sequence[str] = ()
     pieces: Sequence[str] = ()
 
 
-class KeepThread(Operation[None], frozen=True, kw_only=True):
-    """Keep a whole thread that comes from elsewhere, in one transaction.
+class WholeThread(Struct, frozen=True, kw_only=True):
+    """Everything that is kept of a thread.
 
     Args:
         thread: which.
         runs: all its runs, oldest first, each with its journal.
         pieces: of what they saved, each after those before it.
-        queue: submitted calls that wait.
-        now_s: the clock.
-
-    Raises:
-        Conflict: there is such a thread, run or piece already. Nothing was kept.
+        queue: submitted calls that wait, first come first.
+        due_s: see End.
     """
 
     thread: ThreadKey
-    runs: Sequence[tuple[Run, Sequence[Record]]]
+    runs: Sequence[tuple[Run, Sequence[Record]]] = ()
     pieces: Sequence[Piece] = ()
     queue: Sequence[Queued] = ()
+    due_s: float | None = None
+
+
+class LoadThread(Operation[WholeThread | None], frozen=True):
+    """Read a whole thread as it is at one moment; None where there is no such thread."""
+
+    thread: ThreadKey
+
+
+class KeepThread(Operation[None], frozen=True):
+    """Keep a whole thread that comes from elsewhere, in one transaction. A run that was running counts as crashed.
+
+    Args:
+        whole: what.
+        now_s: the clock.
+
+    Raises:
+        Conflict: there is such a thread, run, piece or place in a queue already. Nothing was kept.
+    """
+
+    whole: WholeThread
     now_s: float
 
 
@@ -375,11 +424,11 @@ class Checkpointer(ABC):
 
     def delete_thread(self, thread_id: str) -> None:
         """Remove everything kept under a thread_id."""
-        self.execute(DeleteThread(str(thread_id)))
+        self.execute(DeleteThread(str(thread_id), time.time()))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Remove everything kept under a thread_id."""
-        await self.aexecute(DeleteThread(str(thread_id)))
+        await self.aexecute(DeleteThread(str(thread_id), time.time()))
 
     @abstractmethod
     def close(self) -> None:

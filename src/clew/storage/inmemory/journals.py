@@ -5,52 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
-from clew.errors import Conflict, ThreadBusy
+from clew.errors import Conflict
 from clew.storage.base import (
+    AddEvents,
     Append,
+    Ask,
+    Asked,
     Begin,
     Checkpointer,
     DeleteThread,
     End,
+    Enqueue,
+    FindWork,
     Keep,
     Lease,
+    LeaveQueue,
+    ListQueue,
     ListRuns,
     ListThreads,
     Load,
+    LoadEvents,
     LoadPieces,
     LoadRecords,
     Operation,
     Renew,
-    first_epoch,
+    StayQueued,
+    Watch,
 )
+from clew.storage.inmemory import queue, threads
 from clew.storage.inmemory.database import InMemoryDatabase
 from clew.storage.inmemory.items import apply_writes
+from clew.storage.inmemory.threads import Journals, Thread
 from clew.storage.opening import Opened, Setup
 
 T = TypeVar("T")
-
-
-class _Thread(Struct):
-    runs: dict[str, Run] = field(default_factory=dict)  # by id, in the order of their numbers
-    pieces: list[str] = field(default_factory=list)  # ids of those that its runs keep
-    epoch: int = 0
-    owner: str | None = None
-    until_s: float = 0.0
-    changed_s: float = 0.0
-
-    @property
-    def head(self) -> Run | None:
-        return next(reversed(self.runs.values()), None)
-
-
-class _Journals(Struct):
-    threads: dict[ThreadKey, _Thread] = field(default_factory=dict)
-    pieces: dict[str, Piece] = field(default_factory=dict)
-    records: dict[str, dict[str, Record]] = field(default_factory=dict)  # run id -> key -> record
 
 
 class InMemorySaver(Checkpointer):
@@ -64,7 +55,8 @@ class InMemorySaver(Checkpointer):
 
     def __init__(self, database: InMemoryDatabase | None = None) -> None:
         self.database = database or InMemoryDatabase()
-        self._journals = _Journals()
+        self._journals = Journals()
+        self.database.rooms["runs"] = self._find_run  # for a store that is asked for memory as of a checkpoint
 
     @classmethod
     def from_conn_string(cls, where: str = ":memory:") -> Opened[InMemorySaver]:
@@ -76,9 +68,9 @@ class InMemorySaver(Checkpointer):
         return Setup()
 
     def execute(self, operation: Operation[T]) -> T:
-        work = _WORK[type(operation)]
+        kind = type(operation)
         with self.database.transaction():
-            result: T = work(self, operation)
+            result: T = _BESIDE[kind](self._journals, operation) if kind in _BESIDE else _WORK[kind](self, operation)
             return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
@@ -87,8 +79,11 @@ class InMemorySaver(Checkpointer):
     def close(self) -> None:
         """Do nothing: the memory goes with the object."""
 
-    def _thread(self, thread: ThreadKey) -> _Thread | None:
+    def _thread(self, thread: ThreadKey) -> Thread | None:
         return self._journals.threads.get(thread)
+
+    def _find_run(self, run_id: str) -> Run | None:
+        return next((thread.runs[run_id] for thread in self._journals.threads.values() if run_id in thread.runs), None)
 
     def _load(self, operation: Load) -> Run | None:
         thread = self._thread(operation.thread)
@@ -124,7 +119,9 @@ class InMemorySaver(Checkpointer):
         return [key for _, key in sorted(threads, key=lambda entry: -entry[0])][: operation.limit]
 
     def _begin(self, operation: Begin) -> Lease:
-        thread = self._claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        queue.check_place(thread, operation)
+        queue.leave_with(thread, operation)
         run = operation.run
         thread.runs[run.id] = run
         records = self._journals.records.setdefault(run.id, {})
@@ -133,31 +130,12 @@ class InMemorySaver(Checkpointer):
         records.update((record.key, record) for record in operation.records)
         thread.epoch += 1
         thread.owner, thread.until_s, thread.changed_s = operation.owner, operation.until_s, operation.now_s
+        thread.asked = thread.due_s = None
         return Lease(operation.thread, run.id, thread.epoch)
 
-    def _made(self, key: ThreadKey, now_s: float) -> _Thread:
-        return self._journals.threads.setdefault(key, _Thread(epoch=first_epoch(now_s)))
-
-    def _claimed(self, key: ThreadKey, head: Run | None, now_s: float, evicts: str | None) -> _Thread:
-        thread = self._made(key, now_s)
-        if thread.owner is not None and thread.until_s > now_s and thread.owner != evicts:
-            raise ThreadBusy(f"another run holds thread {key.thread_id!r} of {key.workflow!r}", thread.owner)
-        if (thread.head and thread.head.version) != (head and head.version):
-            raise Conflict(f"thread {key.thread_id!r} of {key.workflow!r} was changed by another writer meanwhile")
-        return thread
-
-    def _held(self, lease: Lease) -> _Thread:
-        thread = self._thread(lease.thread)
-        if thread is None or thread.epoch != lease.epoch:
-            raise Conflict(
-                f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run while "
-                f"run {lease.run_id} was away (epoch {lease.epoch}); nothing of this write was kept"
-            )
-        return thread
-
-    def _append(self, operation: Append) -> None:
+    def _append(self, operation: Append) -> Asked | None:
         lease = operation.lease
-        thread = self._held(lease)
+        thread = self._journals.held(lease)
         kept = self._journals.records[lease.run_id]
         for record in operation.records:
             if record.key in kept and record.key not in operation.replaces:
@@ -170,31 +148,35 @@ class InMemorySaver(Checkpointer):
         self._journals.pieces.update((piece.id, piece) for piece in operation.pieces)
         kept.update((record.key, record) for record in operation.records)
         for nested_key, nested_run in operation.also:
-            self._keep_as_head(self._made(nested_key, nested_run.created_s), nested_run)
-        if operation.end is not None:
-            self._end(thread, kept, lease.run_id, operation.end)
+            self._keep_as_head(self._journals.made(nested_key, nested_run.created_s), nested_run)
+        if operation.end is None:
+            return thread.asked
+        self._end(thread, kept, lease.run_id, operation.end)
+        return None
 
-    def _end(self, thread: _Thread, kept: dict[str, Record], run_id: str, end: End) -> None:
+    def _end(self, thread: Thread, kept: dict[str, Record], run_id: str, end: End) -> None:
+        thread.give_back(end.ended_s, end.due_s)
+        if end.removes:
+            del thread.runs[run_id]
+            self._journals.forget_run(run_id)
+            return
         for key in kept.keys() & end.reopened:
             kept[key] = replace(kept[key], state="reopened")
         thread.runs[run_id] = replace(
             thread.runs[run_id], status=end.status, value=end.value, saved=end.saved, error=end.error,
             questions=end.questions, ended_s=end.ended_s,
         )  # fmt: skip
-        thread.owner, thread.until_s, thread.changed_s = None, 0.0, end.ended_s
-
-    def _renew(self, operation: Renew) -> None:
-        self._held(operation.lease).until_s = operation.until_s
 
     def _keep(self, operation: Keep) -> Run:
-        thread = self._claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
         return self._keep_as_head(thread, operation.run)
 
-    def _keep_as_head(self, thread: _Thread, run: Run) -> Run:
+    def _keep_as_head(self, thread: Thread, run: Run) -> Run:
         run = replace(run, number=thread.head.number + 1 if thread.head else 0)
         thread.runs[run.id] = run
         thread.epoch += 1
-        thread.owner, thread.until_s, thread.changed_s = None, 0.0, run.created_s
+        thread.asked = None
+        thread.give_back(run.created_s)
         return run
 
     def _delete_thread(self, operation: DeleteThread) -> int:
@@ -202,7 +184,7 @@ class InMemorySaver(Checkpointer):
         gone = [threads.pop(key) for key in list(threads) if key.thread_id == operation.thread_id]
         runs = [run_id for thread in gone for run_id in thread.runs]
         for run_id in runs:
-            self._journals.records.pop(run_id, None)
+            self._journals.forget_run(run_id)
         for piece_id in [piece_id for thread in gone for piece_id in thread.pieces]:
             del self._journals.pieces[piece_id]
         return len(runs)
@@ -216,7 +198,19 @@ _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {
     ListThreads: InMemorySaver._list_threads,
     Begin: InMemorySaver._begin,
     Append: InMemorySaver._append,
-    Renew: InMemorySaver._renew,
     Keep: InMemorySaver._keep,
     DeleteThread: InMemorySaver._delete_thread,
+}
+
+_BESIDE: dict[type, Callable[[Journals, Any], Any]] = {
+    Renew: threads.renew,
+    Watch: threads.watch,
+    Ask: threads.ask,
+    Enqueue: queue.enqueue,
+    StayQueued: queue.stay_queued,
+    LeaveQueue: queue.leave_queue,
+    ListQueue: queue.list_queue,
+    FindWork: queue.find_work,
+    AddEvents: queue.add_events,
+    LoadEvents: queue.load_events,
 }

@@ -15,6 +15,7 @@ CREATE TABLE clew_queue (
 );
 
 CREATE INDEX clew_queue_thread ON clew_queue (thread, id);
+CREATE INDEX clew_queue_due ON clew_queue (due_s) WHERE owner IS NULL;
 
 CREATE TABLE clew_events (
     run    INTEGER NOT NULL REFERENCES clew_runs (id) ON DELETE CASCADE,

@@ -1,0 +1,127 @@
+"""Who waits for a thread in memory, what a worker finds to do, and what runs show to readers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from clew.engine.records import Queued, ThreadKey, Work
+from clew.errors import Conflict, ThreadBusy
+from clew.storage.base import (
+    AddEvents,
+    Begin,
+    Enqueue,
+    FindWork,
+    LeaveQueue,
+    ListQueue,
+    LoadEvents,
+    StayQueued,
+)
+from clew.storage.inmemory.threads import Journals, Thread
+
+
+def enqueue(journals: Journals, operation: Enqueue) -> bool:
+    place = operation.place
+    if _thread_of(journals, place.id) or any(place.id in thread.runs for thread in journals.threads.values()):
+        return False
+    journals.made(place.thread, place.created_s).queue[place.id] = place
+    return True
+
+
+def stay_queued(journals: Journals, operation: StayQueued) -> bool:
+    thread = _thread_of(journals, operation.id)
+    if thread is None:
+        return False
+    thread.queue[operation.id] = replace(thread.queue[operation.id], until_s=operation.until_s)
+    return True
+
+
+def leave_queue(journals: Journals, operation: LeaveQueue) -> bool:
+    thread = _thread_of(journals, operation.id)
+    return thread is not None and thread.queue.pop(operation.id, None) is not None
+
+
+def list_queue(journals: Journals, operation: ListQueue) -> list[Queued]:
+    thread = journals.threads.get(operation.thread)
+    return list(thread.queue.values()) if thread else []
+
+
+def _thread_of(journals: Journals, place_id: str) -> Thread | None:
+    return next((thread for thread in journals.threads.values() if place_id in thread.queue), None)
+
+
+def check_place(thread: Thread, operation: Begin) -> None:
+    """Refuse a run whose place is gone, or a new one before which somebody else comes.
+
+    Raises:
+        ThreadBusy: somebody else comes before.
+        Conflict: the place is gone.
+    """
+    if operation.head is None or operation.head.id != operation.run.id:
+        for place in thread.queue.values():
+            if place.id == operation.queued:
+                break
+            if place.owner != operation.owner and _counts(place, operation.now_s, operation.evicts):
+                key = operation.thread
+                raise ThreadBusy(f"others wait for thread {key.thread_id!r} of {key.workflow!r}", place.owner or "")
+    if operation.queued is not None and operation.queued not in thread.queue:
+        raise Conflict(f"place {operation.queued} in the queue of thread {operation.thread.thread_id!r} is gone")
+
+
+def leave_with(thread: Thread, operation: Begin) -> None:
+    """Remove the place that a run serves, and those of callers that are gone."""
+    if operation.queued is not None:
+        del thread.queue[operation.queued]
+        gone = [
+            place.id
+            for place in thread.queue.values()
+            if place.owner is not None and not _counts(place, operation.now_s, operation.evicts)
+        ]
+        for id in gone:
+            del thread.queue[id]
+
+
+def _counts(place: Queued, now_s: float, evicts: Sequence[str] = ()) -> bool:
+    """Say whether others have to wait for a place."""
+    if place.owner is None:
+        return place.due_s <= now_s
+    return place.until_s > now_s and place.owner not in evicts
+
+
+def find_work(journals: Journals, operation: FindWork) -> list[Work]:
+    found = [
+        work
+        for key, thread in journals.threads.items()
+        if key.workflow in operation.workflows and (work := _work_on(key, thread, operation))
+    ]
+    found.sort(key=lambda each: (-each[0], each[1]))
+    return [work for _, _, work in found[: operation.limit]]
+
+
+def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, float, Work] | None:
+    """Return what there is to do on a thread: (priority, since when it waits, the work)."""
+    now_s = operation.now_s
+    held = thread.is_held(now_s)
+    if thread.head is not None and thread.head.status == "running":
+        if held and not (thread.owner or "").startswith(operation.machine):
+            return None
+        return 0, thread.changed_s, Work(thread=key, owner=thread.owner if held else None, why="crashed")
+    if held:
+        return None
+    if thread.due_s is not None and thread.due_s <= now_s:
+        return 0, thread.due_s, Work(thread=key, owner=None, why="due")
+    first = next((place for place in thread.queue.values() if _counts(place, now_s)), None)
+    if first is None or first.owner is not None:
+        return None
+    return first.priority, max(first.due_s, first.created_s), Work(thread=key, owner=None, why="queued")
+
+
+def add_events(journals: Journals, operation: AddEvents) -> None:
+    journals.held(operation.lease)
+    journals.events.setdefault(operation.lease.run_id, []).extend(operation.events)
+
+
+def load_events(journals: Journals, operation: LoadEvents) -> list[tuple[int, bytes]]:
+    events = journals.events.get(operation.run_id, [])
+    return list(enumerate(events, 1))[operation.after :]

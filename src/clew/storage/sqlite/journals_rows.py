@@ -1,0 +1,58 @@
+"""How runs and records lie in their tables: columns, and rows to values and back."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from clew.engine.records import Record, Run
+from clew.storage.sqlite.pieces import unpack_run
+
+RUN = (  # as it is written
+    "run_id, number, source, parent, previous, step, status, input, value, saved, error, questions, metadata, "
+    "created_s, ended_s, attempts, crashes"
+)
+_PIECE = "(SELECT {} FROM clew_pieces WHERE clew_pieces.id = dictionary)"
+KEPT_RUN = f"{RUN}, packed, {_PIECE.format('body')}, {_PIECE.format('name')}"
+RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
+
+
+def run_of(row: tuple[Any, ...]) -> Run:
+    """Return the run in a row that begins with the columns `KEPT_RUN`."""
+    run = Run(
+        id=row[0], number=row[1], source=row[2], parent=row[3], previous=row[4], step=row[5], status=row[6],
+        input=row[7], value=row[8], saved=row[9], error=row[10], questions=row[11], metadata=row[12],
+        created_s=row[13], ended_s=row[14], attempts=row[15], crashes=row[16],
+    )  # fmt: skip
+    return run if row[17] is None else unpack_run(run, packed=row[17], body=row[18], name=row[19])
+
+
+def record_of(row: tuple[Any, ...]) -> Record:
+    """Return the record in a row of the columns `RECORD`."""
+    return Record(
+        key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
+        started_s=row[7], ended_s=row[8],
+    )  # fmt: skip
+
+
+def columns_of(record: Record) -> tuple[Any, ...]:
+    """Return a record as a row of the columns `RECORD`."""
+    return (
+        record.key, record.name, record.fingerprint, record.arguments, record.state, record.outcome, record.attempts,
+        record.started_s, record.ended_s,
+    )  # fmt: skip
+
+
+def put_run(connection: sqlite3.Connection, thread: int, run: Run) -> int:
+    """Keep a run and return its row; one that is kept already changes only in what may change."""
+    (id,) = connection.execute(
+        f"INSERT INTO clew_runs (thread, {RUN}) VALUES (?{', ?' * 17}) ON CONFLICT (run_id) DO UPDATE SET "
+        "status = excluded.status, questions = excluded.questions, error = excluded.error, "
+        "attempts = excluded.attempts, crashes = excluded.crashes, ended_s = excluded.ended_s RETURNING id",
+        (
+            thread, run.id, run.number, run.source, run.parent, run.previous, run.step, run.status, run.input,
+            run.value, run.saved, run.error, run.questions, run.metadata, run.created_s, run.ended_s, run.attempts,
+            run.crashes,
+        ),
+    ).fetchone()  # fmt: skip
+    return int(id)

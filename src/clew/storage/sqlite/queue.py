@@ -1,0 +1,143 @@
+"""Who waits for a thread, and what a worker finds to do: the SQL of the queue."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from clew.engine.records import Queued, ThreadKey, Work
+from clew.errors import Conflict, ThreadBusy
+from clew.storage.base import Begin, Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
+from clew.storage.sqlite.leases import new_thread
+
+_PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
+
+
+def enqueue(connection: sqlite3.Connection, operation: Enqueue) -> bool:
+    place = operation.place
+    (known,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM clew_queue WHERE name = ?1) "
+        "OR EXISTS (SELECT 1 FROM clew_runs WHERE run_id = ?1)",
+        (place.id,),
+    ).fetchone()
+    if known:
+        return False
+    put_place(connection, _thread(connection, place.thread, place.created_s), place)
+    return True
+
+
+def put_place(connection: sqlite3.Connection, thread: int, place: Queued) -> None:
+    """Put a place at the end of the queue of the thread in that row."""
+    connection.execute(
+        f"INSERT INTO clew_queue (thread, {_PLACE}) VALUES (?{', ?' * 9})",
+        (
+            thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
+            place.due_s, place.created_s,
+        ),
+    )  # fmt: skip
+
+
+def _thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
+    row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
+    return int(row[0]) if row else new_thread(connection, thread, now_s)
+
+
+def stay_queued(connection: sqlite3.Connection, operation: StayQueued) -> bool:
+    stay = "UPDATE clew_queue SET until_s = ? WHERE name = ?"
+    return bool(connection.execute(stay, (operation.until_s, operation.id)).rowcount)
+
+
+def leave_queue(connection: sqlite3.Connection, operation: LeaveQueue) -> bool:
+    return bool(connection.execute("DELETE FROM clew_queue WHERE name = ?", (operation.id,)).rowcount)
+
+
+def list_queue(connection: sqlite3.Connection, operation: ListQueue) -> list[Queued]:
+    rows = connection.execute(
+        f"SELECT {_PLACE} FROM clew_queue "
+        "WHERE thread = (SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?) ORDER BY id",
+        operation.thread,
+    )
+    return [_place(operation.thread, row) for row in rows]
+
+
+def _place(thread: ThreadKey, row: tuple[Any, ...]) -> Queued:
+    return Queued(
+        id=row[0], thread=thread, owner=row[1], until_s=row[2], act=row[3], input=row[4], config=row[5],
+        priority=row[6], due_s=row[7], created_s=row[8],
+    )  # fmt: skip
+
+
+def check_first(connection: sqlite3.Connection, thread: int, operation: Begin) -> None:
+    """Refuse a new run before which somebody else comes.
+
+    Raises:
+        ThreadBusy: somebody does.
+    """
+    before = connection.execute(
+        "SELECT owner FROM clew_queue WHERE thread = ?1 AND (owner IS NULL OR owner <> ?2) "
+        "AND (?3 IS NULL OR id < (SELECT id FROM clew_queue WHERE name = ?3)) "
+        "AND CASE WHEN owner IS NULL THEN due_s <= ?4 ELSE until_s > ?4 END ORDER BY id",
+        (thread, operation.owner, operation.queued, operation.now_s),
+    )
+    for (owner,) in before:
+        if owner not in operation.evicts:
+            key = operation.thread
+            raise ThreadBusy(f"others wait for thread {key.thread_id!r} of {key.workflow!r}", owner or "")
+
+
+def leave_with(connection: sqlite3.Connection, thread: int, operation: Begin) -> None:
+    """Remove the place that a run serves, and those of callers that are gone.
+
+    Raises:
+        Conflict: the place is gone.
+    """
+    served = "DELETE FROM clew_queue WHERE name = ? AND thread = ?"
+    if operation.queued and not connection.execute(served, (operation.queued, thread)).rowcount:
+        raise Conflict(f"place {operation.queued} in the queue of thread {operation.thread.thread_id!r} is gone")
+    connection.execute(
+        "DELETE FROM clew_queue WHERE thread = ?1 AND owner IS NOT NULL "
+        "AND (until_s <= ?2 OR owner IN (SELECT value FROM json_each(?3)))",
+        (thread, operation.now_s, json.dumps(list(operation.evicts))),
+    )
+
+
+# Each part begins with an index that holds few rows only: leases that are held, deadlines, submitted calls.
+_CRASHED = """
+SELECT thread_id, workflow, CASE WHEN until_s > ?2 THEN owner END, 'crashed', 0, changed_s
+FROM clew_threads
+WHERE owner IS NOT NULL AND (until_s <= ?2 OR substr(owner, 1, length(?3)) = ?3)
+    AND workflow IN (SELECT value FROM json_each(?1))
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) = 'running'
+"""
+
+_DUE = """
+SELECT thread_id, workflow, NULL, 'due', 0, due_s
+FROM clew_threads
+WHERE due_s <= ?2 AND (owner IS NULL OR until_s <= ?2) AND workflow IN (SELECT value FROM json_each(?1))
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS NOT 'running'
+"""
+
+_QUEUED = """
+SELECT thread_id, workflow, NULL, 'queued', place.priority, max(place.due_s, place.created_s)
+FROM clew_queue AS place JOIN clew_threads ON clew_threads.id = place.thread
+WHERE place.owner IS NULL AND place.due_s <= ?2
+    AND (clew_threads.owner IS NULL OR clew_threads.until_s <= ?2)
+    AND (clew_threads.due_s IS NULL OR clew_threads.due_s > ?2)
+    AND workflow IN (SELECT value FROM json_each(?1))
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS NOT 'running'
+    AND NOT EXISTS (
+        SELECT 1 FROM clew_queue AS earlier WHERE earlier.thread = place.thread AND earlier.id < place.id
+            AND CASE WHEN earlier.owner IS NULL THEN earlier.due_s <= ?2 ELSE earlier.until_s > ?2 END
+    )
+"""
+
+FIND_WORK = f"SELECT * FROM ({_CRASHED} UNION ALL {_DUE} UNION ALL {_QUEUED}) ORDER BY 5 DESC, 6 LIMIT ?4"
+
+
+def find_work(connection: sqlite3.Connection, operation: FindWork) -> Sequence[Work]:
+    rows = connection.execute(
+        FIND_WORK, (json.dumps(list(operation.workflows)), operation.now_s, operation.machine, operation.limit)
+    )
+    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3]) for row in rows]
