@@ -72,8 +72,8 @@ def _kept_bytes(path: Path) -> int:
         return sum(
             connection.execute(f"SELECT coalesce(sum({sizes}), 0) FROM {table}").fetchone()[0]
             for table, sizes in (
-                ("clew_runs", "coalesce(length(input), 0) + coalesce(length(value), 0) + coalesce(length(saved), 0)"),
+                ("clew_runs", "+".join(f"coalesce(length({c}), 0)" for c in ("input", "value", "saved", "packed"))),
                 ("clew_records", "length(key) + length(arguments) + length(outcome)"),
-                ("clew_pieces", "length(name) + coalesce(length(before), 0) + length(body)"),
+                ("clew_pieces", "length(name) + length(body)"),
             )
         )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.codec.growing import Chain, Folded, Path, Piece, fold, last_pieces, unfold
+from clew.codec.growing import Chain, Folded, Path, Piece, fold, joined, last_pieces, unfold
 from clew.errors import NotRecordable, UnreadableRecord
 
 
@@ -34,7 +34,7 @@ class Shelf:
 
     def read(self, place: int) -> Any:
         frame = self.frames[place]
-        return unfold(frame, {path: self._chain(last) for path, last in last_pieces(frame).items()})
+        return unfold(frame, {path: joined(self._chain(last)) for path, last in last_pieces(frame).items()})
 
     def _chain(self, last: str | None) -> list[Piece]:
         chain: list[Piece] = []

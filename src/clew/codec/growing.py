@@ -21,7 +21,20 @@ _SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own w
 Path = tuple[str, ...]
 
 
-Chain = Sequence[Piece]  # the pieces of one list, oldest first
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """A list as it is kept.
+
+    Args:
+        pieces: oldest first.
+        body: their bodies, joined.
+    """
+
+    pieces: Sequence[Piece]
+    body: bytes
+
+
+_EMPTY = Chain(pieces=(), body=b"")
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +51,11 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
     added: Sequence[Piece]
 
 
+def joined(pieces: Sequence[Piece]) -> Chain:
+    """Return the chain of pieces that were read back, oldest first."""
+    return Chain(pieces=pieces, body=b"".join([piece.body for piece in pieces]))
+
+
 def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], name: str = "result") -> Folded:
     """Take a value apart into a frame and pieces.
 
@@ -52,15 +70,16 @@ def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], na
     """
     chains: dict[Path, Chain] = {}
     added: list[Piece] = []
+    places: list[Any] = []
     rest = value
     for path, items in _lists(value, ()):
         body = _body(items, name + "".join(f"[{step!r}]" for step in path))
         if len(body) < _SMALLEST_BYTES:
             continue
-        chain, new = _grown(before.get(path, ()), body, len(items), new_id)
+        chain, new = _grown(before.get(path, _EMPTY), body, len(items), new_id)
         chains[path], rest = chain, _with(rest, path, [])
+        places.append([list(path), chain.pieces[-1].id, len(items)])
         added += new
-    places = [[list(path), chain[-1].id, sum(piece.count for piece in chain)] for path, chain in chains.items()]
     return Folded(frame=_frame(rest, places, name), chains=chains, added=added)
 
 
@@ -95,11 +114,11 @@ def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
     rest, places = _parts(frame)
     value = decode(rest)
     for path, last, count in places:
-        chain = chains.get(path, ())
-        if not chain or chain[-1].id != last or sum(piece.count for piece in chain) != count:
+        chain = chains.get(path, _EMPTY)
+        if not chain.pieces or chain.pieces[-1].id != last:
             raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
         try:
-            value = _with(value, path, decode(_header(count) + b"".join(piece.body for piece in chain)))
+            value = _with(value, path, decode(_header(count) + chain.body))
         except (LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UnreadableRecord(f"the kept value has no place for a list at {list(path)!r:.200}") from error
     return value
@@ -122,18 +141,24 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
 
 def _grown(before: Chain, body: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:
     """Return the chain of a list, and the pieces of it that are new: as many old ones as begin it, then the rest."""
-    kept: list[Piece] = []
-    length = 0
-    for piece in before:
-        if not body.startswith(piece.body, length):
-            break
-        kept.append(piece)
-        length += len(piece.body)
-        count -= piece.count
+    kept, length = before.pieces, len(before.body)
+    if not body.startswith(before.body):
+        kept, length = _common(before.pieces, body)
     if length == len(body):
-        return kept, ()
+        return Chain(pieces=kept, body=body), ()
+    count -= sum([piece.count for piece in kept])
     rest = Piece(id=new_id(), before=kept[-1].id if kept else None, count=count, body=body[length:])
-    return [*kept, rest], (rest,)
+    return Chain(pieces=[*kept, rest], body=body), (rest,)
+
+
+def _common(pieces: Sequence[Piece], body: bytes) -> tuple[Sequence[Piece], int]:
+    """Return the pieces that begin a list, and how many bytes they are."""
+    length = 0
+    for place, piece in enumerate(pieces):
+        if not body.startswith(piece.body, length):
+            return pieces[:place], length
+        length += len(piece.body)
+    return pieces, length
 
 
 def _with(value: Any, path: Path, inner: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +38,7 @@ async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None) -> Saved:
     if frame is None:
         return NOTHING
     last = growing.last_pieces(frame)
-    chains = {path: await io.keep(saver, LoadPieces(piece)) for path, piece in last.items()}
+    chains = {path: growing.joined(await io.keep(saver, LoadPieces(piece))) for path, piece in last.items()}
     return Saved(value=growing.unfold(frame, chains), chains=chains)
 
 
@@ -56,28 +56,31 @@ class Left(Struct, frozen=True, kw_only=True):
     pieces: Sequence[Piece]
 
 
-def left(returned: Any, name: str, run_id: str, before: Mapping[Path, Chain]) -> Left:
+def left(returned: Any, name: str, before: Mapping[Path, Chain]) -> Left:
     """Encode what a workflow returned, as what it adds.
 
     Args:
         returned: a value, or a `final`.
         name: the workflow's.
-        run_id: of the run.
         before: the pieces of what the run was given as `previous`.
 
     Raises:
         NotRecordable: it could not be read back.
     """
-    ids = (f"{run_id}-{number}" for number in itertools.count())
     try:
         if not isinstance(returned, final) or returned.value is returned.save:
-            value = growing.fold(returned.value if isinstance(returned, final) else returned, before, ids.__next__)
+            value = growing.fold(returned.value if isinstance(returned, final) else returned, before, _new_id)
             return Left(value=value.frame, saved=None, pieces=value.added)
-        saved = growing.fold(returned.save, before, ids.__next__)
-        value = growing.fold(returned.value, saved.chains, ids.__next__)
+        saved = growing.fold(returned.save, before, _new_id)
+        value = growing.fold(returned.value, saved.chains, _new_id)
         return Left(value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added])
     except NotRecordable as error:
         raise NotRecordable(f"{name!r} returned what cannot be recorded: {error}") from error
+
+
+def _new_id() -> str:
+    """Return a name that no piece has or had: 16 letters, since each turn of each thread keeps one."""
+    return secrets.token_urlsafe(12)
 
 
 def whole(returned: Any) -> tuple[bytes, bytes | None]:

@@ -30,6 +30,8 @@ CREATE TABLE clew_runs (
     input     BLOB,
     value     BLOB,
     saved     BLOB,                         -- NULL where it is the value itself
+    packed    BLOB,                         -- input, value, saved and parent, which are NULL then, compressed
+    dictionary INTEGER,                     -- id in clew_pieces of what they were compressed with
     error     TEXT,
     questions BLOB NOT NULL,
     metadata  BLOB NOT NULL,
@@ -40,17 +42,26 @@ CREATE TABLE clew_runs (
     UNIQUE (thread, number)
 );
 
--- Elements of long lists in saved values: each run adds what its list has more than the one before.
+-- Elements of long lists in saved values: each run adds what its list has more than the one before. The pieces of a
+-- chain follow one another without a gap.
 CREATE TABLE clew_pieces (
-    id     INTEGER PRIMARY KEY,
-    name   TEXT NOT NULL UNIQUE,
-    thread INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
-    before TEXT,                            -- name of the piece with the elements before these
-    count  INTEGER NOT NULL,                -- how many elements
-    body   BLOB NOT NULL
+    id    INTEGER PRIMARY KEY,              -- chain * 2^32 + place in the chain, from 0
+    name  TEXT NOT NULL UNIQUE,
+    count INTEGER NOT NULL,                 -- how many elements
+    body  BLOB NOT NULL
 );
 
-CREATE INDEX clew_pieces_thread ON clew_pieces (thread);
+CREATE TABLE clew_chains (
+    id     INTEGER PRIMARY KEY,
+    thread INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
+    before INTEGER                          -- id of the piece with the elements before the chain's
+);
+
+CREATE INDEX clew_chains_thread ON clew_chains (thread);
+
+CREATE TRIGGER clew_chain_gone AFTER DELETE ON clew_chains BEGIN
+    DELETE FROM clew_pieces WHERE id BETWEEN old.id << 32 AND (old.id << 32) + 4294967295;
+END;
 
 CREATE TABLE clew_records (
     id          INTEGER PRIMARY KEY,        -- also the order of the journal

@@ -1,0 +1,122 @@
+"""Where the pieces of saved lists lie in the file, and how a run's values are kept beside them without repeating them.
+
+Pieces that follow one another form a chain, and their ids follow one another, too: a list is read by one scan of its
+chain. Where a list goes on from the middle of a chain, as after a fork, a new chain begins that knows what it follows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from clew.engine.records import Piece, Run
+from clew.errors import Conflict, UnreadableRecord
+from clew.storage.base import LoadPieces
+
+_PLACE_BITS = 32  # of an id: the place in the chain; the bits above are the chain's id
+_WINDOW_BYTES = 1 << 15  # how far back zlib refers
+_RAW_DEFLATE = -15
+_values = msgspec.msgpack.Decoder(tuple[bytes | None, bytes | None, bytes | None, str | None])
+
+
+def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[Piece]:
+    """Read a list: the part of each chain that belongs to it."""
+    row = connection.execute("SELECT id FROM clew_pieces WHERE name = ?", (operation.last,)).fetchone()
+    parts: list[list[tuple[str, int, bytes]]] = []
+    while row is not None and row[0] is not None:
+        chain = row[0] >> _PLACE_BITS
+        parts.append(
+            connection.execute(
+                "SELECT name, count, body FROM clew_pieces WHERE id BETWEEN ? AND ? ORDER BY id",
+                (chain << _PLACE_BITS, row[0]),
+            ).fetchall()
+        )
+        row = connection.execute("SELECT before FROM clew_chains WHERE id = ?", (chain,)).fetchone()
+    pieces: list[Piece] = []
+    before: str | None = None
+    for part in reversed(parts):
+        for name, count, body in part:
+            pieces.append(Piece(id=name, before=before, count=count, body=body))
+            before = name
+    return pieces
+
+
+def keep_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[Piece]) -> None:
+    """Put each piece after the one it names, which is kept already.
+
+    Raises:
+        Conflict: the piece before one of them is gone, or one of that name is there.
+    """
+    for piece in pieces:
+        place = _place(connection, thread, piece)
+        try:
+            connection.execute(
+                "INSERT INTO clew_pieces (id, name, count, body) VALUES (?, ?, ?, ?)",
+                (place, piece.id, piece.count, piece.body),
+            )
+        except sqlite3.IntegrityError as error:
+            raise Conflict(f"a piece {piece.id!r} of a saved list is kept already") from error
+
+
+def _place(connection: sqlite3.Connection, thread: int, piece: Piece) -> int:
+    """Return the id for a piece: the next one of its chain if that is free, else the first one of a new chain."""
+    last: int | None = None
+    if piece.before is not None:
+        row = connection.execute(
+            "SELECT id, EXISTS (SELECT 1 FROM clew_pieces AS next WHERE next.id = last.id + 1) "
+            "FROM clew_pieces AS last WHERE name = ?",
+            (piece.before,),
+        ).fetchone()
+        if row is None:
+            raise Conflict(f"piece {piece.before!r} of a saved list, which {piece.id!r} follows, was removed meanwhile")
+        last, is_followed = row
+        if not is_followed:
+            return int(row[0]) + 1
+    chain = connection.execute("INSERT INTO clew_chains (thread, before) VALUES (?, ?)", (thread, last)).lastrowid
+    return int(chain or 0) << _PLACE_BITS
+
+
+def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
+    """Keep the values of a run that is done as what they hold beside its longest piece.
+
+    What was said in a turn is in the piece that it adds to the list; most of it is in the input or the value, too.
+    """
+    piece = max(pieces, key=lambda piece: len(piece.body))
+    previous, *values = connection.execute(
+        "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?", (run,)
+    ).fetchone()
+    data = msgspec.msgpack.encode(values)
+    if len(data) > _WINDOW_BYTES:
+        return  # too long to refer to all of the piece
+    deflate = zlib.compressobj(
+        1, zlib.DEFLATED, _RAW_DEFLATE, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY,
+        _dictionary(piece.body, piece.id, previous),
+    )  # fmt: skip
+    connection.execute(
+        "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ?, "
+        "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
+        (deflate.compress(data) + deflate.flush(), piece.id, run),
+    )
+
+
+def unpack_run(run: Run, packed: bytes, body: bytes | None, name: str | None) -> Run:
+    """Return a run with the values that `pack_run` has packed with a piece.
+
+    Raises:
+        UnreadableRecord: the piece is missing, or the bytes are damaged.
+    """
+    inflate = zlib.decompressobj(_RAW_DEFLATE, _dictionary(body or b"", name or "", run.previous))
+    try:
+        input, value, saved, parent = _values.decode(inflate.decompress(packed, _WINDOW_BYTES))
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise UnreadableRecord(f"the values of run {run.id} are damaged: {error}") from error
+    return replace(run, input=input, value=value, saved=saved, parent=parent)
+
+
+def _dictionary(body: bytes, name: str, previous: str | None) -> bytes:
+    """Return what packed values refer to: the end of a piece, its name, and the run before."""
+    return body[-_WINDOW_BYTES:] + name.encode() + (previous or "").encode()
