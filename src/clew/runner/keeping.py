@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from clew.codec.failures import encode_failure
 from clew.codec.values import encode
+from clew.engine.identity import FAILURE
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
@@ -35,7 +37,7 @@ async def keep(
     Raises:
         StorageError: nothing of it was kept.
     """
-    together = await _write_elsewhere(io, execution, writes)
+    together = await _write_elsewhere(io, execution, writes) if writes else []
     saver, lease = execution.saver, execution.lease
     if saver is None or lease is None:
         execution.note_kept(records)
@@ -45,6 +47,8 @@ async def keep(
         return
     if execution.flushing is not None:
         await io.wait(execution.flushing)  # so that what it keeps is known to be kept
+    if end is not None and execution.publisher is not None:
+        await execution.publisher.flush(io)  # whoever takes the run up may show more from then on
     waiting, replaces = execution.take_waiting(records)
     append = Append(
         lease=lease, records=[*waiting, *records], pieces=pieces, writes=together, replaces=replaces, also=also, end=end
@@ -78,6 +82,15 @@ def record_of(
     return Record(
         key=key, name=name, fingerprint=digest, arguments=shown, state="value", outcome=outcome, attempts=1,
         started_s=started_s, ended_s=time.time(),
+    )  # fmt: skip
+
+
+def failure_record(error: BaseException) -> Record:
+    """Make the record of what a run raised."""
+    now_s = time.time()
+    return Record(
+        key=FAILURE, name=FAILURE, fingerprint=b"", arguments="", state="failure", outcome=encode_failure(error),
+        attempts=1, started_s=now_s, ended_s=now_s,
     )  # fmt: skip
 
 

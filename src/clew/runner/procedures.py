@@ -59,7 +59,8 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         returned = value.value if isinstance(value, final) else value
         if execution.journal is not None:
             record = _record(call, digest, returned, frame.attempt, started_s)
-            await keep(io, execution, [record], frame.writes, also=saved_run(call, value))
+            also = saved_run(call, value) if call.scope.remembers_on is not None else ()
+            await keep(io, execution, [record], frame.writes, also=also)
         elif frame.writes:
             await keep(io, execution, (), frame.writes)
         if frame.entry is not None:

@@ -72,6 +72,13 @@ class SqliteDatabase:
             StorageError: nothing of this work was kept.
             Whatever `work` raises: its changes are rolled back.
         """
+        if not self._waiting and self._write_lock.acquire(blocking=False):
+            try:  # nobody else writes: no queue, no batch
+                return _transact(self._connect_writer(), work)
+            except sqlite3.Error as error:
+                raise _translated(error, self.path) from error
+            finally:
+                self._write_lock.release()
         write = _Write(work)
         self._waiting.append(write)
         while not write.done:
@@ -285,24 +292,33 @@ def _cancel_at_next_await() -> None:
 
 def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]], path: str) -> None:
     """Run each work of the batch and commit once. A work that fails takes back its own changes alone."""
+
+    def each(connection: sqlite3.Connection) -> None:
+        for write in batch:
+            connection.execute("SAVEPOINT one")
+            try:
+                write.value = write.work(connection)
+            except Exception as error:
+                write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
+                connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+
+    if len(batch) == 1:
+        batch[0].value = _transact(connection, batch[0].work)
+    else:
+        _transact(connection, each)
+
+
+def _transact(connection: sqlite3.Connection, work: Work[T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if len(batch) == 1:
-            batch[0].value = batch[0].work(connection)
-        else:
-            for write in batch:
-                connection.execute("SAVEPOINT one")
-                try:
-                    write.value = write.work(connection)
-                except Exception as error:
-                    write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
-                    connection.execute("ROLLBACK TO one")
-                connection.execute("RELEASE one")
+        value = work(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return value
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
