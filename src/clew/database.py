@@ -6,8 +6,10 @@ import os
 from types import TracebackType
 from typing import Any, Literal
 
-from clew.errors import UsageError
+from clew.codec.encryption import EncryptionKeys
+from clew.errors import InvalidOption, UsageError
 from clew.storage.base import Checkpointer
+from clew.storage.encrypted import EncryptedSaver
 from clew.storage.inmemory.database import InMemoryDatabase
 from clew.storage.inmemory.items import InMemoryStore
 from clew.storage.inmemory.journals import InMemorySaver
@@ -16,6 +18,7 @@ from clew.storage.sqlite.items_store import SqliteStore
 from clew.storage.sqlite.journals import SqliteSaver
 from clew.store.base import BaseStore
 from clew.store.settings import name_embedders
+from clew.store.transactional import TransactionalStore
 
 
 class Database:
@@ -30,6 +33,8 @@ class Database:
         dims: length of the vectors, or None to take it from the first.
         fields: paths of the parts of a value that are searched; the whole value by default.
         synchronous: see SqliteDatabase.
+        encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
+            docs/security.md for what is covered. Every process that opens the database needs them.
 
     Raises:
         UsageError: an address of a kind that there is not.
@@ -47,9 +52,12 @@ class Database:
         dims: int | None = None,
         fields: list[str] | None = None,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        encryption: EncryptionKeys | None = None,
     ) -> None:
         if not isinstance(url, str | os.PathLike) or not os.fspath(url):
             raise UsageError(f"a database is named by sqlite:///file.db, a path or ':memory:', not by {url!r}")
+        if encryption is not None and not isinstance(encryption, EncryptionKeys):
+            raise InvalidOption(f"encryption takes EncryptionKeys([...]), not a {type(encryption).__name__}")
         self.url = str(url)
         index = _index(embed, dims, fields)
         path = _sqlite_path(self.url)
@@ -64,6 +72,13 @@ class Database:
             self._sqlite = SqliteDatabase(path, synchronous=synchronous)
             self.checkpointer = SqliteSaver(self._sqlite)
             self.store = SqliteStore(self._sqlite, index=index, search_mode="hybrid", load_embedder=_embedder_named)
+        if encryption is not None:
+            self._encrypt(encryption)
+
+    def _encrypt(self, keys: EncryptionKeys) -> None:
+        assert isinstance(self.store, TransactionalStore)  # as all engines of our own are
+        self.checkpointer = EncryptedSaver(self.checkpointer, keys)
+        self.store.encrypt(keys)
 
     def close(self) -> None:
         """Give back files and OS threads. Closing twice is fine."""

@@ -28,6 +28,7 @@ def numbers(part: Any) -> list[int]:
     Raises:
         ValueError: it is none.
     """
-    if not all(isinstance(number, int) for number in exactly(list, part)):
+    found: list[Any] = exactly(list, part)
+    if not all(isinstance(number, int) for number in found):
         raise ValueError("expected integers")
-    return part
+    return found

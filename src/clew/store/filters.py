@@ -57,7 +57,14 @@ class Not(Struct, frozen=True):
     part: Condition
 
 
-Condition = Compare | Every | Some | Not
+class Behind(Struct, frozen=True):
+    """The part holds for what `open` makes of the value that is kept."""
+
+    open: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    part: Condition
+
+
+Condition = Compare | Every | Some | Not | Behind
 
 
 def parse_filter(source: object) -> Condition | None:
@@ -84,6 +91,8 @@ def matches(condition: Condition | None, value: Mapping[str, Any]) -> bool:
             return any(matches(part, value) for part in parts)
         case Not(part):
             return not matches(part, value)
+        case Behind(open, part):
+            return matches(part, open(value))
 
 
 def _parse(source: object, depth: int) -> Condition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from clew.errors import InvalidNamespaceError
+from clew.errors import InvalidNamespaceError, UnreadableRecord
 from clew.store.operations import MatchCondition, Namespace
 
 RESERVED = "langgraph"
@@ -80,9 +80,16 @@ def encode(namespace: Namespace) -> bytes:
 
 @lru_cache(maxsize=4096)
 def decode(path: bytes) -> Namespace:
-    """Undo `encode`."""
+    """Undo `encode`.
+
+    Raises:
+        UnreadableRecord: the bytes are no namespace.
+    """
     labels = path.replace(_ESCAPED, _ABOVE).split(_END)[:-1]
-    return tuple(label.replace(_ABOVE, _END).decode() for label in labels)
+    try:
+        return tuple(label.replace(_ABOVE, _END).decode() for label in labels)
+    except UnicodeDecodeError as error:
+        raise UnreadableRecord(f"a kept namespace is damaged: {error}") from error
 
 
 def path_range(prefix: Namespace) -> tuple[bytes, bytes]:

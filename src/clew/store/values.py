@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from clew.errors import InvalidValue
+from clew.errors import InvalidValue, UnreadableRecord
 
 MAX_DEPTH = 128
 _INT_RANGE = range(-(2**63), 2**63)
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def check_key(key: object) -> str:
@@ -49,9 +49,15 @@ def encode_value(copy: dict[str, Any]) -> bytes:
 
 
 def decode_value(data: bytes | str) -> dict[str, Any]:
-    """Give a fresh copy of the value from its bytes."""
-    value: dict[str, Any] = _decode(data)
-    return value
+    """Give a fresh copy of the value from its bytes.
+
+    Raises:
+        UnreadableRecord: they are no JSON object.
+    """
+    try:
+        return _decode(data)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableRecord(f"a kept memory is damaged: {error}") from error
 
 
 def _plain(value: object, place: str, depth: int) -> object:

@@ -1,0 +1,209 @@
+"""Memories that are encrypted where they are kept: a keeper between the store and any engine's keeper.
+
+An engine gets values as `{"sealed": text}`, and what stands for words instead of the words' hashes. It sees namespaces,
+keys, times, vectors and the paths that are indexed as they are. How bytes are encrypted is not known here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import asdict, replace
+
+from clew.errors import UnreadableRecord
+from clew.store.filters import Behind
+from clew.store.history import Moment, Version
+from clew.store.keeper import Erased, Keeper, Place, Reading
+from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.values import decode_value
+
+S = TypeVar("S")
+I = TypeVar("I", bound=Item)  # noqa: E741
+_PLACE = ("a memory",)
+_FIELD = "sealed"
+
+
+class Keys(Protocol):
+    """What encrypts."""
+
+    def seal(self, data: bytes, place: Sequence[str]) -> bytes:
+        """Encrypt bytes for one place."""
+        ...
+
+    def open(self, sealed: bytes, place: Sequence[str]) -> bytes:
+        """Decrypt them; UnreadableRecord for bytes that are not what was sealed for this place."""
+        ...
+
+    def hidden_terms(self, term: int) -> tuple[int, ...]:
+        """Give what stands for the 32-bit hash of a word, under each key, that which encrypts first."""
+        ...
+
+
+class SealedWrite(PreparedWrite, frozen=True, kw_only=True):
+    """A write whose value and words are encrypted already."""
+
+
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
+    """What is encrypted of a memory: its place goes with it, so that no other place can show it."""
+
+    namespace: Namespace
+    key: str
+    value: msgspec.Raw
+
+
+_decode_sealed = msgspec.json.Decoder(_Sealed).decode
+
+
+class SealedKeeper(Generic[S]):
+    """A keeper whose engine gets nothing to read; see Keeper.
+
+    Args:
+        keeper: the engine's.
+        keys: encrypts.
+    """
+
+    def __init__(self, keeper: Keeper[S], keys: Keys) -> None:
+        self._keeper = keeper
+        self._keys = keys
+
+    def sealed(self, write: PreparedWrite) -> PreparedWrite:
+        """Give a write as it is kept; one that is sealed already stays as it is."""
+        if isinstance(write, SealedWrite):
+            return write
+        kept = asdict(write)
+        if write.value is not None:
+            kept["value"] = self._seal(write.namespace, write.key, write.value)
+            kept["words"] = self._hidden(write.words)
+            kept["marks"] = write.marks[:4] + self._hidden(write.marks[4:])
+            kept["waiting"] = _without_details(write.waiting)
+        return SealedWrite(**kept)
+
+    def get(self, state: S, read: PreparedGet, reading: Reading) -> Item | None:
+        item = self._keeper.get(state, read, reading)
+        return None if item is None else self._opened(item)
+
+    def search(self, state: S, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
+        hidden = replace(
+            read,
+            condition=None if read.condition is None else Behind(self._open, read.condition),
+            words=tuple(hidden for term in read.words for hidden in self._keys.hidden_terms(term)),
+            names=frozenset(hidden for name in read.names for hidden in self._keys.hidden_terms(name)),
+            word_vectors=tuple(
+                (hidden, vector) for term, vector in read.word_vectors for hidden in self._keys.hidden_terms(term)
+            ),
+        )
+        return [self._opened(item) for item in self._keeper.search(state, hidden, reading)]
+
+    def versions(
+        self, state: S, prefix: Namespace, key: str | None = None, moment: Moment | None = None
+    ) -> Iterable[Version]:
+        for version in self._keeper.versions(state, prefix, key, moment):
+            value = version.value
+            yield version if value is None else version._replace(value=self._open_at(version, decode_value(value)))
+
+    def apply(self, state: S, writes: Sequence[PreparedWrite], now: datetime) -> None:
+        self._keeper.apply(state, [self.sealed(write) for write in writes], now)
+
+    def waiting(self, state: S, limit: int, model: str, now: datetime) -> list[Waiting]:
+        found = self._keeper.waiting(state, limit, model, now)
+        return [replace(one, value=self._content(decode_value(one.value)).value) for one in found]
+
+    def set_vectors(self, state: S, worked: Sequence[Worked], now: datetime) -> None:
+        told = [replace(one, reason=_without_details(one.reason)) for one in worked]
+        self._keeper.set_vectors(state, told, now)
+
+    def indexed(self, state: S, after: int, limit: int) -> list[Indexed]:
+        found = self._keeper.indexed(state, after, limit)
+        return [replace(one, value=self._content(decode_value(one.value)).value) for one in found]
+
+    def reindex(self, state: S, anew: Sequence[Reindexed], now: datetime) -> None:
+        hidden = [
+            replace(
+                one,
+                words=self._hidden(one.words),
+                marks=one.marks[:4] + self._hidden(one.marks[4:]),
+                waiting=_without_details(one.waiting),
+            )
+            for one in anew
+        ]
+        self._keeper.reindex(state, hidden, now)
+
+    # What follows holds no values.
+
+    def list_namespaces(self, state: S, read: PreparedListing, now: datetime) -> list[Namespace]:
+        return self._keeper.list_namespaces(state, read, now)
+
+    def refresh(self, state: S, places: Sequence[Place], now: datetime) -> None:
+        self._keeper.refresh(state, places, now)
+
+    def delete_namespace(self, state: S, prefix: Namespace, now: datetime, keeps: int) -> int:
+        return self._keeper.delete_namespace(state, prefix, now, keeps)
+
+    def sweep(self, state: S, now: datetime, keeps: int) -> int:
+        return self._keeper.sweep(state, now, keeps)
+
+    def forget(self, state: S, before: datetime) -> None:
+        self._keeper.forget(state, before)
+
+    def erase(self, state: S, prefix: Namespace) -> Erased:
+        return self._keeper.erase(state, prefix)
+
+    def made_at(self, state: S, checkpoint_id: str) -> datetime | None:
+        return self._keeper.made_at(state, checkpoint_id)
+
+    def index_status(self, state: S, model: str) -> IndexStatus:
+        return self._keeper.index_status(state, model)
+
+    def other_models(self, state: S, model: str) -> list[str]:
+        return self._keeper.other_models(state, model)
+
+    def forget_models(self, state: S) -> None:
+        self._keeper.forget_models(state)
+
+    def _seal(self, namespace: Namespace, key: str, value: bytes) -> bytes:
+        content = msgspec.json.encode(_Sealed(namespace, key, msgspec.Raw(value)))
+        return msgspec.json.encode({_FIELD: base64.b64encode(self._keys.seal(content, _PLACE)).decode()})
+
+    def _hidden(self, terms: bytes) -> bytes:
+        return array("I", [self._keys.hidden_terms(term)[0] for term in array("I", terms)]).tobytes()
+
+    def _opened(self, item: I) -> I:
+        item.value = decode_value(self._open_at(item, item.value))
+        return item
+
+    def _open_at(self, found: Item | Version, value: Mapping[str, Any]) -> bytes:
+        """Give the JSON of a memory, if it was sealed for the place where it was found."""
+        try:
+            content = self._content(value)
+        except UnreadableRecord as error:
+            raise UnreadableRecord(f"memory {found.key!r} of {found.namespace!r} cannot be read: {error}") from error
+        if (content.namespace, content.key) != (found.namespace, found.key):
+            raise UnreadableRecord(
+                f"memory {found.key!r} of {found.namespace!r} was moved there from {content.key!r} of "
+                f"{content.namespace!r} by other means than this library"
+            )
+        return bytes(content.value)
+
+    def _open(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        return decode_value(bytes(self._content(value).value))
+
+    def _content(self, value: Mapping[str, Any]) -> _Sealed:
+        text = value.get(_FIELD)
+        try:
+            sealed = base64.b64decode(text, validate=True) if isinstance(text, str) and len(value) == 1 else b""
+        except (ValueError, binascii.Error):
+            sealed = b""
+        return _decode_sealed(self._keys.open(sealed, _PLACE))
+
+
+def _without_details(reason: str | None) -> str | None:
+    """Give what went wrong without the words of who told it, which may quote the text that it failed on."""
+    return reason if reason is None else reason.partition(":")[0]
