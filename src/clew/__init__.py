@@ -4,7 +4,7 @@ Write workflows:        entrypoint, task, TaskFuture, interrupt, sleep, asleep
 Ask the running one:    get_store, get_config, get_stream_writer, stream_message, get_runtime, Runtime
 Answer and look:        Command, Interrupt, StateSnapshot, Output
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
-Keep threads:           Database, SqliteSaver, InMemorySaver
+Keep threads:           Database, EncryptionKeys, SqliteSaver, InMemorySaver
 Keep memories:          Database, SqliteStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
 Keep results:           InMemoryCache, SqliteCache
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clew.codec.encryption import EncryptionKeys
     from clew.configs import RunnableConfig
     from clew.context import (
         StreamWriter,
@@ -64,7 +65,9 @@ if TYPE_CHECKING:
     from clew.store.base import BaseStore
     from clew.store.operations import (
         GetOp,
+        HistoryOp,
         Item,
+        ItemVersion,
         ListNamespacesOp,
         MatchCondition,
         PutOp,
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
 
 # Where each name lives. A name is loaded when it is first used, so that importing clew costs next to nothing.
 _HOMES = {
+    "clew.codec.encryption": "EncryptionKeys",
     "clew.configs": "RunnableConfig",
     "clew.context": "StreamWriter asleep get_config get_runtime get_store get_stream_writer interrupt sleep "
     "stream_message",
@@ -101,7 +105,8 @@ _HOMES = {
     "clew.storage.sqlite.items_store": "SqliteStore",
     "clew.storage.sqlite.journals": "SqliteSaver",
     "clew.store.base": "BaseStore",
-    "clew.store.operations": "GetOp Item ListNamespacesOp MatchCondition PutOp SearchItem SearchOp",
+    "clew.store.operations": "GetOp HistoryOp Item ItemVersion ListNamespacesOp MatchCondition PutOp SearchItem "
+    "SearchOp",
     "clew.tasks": "Task task",
     "clew.workflow": "Workflow",
 }
@@ -128,8 +133,9 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "REMOVE_ALL_MESSAGES", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",
-    "Checkpointer", "ClewError", "Command", "Conflict", "Database", "ExecutionInfo", "GetOp", "InMemoryCache",
-    "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item",
+    "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys",
+    "ExecutionInfo", "GetOp", "InMemoryCache",
+    "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion",
     "ListNamespacesOp", "MatchCondition", "MemorySaver", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow",
     "NotRecordable", "Output", "PutOp", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunnableConfig", "Runtime",
     "SearchItem", "SearchOp", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",

@@ -22,8 +22,11 @@ ClewError                          anything clew raises on purpose
 │   ├── NodeCancelledError         its own code raised CancelledError
 │   └── RecordedFailure            a replayed error whose class is not known here
 ├── EmbeddingError                 the embedder failed, or gave vectors of another length
+├── RunCancelled                   a submitted call was cancelled
+├── SetAside                       the process of a run died again and again, and it is no longer begun by itself
 └── StorageError                   the database did not do it
     ├── Conflict                   another writer was first
+    ├── Forgotten                  memory as it was then is no longer kept
     ├── ThreadBusy                 another run holds the thread
     ├── Unavailable                the database cannot be reached, read or written
     └── SchemaMismatch             the database was made by another version
@@ -170,12 +173,24 @@ class EmbeddingError(ClewError):
     """The embedder failed, or gave vectors of another number or length than was declared."""
 
 
+class RunCancelled(ClewError):
+    """A submitted call was cancelled, or given up for a newer one."""
+
+
+class SetAside(ClewError):
+    """The process of a run died again and again; it is continued only by hand, with `invoke(None, config)`."""
+
+
 class StorageError(ClewError):
     """The database did not do it."""
 
 
 class Conflict(StorageError):
     """Another writer was first; nothing of this write was kept."""
+
+
+class Forgotten(StorageError):
+    """Memory was asked for as it was at a moment, and what was there then is no longer kept."""
 
 
 class ThreadBusy(StorageError):

@@ -19,6 +19,7 @@ from clew.store.namespaces import check_labels
 from clew.store.operations import (
     Explanation,
     GetOp,
+    HistoryOp,
     Item,
     ListNamespacesOp,
     MatchCondition,
@@ -155,6 +156,8 @@ class LangGraphStore(BaseStore):
         return [self._prepare(op) if isinstance(op, PutOp) else self._check_read(op) for op in ops]
 
     def _check_read(self, op: Op) -> Op:
+        if isinstance(op, HistoryOp) or (isinstance(op, GetOp | SearchOp) and op.as_of is not None):
+            raise UsageError(f"{type(self.inner).__name__} keeps no old versions: there is no history, and no as_of")
         if isinstance(op, SearchOp) and op.mode not in (None, "semantic"):
             raise UsageError(f"{type(self.inner).__name__} ranks in its own way: leave out mode={op.mode!r}")
         draft_read(op._replace(mode=None) if isinstance(op, SearchOp) else op, _NO_INDEX)
@@ -267,8 +270,8 @@ def _read_to_langgraph(op: Op) -> langgraph.Op:
             listing = check_listing(op)
             conditions = tuple(langgraph.MatchCondition(c.match_type, tuple(c.path)) for c in listing.conditions)
             return langgraph.ListNamespacesOp(conditions, op.max_depth, op.limit, op.offset)
-        case PutOp():
-            raise AssertionError("writes are prepared before they are asked")
+        case PutOp() | HistoryOp():
+            raise AssertionError("writes are prepared before they are asked, and old versions are refused")
 
 
 def _write_to_langgraph(write: PreparedWrite) -> langgraph.PutOp:

@@ -14,8 +14,11 @@ from clew.errors import UsageError
 from clew.store.expiry import NOT_GIVEN, Expiry, NotGiven
 from clew.store.namespaces import check_labels, check_namespace, list_matching
 from clew.store.operations import (
+    AsOf,
     GetOp,
+    HistoryOp,
     Item,
+    ItemVersion,
     ListNamespacesOp,
     MatchCondition,
     Mode,
@@ -109,13 +112,25 @@ class BaseStore(ABC):
         results = {at: (await self.abatch([some[at]], return_exceptions=True))[0] for at in _reads_first(some)}
         return [results[at] for at in range(len(some))]
 
-    def get(self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None) -> Item | None:
-        """Give one item, or None; `refresh_ttl` gives it its whole ttl again (default: as the store was set up)."""
-        return _item(self.execute([self._get_op(namespace, key, refresh_ttl)]))
+    def get(
+        self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None, as_of: AsOf | None = None
+    ) -> Item | None:
+        """Give one item, or None.
 
-    async def aget(self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None) -> Item | None:
+        Args:
+            refresh_ttl: give it its whole ttl again; left out: as the store was set up.
+            as_of: give it as it was then: an aware datetime, or a checkpoint's id or config.
+
+        Raises:
+            Forgotten: what was there then is no longer kept.
+        """
+        return _item(self.execute([self._get_op(namespace, key, refresh_ttl, as_of)]))
+
+    async def aget(
+        self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None, as_of: AsOf | None = None
+    ) -> Item | None:
         """Like `get`, off the event loop."""
-        return _item(await self.aexecute([self._get_op(namespace, key, refresh_ttl)]))
+        return _item(await self.aexecute([self._get_op(namespace, key, refresh_ttl, as_of)]))
 
     def put(
         self,
@@ -173,6 +188,7 @@ class BaseStore(ABC):
         mode: Mode | None = None,
         min_score: float | None = None,
         explain: bool = False,
+        as_of: AsOf | None = None,
     ) -> list[SearchItem]:
         """Give one page of the items below a prefix, ranked by the query, else newest first.
 
@@ -181,9 +197,13 @@ class BaseStore(ABC):
             mode: rank by meaning, by words, or by both; left out: as the store was set up.
             min_score: leave out what scores lower, and what has no score.
             explain: say in each item's `why` what contributed to its score.
+            as_of: search memory as it was then: an aware datetime, or a checkpoint's id or config.
+
+        Raises:
+            Forgotten: what some item below the prefix was then is no longer kept.
         """
         refresh = self._refresh(refresh_ttl)
-        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain)
+        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain, as_of)
         return _items(self.execute([op]))
 
     async def asearch(
@@ -199,11 +219,20 @@ class BaseStore(ABC):
         mode: Mode | None = None,
         min_score: float | None = None,
         explain: bool = False,
+        as_of: AsOf | None = None,
     ) -> list[SearchItem]:
         """Like `search`, off the event loop."""
         refresh = self._refresh(refresh_ttl)
-        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain)
+        op = SearchOp(namespace_prefix, filter, limit, offset, query, refresh, mode, min_score, explain, as_of)
         return _items(await self.aexecute([op]))
+
+    def history(self, namespace: Namespace, key: str) -> list[ItemVersion]:
+        """Give every version of an item that is kept, the newest first, with who wrote it and how it ended."""
+        return _versions(self.execute([HistoryOp(namespace, key)]))
+
+    async def ahistory(self, namespace: Namespace, key: str) -> list[ItemVersion]:
+        """Like `history`, off the event loop."""
+        return _versions(await self.aexecute([HistoryOp(namespace, key)]))
 
     def list_namespaces(
         self,
@@ -237,8 +266,8 @@ class BaseStore(ABC):
         """Give a view of the store that sees and reaches only what lies below these labels."""
         return ScopedStore(self, check_namespace(labels, new=True))
 
-    def _get_op(self, namespace: Namespace, key: str, refresh_ttl: bool | None) -> GetOp:
-        return GetOp(namespace, key, self._refresh(refresh_ttl))
+    def _get_op(self, namespace: Namespace, key: str, refresh_ttl: bool | None, as_of: AsOf | None) -> GetOp:
+        return GetOp(namespace, key, self._refresh(refresh_ttl), as_of)
 
     def _put_op(
         self,
@@ -300,7 +329,7 @@ class ScopedStore(BaseStore):
 
     def _inward(self, op: Op) -> Op:
         match op:
-            case GetOp():
+            case GetOp() | HistoryOp():
                 return op._replace(namespace=self.labels + check_namespace(op.namespace))
             case PutOp():
                 return self._put(op)
@@ -310,7 +339,7 @@ class ScopedStore(BaseStore):
                 check_listing(op)
                 # Matched, cut and paged after the labels are cut off: a suffix must not reach into them.
                 return ListNamespacesOp([MatchCondition("prefix", self.labels)], None, _EVERY, 0)
-        raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
+        raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp, HistoryOp, ...")
 
     def _put(self, op: PutOp) -> PutOp:
         return op._replace(namespace=self.labels + check_namespace(op.namespace))
@@ -324,6 +353,8 @@ class ScopedStore(BaseStore):
                 return self._listed(op, _namespaces([result]))
             case SearchOp(), list():
                 return [replace(found, namespace=self._cut(found.namespace)) for found in _items([result])]
+            case HistoryOp(), list():
+                return [replace(version, namespace=self._cut(version.namespace)) for version in _versions([result])]
             case GetOp(), Item():
                 return replace(result, namespace=self._cut(result.namespace))
             case _:
@@ -368,6 +399,10 @@ def _item(results: list[Result]) -> Item | None:
 
 def _items(results: list[Result]) -> list[SearchItem]:
     return results[0]  # type: ignore[return-value]  # a SearchOp gives nothing else
+
+
+def _versions(results: list[Result]) -> list[ItemVersion]:
+    return results[0]  # type: ignore[return-value]  # a HistoryOp gives nothing else
 
 
 def _namespaces(results: list[Result]) -> list[Namespace]:

@@ -1,13 +1,21 @@
-"""What an engine can do with items inside a transaction: the contract between `transactional` and each engine."""
+"""What an engine can do with items inside a transaction: the contract between `transactional` and each engine.
+
+Old versions: whatever ends a value (a write, `delete_namespace`, `sweep`) keeps it as a Version, in the same
+transaction, if `keeps` is above 0. It ended at the moment of the write, but at least a microsecond after it began; one
+that had expired before ended when it expired, and what follows is a new item. Versions of a key are numbered through: a
+put after a deletion takes the number after the highest that is kept, else 1. When version n ends, those up to
+n - keeps go; in their place stays one without a value, numbered 0, that begins at 0 and ends when the last of them did.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct, field
 
+from clew.store.history import Moment, Version
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
@@ -29,6 +37,14 @@ class Reading(Struct, kw_only=True):
     now: datetime
     committed: bool
     ending: list[Place] = field(default_factory=list)
+
+
+class Erased(NamedTuple):
+    """How much was removed for good."""
+
+    items: int
+    versions: int
+    vectors: int
 
 
 class Keeper(Protocol[State]):
@@ -54,12 +70,34 @@ class Keeper(Protocol[State]):
         """Give items their whole ttl again, where they have one and have not expired."""
         ...
 
-    def delete_namespace(self, state: State, prefix: Namespace) -> int:
-        """Delete everything at or below the prefix and give the number of items."""
+    def delete_namespace(self, state: State, prefix: Namespace, now: datetime, keeps: int) -> int:
+        """Delete everything at or below the prefix and give the number of items, expired ones included."""
         ...
 
-    def sweep(self, state: State, now: datetime) -> int:
+    def sweep(self, state: State, now: datetime, keeps: int) -> int:
         """Delete what has expired and give its number."""
+        ...
+
+    def versions(
+        self, state: State, prefix: Namespace, key: str | None = None, moment: Moment | None = None
+    ) -> Iterable[Version]:
+        """Give the versions of items at or below the prefix, or of one key in it, in any order.
+
+        The current ones are among them, expired ones included. With a moment at least: those that were there then, the
+        current ones that were created by then, and those that the moment's run wrote or ended.
+        """
+        ...
+
+    def forget(self, state: State, before: datetime) -> None:
+        """Remove versions that ended by then, those without a value included."""
+        ...
+
+    def erase(self, state: State, prefix: Namespace) -> Erased:
+        """Remove everything at or below the prefix for good: items, versions, what is indexed and what waits."""
+        ...
+
+    def made_at(self, state: State, checkpoint_id: str) -> datetime | None:
+        """Say when a checkpoint was made that is kept in the same database; None for one that is not."""
         ...
 
     def waiting(self, state: State, limit: int, model: str, now: datetime) -> list[Waiting]:

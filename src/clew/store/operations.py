@@ -1,27 +1,44 @@
 """What one may ask of a store, and what one gets: plain values, no behaviour.
 
-Names and positional orders are those that LangGraph users know; `if_version`, `mode`, `min_score`, `explain` and
-`Item.version` are ours. This file knows no rules (see namespaces, values, filters, expiry) and no database.
+Names and positional orders are those that LangGraph users know; versions, `as_of`, `mode`, `min_score` and `explain`
+are ours. This file knows no rules (see namespaces, values, filters, expiry, history) and no database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 Namespace = tuple[str, ...]
 NamespacePath = Sequence[str]
 Mode = Literal["semantic", "keyword", "hybrid"]
+Ended = Literal["replaced", "deleted", "expired"]
+
+
+class SeenBy(NamedTuple):
+    """Memory as it was at a moment, with what one run has written since.
+
+    Args:
+        as_of: an aware datetime, or a checkpoint's name or config.
+        run_id: of the run.
+    """
+
+    as_of: datetime | str | Mapping[str, Any]
+    run_id: str
+
+
+AsOf = datetime | str | Mapping[str, Any] | SeenBy
 
 
 class GetOp(NamedTuple):
-    """Ask for one item."""
+    """Ask for one item, as it is or as it was."""
 
     namespace: Namespace
     key: str
     refresh_ttl: bool = True
+    as_of: AsOf | None = None
 
 
 class PutOp(NamedTuple):
@@ -51,6 +68,14 @@ class SearchOp(NamedTuple):
     mode: Mode | None = None
     min_score: float | None = None
     explain: bool = False
+    as_of: AsOf | None = None
+
+
+class HistoryOp(NamedTuple):
+    """Ask for every version that is kept of one item."""
+
+    namespace: Namespace
+    key: str
 
 
 class MatchCondition(NamedTuple):
@@ -79,7 +104,7 @@ class Item:
         namespace: where it is kept.
         created_at: when the key was first put, aware UTC.
         updated_at: when it was last put, aware UTC.
-        version: 1 when first put, one more with every replacement.
+        version: 1 when first put, one more with every later put, also after a deletion that is still remembered.
 
     Two items are equal when all of this but the version is, also when one of them was found by a search.
     """
@@ -136,5 +161,45 @@ class SearchItem(Item):
         return {**Item.dict(self), "score": self.score}
 
 
-Op = GetOp | PutOp | SearchOp | ListNamespacesOp
-Result = Item | list[SearchItem] | list[Namespace] | None
+@dataclass(slots=True, kw_only=True, frozen=True)
+class Writer:
+    """The run that wrote or deleted something.
+
+    Args:
+        run_id: its id.
+        thread_id: its thread; None for a run without a checkpointer.
+    """
+
+    run_id: str
+    thread_id: str | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ItemVersion(Item):
+    """One memory as it was from `updated_at` to `ended_at`.
+
+    Args:
+        ended_at: when it was replaced or deleted, or expired; None for the one that is there now.
+        ended: which of these.
+        written_by: the run that wrote it; None where no run did.
+        ended_by: the run that replaced or deleted it; None where no run did.
+    """
+
+    ended_at: datetime | None = None
+    ended: Ended | None = None
+    written_by: Writer | None = None
+    ended_by: Writer | None = None
+
+    def dict(self) -> dict[str, Any]:
+        """Give the version as JSON-able values, times as ISO text."""
+        return {
+            **Item.dict(self),
+            "ended_at": self.ended_at and self.ended_at.isoformat(),
+            "ended": self.ended,
+            "written_by": self.written_by and asdict(self.written_by),
+            "ended_by": self.ended_by and asdict(self.ended_by),
+        }
+
+
+Op = GetOp | PutOp | SearchOp | ListNamespacesOp | HistoryOp
+Result = Item | list[SearchItem] | list[ItemVersion] | list[Namespace] | None

@@ -18,9 +18,21 @@ from clew.store.corpus import code_of
 from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Condition, parse_filter
+from clew.store.history import Past, check_as_of
 from clew.store.marks import item_marks, main_text, named_in
 from clew.store.namespaces import check_labels, check_namespace, check_pattern
-from clew.store.operations import GetOp, ListNamespacesOp, MatchCondition, Mode, Namespace, Op, PutOp, SearchOp
+from clew.store.operations import (
+    GetOp,
+    HistoryOp,
+    ListNamespacesOp,
+    MatchCondition,
+    Mode,
+    Namespace,
+    Op,
+    PutOp,
+    SearchOp,
+    Writer,
+)
 from clew.store.paths import WHOLE, found_at, leaf_texts, texts_at
 from clew.store.settings import Settings, check_fields, check_mode
 from clew.store.values import check_key, copy_value, encode_value
@@ -65,6 +77,8 @@ class PreparedWrite(Struct, frozen=True, kw_only=True):
         marks: what else a search knows of it; see marks.
         vectors: of its texts; None: it has none, or still waits for them.
         waiting: why its vectors are still to be made; None: they are not.
+        keeps: how many old versions of the item are kept; 0: what is replaced or deleted is gone.
+        writer: the run that writes; None where no run does.
     """
 
     namespace: Namespace
@@ -77,6 +91,8 @@ class PreparedWrite(Struct, frozen=True, kw_only=True):
     marks: bytes = b""
     vectors: Vectors | None = None
     waiting: str | None = None
+    keeps: int = 0
+    writer: Writer | None = None
 
 
 class PreparedGet(Struct, frozen=True, kw_only=True):
@@ -85,6 +101,7 @@ class PreparedGet(Struct, frozen=True, kw_only=True):
     namespace: Namespace
     key: str
     refresh: bool
+    past: Past | None = None
 
 
 class PreparedSearch(Struct, frozen=True, kw_only=True):
@@ -97,6 +114,7 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
         word_vectors: float32 bytes of each of the query's words, with the hash of its term; empty: not weighted.
         model: whose vectors it may be compared with.
         context: whether neighbours count; None: where the order of writing is seen to matter.
+        past: when it is to be as if asked; None: now.
     """
 
     prefix: Namespace
@@ -114,6 +132,7 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
     context: bool | None = None
     min_score: float | None = None
     explain: bool = False
+    past: Past | None = None
 
     @property
     def dims(self) -> int:
@@ -130,7 +149,14 @@ class PreparedListing(Struct, frozen=True, kw_only=True):
     offset: int
 
 
-PreparedRead = PreparedGet | PreparedSearch | PreparedListing
+class PreparedHistory(Struct, frozen=True, kw_only=True):
+    """A checked HistoryOp."""
+
+    namespace: Namespace
+    key: str
+
+
+PreparedRead = PreparedGet | PreparedSearch | PreparedListing | PreparedHistory
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -148,8 +174,9 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
     """
     namespace, key = check_namespace(op.namespace), check_key(op.key)
     if_version = None if op.if_version is None else _whole_number(op.if_version, "if_version")
+    keeps = settings.history.versions
     if op.value is None:
-        return Draft(write=PreparedWrite(namespace=namespace, key=key, if_version=if_version))
+        return Draft(write=PreparedWrite(namespace=namespace, key=key, if_version=if_version, keeps=keeps))
     value = copy_value(op.value)
     fields = _fields(op.index)
     write = PreparedWrite(
@@ -161,6 +188,7 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         fields=fields,
         words=item_words(value, fields, settings),
         marks=item_marks(value) if fields != () else b"",
+        keeps=keeps,
     )
     return Draft(write=write, texts=item_texts(value, fields, settings))
 
@@ -209,19 +237,25 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
     match op:
         case GetOp():
             return PreparedGet(
-                namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl)
-            )
+                namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl),
+                past=check_as_of(op.as_of),
+            )  # fmt: skip
+        case HistoryOp():
+            return PreparedHistory(namespace=check_namespace(op.namespace), key=check_key(op.key))
         case ListNamespacesOp():
             return check_listing(op)
         case SearchOp():
             return _draft_search(op, settings)
         case _:
-            raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp or ListNamespacesOp")
+            raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp, HistoryOp, ...")
 
 
-def with_vectors(search: PreparedSearch, vector: bytes, words: Sequence[tuple[int, bytes]] = ()) -> PreparedSearch:
-    """Give the search with its query's vector, and those of the query's words."""
-    return replace(search, vector=vector, word_vectors=tuple(words))
+def with_vectors(
+    search: PreparedSearch, vector: bytes, words: Sequence[tuple[str, int]] = (), vectors: Sequence[bytes] = ()
+) -> PreparedSearch:
+    """Give the search with its query's vector, and those of the query's words, each with the hash of its term."""
+    terms = (term for _, term in words)
+    return replace(search, vector=vector, word_vectors=tuple(zip(terms, vectors, strict=True)))
 
 
 def words_to_embed(search: PreparedSearch, settings: Settings) -> list[tuple[str, int]]:
@@ -248,6 +282,7 @@ def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
         context=settings.context,
         min_score=op.min_score,
         explain=op.explain,
+        past=check_as_of(op.as_of),
     )
 
 

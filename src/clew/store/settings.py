@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from clew.errors import UsageError
 from clew.store.embedding import Embedder
 from clew.store.expiry import Expiry, check_expiry
+from clew.store.history import History, check_history
 from clew.store.operations import Mode
 from clew.store.paths import WHOLE
 from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
@@ -47,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         ignored_words: folded words of a query that find nothing.
         context: whether neighbours count; None: where the order of writing is seen to matter.
         expiry: how long memories live.
+        history: which old versions are kept.
     """
 
     embedder: Embedder | None = None
@@ -56,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ignored_words: frozenset[str] = ENGLISH_FUNCTION_WORDS
     context: bool | None = None
     expiry: Expiry = field(default_factory=Expiry)
+    history: History = field(default_factory=History)
 
 
 _named: list[LoadEmbedder] = []
@@ -71,6 +74,7 @@ def check_settings(
     ttl: Mapping[str, Any] | None,
     search_mode: Mode | None,
     load: LoadEmbedder | None = None,
+    history: Mapping[str, Any] | bool | None = None,
 ) -> Settings:
     """Read what a store was made with.
 
@@ -79,16 +83,17 @@ def check_settings(
         ttl: a TTLConfig or None.
         search_mode: what a query means; None: its meaning where there is an index, nothing where there is none.
         load: turns an embedder's name into an embedder.
+        history: a HistoryConfig, or False to keep no old versions.
 
     Raises:
         UsageError: an unknown setting, or one of the wrong kind.
     """
-    expiry = check_expiry(ttl)
+    expiry, kept = check_expiry(ttl), check_history(history)
     check_mode(search_mode)
     if index is None:
         if search_mode == "semantic":
             raise UsageError("search_mode='semantic' needs an embedder: give index={'embed': ...}")
-        return Settings(mode=search_mode, expiry=expiry)
+        return Settings(mode=search_mode, expiry=expiry, history=kept)
     if unknown := set(index) - _KNOWN:
         raise UsageError(f"unknown index settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
     mode: Mode = search_mode or "semantic"
@@ -102,6 +107,7 @@ def check_settings(
         ignored_words=frozenset(map(fold, index.get("ignored_words", ENGLISH_FUNCTION_WORDS))),
         context=index.get("context"),
         expiry=expiry,
+        history=kept,
     )
 
 

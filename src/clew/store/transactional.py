@@ -16,12 +16,14 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from clew.errors import EmbeddingError
+from clew.errors import EmbeddingError, UsageError
 from clew.store.base import BaseStore
 from clew.store.embedding import Embedded
-from clew.store.keeper import How, Keeper, Reading
+from clew.store.expiry import from_us, to_us
+from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
+from clew.store.keeper import Erased, How, Keeper, Reading
 from clew.store.namespaces import check_labels
-from clew.store.operations import Mode, NamespacePath, Op, PutOp, Result
+from clew.store.operations import Mode, Namespace, NamespacePath, Op, PutOp, Result
 from clew.store.outbox import (
     Indexed,
     IndexStatus,
@@ -32,9 +34,11 @@ from clew.store.outbox import (
     stale_texts,
     waiting_texts,
 )
+from clew.store.past import past_texts, search_past
 from clew.store.planning import (
     Draft,
     PreparedGet,
+    PreparedHistory,
     PreparedListing,
     PreparedRead,
     PreparedSearch,
@@ -45,6 +49,7 @@ from clew.store.planning import (
     with_vectors,
     words_to_embed,
 )
+from clew.store.sealing import Keys, SealedKeeper
 from clew.store.settings import LoadEmbedder, check_settings
 from clew.store.sweeping import Done, DoneCount, Sweeper
 
@@ -86,7 +91,7 @@ class TransactionalStore(BaseStore, Generic[S]):
 
     Args:
         keeper: the engine's items.
-        index, ttl, search_mode: see `check_settings`.
+        index, ttl, search_mode, history: see `check_settings`.
         load_embedder: turns the name of an embedder into one.
         clock: gives the time, aware UTC.
     """
@@ -99,18 +104,23 @@ class TransactionalStore(BaseStore, Generic[S]):
         ttl: Mapping[str, Any] | None = None,
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
+        history: Mapping[str, Any] | bool | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
+        self.settings = check_settings(index, ttl, search_mode, load_embedder, history)
         self.index_config = dict(index) if index is not None else None
         self.ttl_config = dict(ttl) if ttl is not None else None
-        self.settings = check_settings(index, ttl, search_mode, load_embedder)
         self.expiry = self.settings.expiry
-        self._keeper = keeper
+        self._keeper: Keeper[S] | SealedKeeper[S] = keeper
         self._clock = clock or (lambda: datetime.now(UTC))
         self._some_wait = True  # until the outbox was seen empty
         self._looked_for_others = False
         self._working = threading.Lock()
         self._sweeper = Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
+
+    def encrypt(self, keys: Keys) -> None:
+        """Keep what is put from now on encrypted, and read nothing else; called before the store is used."""
+        self._keeper = SealedKeeper(self._keeper, keys)
 
     @abstractmethod
     def _transact(self, how: How, work: Callable[[S], T]) -> T:
@@ -133,6 +143,9 @@ class TransactionalStore(BaseStore, Generic[S]):
             self._transact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
             self.embed_waiting()
+        for at, search, found in _looking_back(plan, results):
+            texts = past_texts(found, search, self.settings)
+            results[at] = search_past(found, search, self.settings, self._embed(texts))
         return results
 
     async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
@@ -148,6 +161,9 @@ class TransactionalStore(BaseStore, Generic[S]):
             await self._atransact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
             await self.aembed_waiting()
+        for at, search, found in _looking_back(plan, results):
+            texts = past_texts(found, search, self.settings)
+            results[at] = search_past(found, search, self.settings, await self._aembed(texts))
         return results
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
@@ -170,13 +186,21 @@ class TransactionalStore(BaseStore, Generic[S]):
 
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.delete_namespace."""
-        labels = check_labels(prefix, what="prefix")
-        return self._transact("write", lambda state: self._keeper.delete_namespace(state, labels))
+        return self._transact("write", partial(self._delete_namespace, check_labels(prefix, what="prefix")))
 
     async def adelete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.adelete_namespace."""
+        return await self._atransact("write", partial(self._delete_namespace, check_labels(prefix, what="prefix")))
+
+    def erase_namespace(self, prefix: NamespacePath) -> Erased:
+        """Remove every item at or below the prefix for good, with all its old versions, and give their numbers."""
         labels = check_labels(prefix, what="prefix")
-        return await self._atransact("write", lambda state: self._keeper.delete_namespace(state, labels))
+        return self._transact("write", lambda state: self._keeper.erase(state, labels))
+
+    async def aerase_namespace(self, prefix: NamespacePath) -> Erased:
+        """Like `erase_namespace`, off the event loop."""
+        labels = check_labels(prefix, what="prefix")
+        return await self._atransact("write", lambda state: self._keeper.erase(state, labels))
 
     def index_status(self) -> IndexStatus:
         """Say how many items are indexed, what waits for its vectors, and why."""
@@ -254,8 +278,11 @@ class TransactionalStore(BaseStore, Generic[S]):
         return anew
 
     def sweep_ttl(self) -> DoneCount:
-        """Delete what has expired and give its number; may be awaited. Work off what waits for its vectors."""
-        swept = self._transact("write", lambda state: self._keeper.sweep(state, self._clock()))
+        """Delete what has expired and give its number; may be awaited.
+
+        Old versions that are no longer to be kept go, too, and what waits for its vectors is worked off.
+        """
+        swept = self._transact("write", self._sweep)
         self.embed_waiting()
         return DoneCount(swept)
 
@@ -289,13 +316,16 @@ class TransactionalStore(BaseStore, Generic[S]):
         plan = _Plan(
             size=drafts.size,
             reads=reads,
-            writes=[finish_write(draft, embedded, self.settings) for draft in drafts.writes],
-            pending=[finish_write(draft, embedded, self.settings) for draft in drafts.pending],
+            writes=[self._kept(finish_write(draft, embedded, self.settings)) for draft in drafts.writes],
+            pending=[self._kept(finish_write(draft, embedded, self.settings)) for draft in drafts.pending],
         )
         if any(write.waiting for write in plan.writes):
             self._some_wait = True
             log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
         return plan
+
+    def _kept(self, write: PreparedWrite) -> PreparedWrite:
+        return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write
 
     def _carry_out(self, plan: _Plan, state: S) -> tuple[Reading, list[Result]]:
         reading = Reading(now=self._clock(), committed=plan.how == "read")
@@ -308,8 +338,17 @@ class TransactionalStore(BaseStore, Generic[S]):
             self._keeper.apply(state, plan.writes, reading.now)
         return reading, results
 
-    def _read(self, state: S, read: PreparedRead, reading: Reading) -> Result:
+    def _read(self, state: S, read: PreparedRead, reading: Reading) -> Any:
+        """Give the result of a read; of a search in the past, the versions among which to search."""
         match read:
+            case PreparedGet(past=Past() as past):
+                found = self._as_it_was(state, read.namespace, read.key, past, reading.now)
+                return found[0].item() if found else None
+            case PreparedSearch(past=Past() as past):
+                return self._as_it_was(state, read.prefix, None, past, reading.now)
+            case PreparedHistory():
+                versions = self._keeper.versions(state, read.namespace, read.key)
+                return history_of(versions, self.settings.history, to_us(reading.now))
             case PreparedGet():
                 return self._keeper.get(state, read, reading)
             case PreparedSearch():
@@ -318,6 +357,26 @@ class TransactionalStore(BaseStore, Generic[S]):
                 return self._keeper.search(state, read, reading)
             case PreparedListing():
                 return self._keeper.list_namespaces(state, read, reading.now)
+
+    def _as_it_was(self, state: S, prefix: Namespace, key: str | None, past: Past, now: datetime) -> list[Version]:
+        at = past.at or self._keeper.made_at(state, past.checkpoint)
+        if at is None:
+            raise UsageError(
+                f"the database of this store has no checkpoint {past.checkpoint!r}: name one that get_state_history "
+                "lists, of a checkpointer in the same database, or give as_of an aware datetime"
+            )
+        moment, now_us = Moment(us=to_us(min(at, now)), run_id=past.run_id), to_us(now)
+        check_remembered(self.settings.history, moment, now_us)
+        return as_it_was(self._keeper.versions(state, prefix, key, moment), moment, now_us)
+
+    def _delete_namespace(self, prefix: Namespace, state: S) -> int:
+        return self._keeper.delete_namespace(state, prefix, self._clock(), self.settings.history.versions)
+
+    def _sweep(self, state: S) -> int:
+        now, history = self._clock(), self.settings.history
+        swept = self._keeper.sweep(state, now, history.versions)
+        self._keeper.forget(state, now if history.versions == 0 else from_us(forgotten_before_us(history, to_us(now))))
+        return swept
 
     def _apply(self, writes: Sequence[PreparedWrite], state: S) -> None:
         self._keeper.apply(state, writes, self._clock())
@@ -336,8 +395,8 @@ class TransactionalStore(BaseStore, Generic[S]):
         if embedder is None or not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
             return read
         try:
-            words = [(term, embedder.query(word)) for word, term in words_to_embed(read, self.settings)]
-            return with_vectors(read, embedder.query(read.query), words)
+            words = words_to_embed(read, self.settings)
+            return with_vectors(read, embedder.query(read.query), words, embedder.words([word for word, _ in words]))
         except EmbeddingError as error:
             return _by_words(read, error)
 
@@ -346,8 +405,9 @@ class TransactionalStore(BaseStore, Generic[S]):
         if embedder is None or not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
             return read
         try:
-            words = [(term, await embedder.aquery(word)) for word, term in words_to_embed(read, self.settings)]
-            return with_vectors(read, await embedder.aquery(read.query), words)
+            words = words_to_embed(read, self.settings)
+            vectors = await embedder.awords([word for word, _ in words])
+            return with_vectors(read, await embedder.aquery(read.query), words, vectors)
         except EmbeddingError as error:
             return _by_words(read, error)
 
@@ -380,6 +440,11 @@ class TransactionalStore(BaseStore, Generic[S]):
                 "some memories have vectors of %s and are not found by meaning with %s: call reindex()",
                 ", ".join(others), self._model,
             )  # fmt: skip
+
+
+def _looking_back(plan: _Plan, results: list[Any]) -> list[tuple[int, PreparedSearch, list[Version]]]:
+    """Give the searches in the past, which are ranked after the transaction, with what they are to search."""
+    return [(at, read, results[at]) for at, read in plan.reads if isinstance(read, PreparedSearch) and read.past]
 
 
 def _by_words(read: PreparedSearch, error: EmbeddingError) -> PreparedSearch:

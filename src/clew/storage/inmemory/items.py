@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from clew.errors import Conflict
+from clew.engine.records import Run, run_of
 from clew.storage.inmemory.database import InMemoryDatabase
-from clew.store.corpus import SEQUENCE_BITS, Corpus
-from clew.store.expiry import to_us
+from clew.storage.inmemory.items_state import (
+    ItemState,
+    Row,
+    Space,
+    apply_writes,
+    current_version,
+    ended_version,
+    items_of,
+)
+from clew.store.corpus import Corpus
+from clew.store.expiry import from_us, to_us
 from clew.store.filters import Condition, matches
-from clew.store.keeper import How, Place, Reading
-from clew.store.namespaces import encode, list_matching, path_range
+from clew.store.history import Moment, Version
+from clew.store.keeper import Erased, How, Place, Reading
+from clew.store.namespaces import list_matching
 from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
@@ -28,140 +36,10 @@ from clew.store.values import decode_value
 T = TypeVar("T")
 
 
-class _Row(Struct, frozen=True, kw_only=True):
-    """One item; replaced as a whole, so that an old one can be put back."""
-
-    stored: Stored
-    write: PreparedWrite
-    expires_us: int | None
-    attempts: int = 0
-    due_us: int = 0
-
-    def lives(self, now_us: int) -> bool:
-        return self.expires_us is None or self.expires_us > now_us
-
-
-class _Space(Struct, kw_only=True):
-    """One namespace's items, by key; `changes` counts its writes."""
-
-    namespace: Namespace
-    number: int
-    rows: dict[str, _Row] = field(default_factory=dict)
-    next_sequence: int = 0
-    changes: int = 0
-
-
-class ItemState:
-    """All items, by namespace. Every change tells the database how to take it back."""
-
-    def __init__(self, database: InMemoryDatabase) -> None:
-        self.database = database
-        self.spaces: dict[bytes, _Space] = {}
-        self.paths: list[bytes] = []
-        self.next_number = 1
-
-    def below(self, prefix: Namespace) -> list[_Space]:
-        """Give the namespaces at or below the prefix, sorted."""
-        start, end = path_range(prefix)
-        return [self.spaces[p] for p in self.paths[bisect_left(self.paths, start) : bisect_left(self.paths, end)]]
-
-    def space(self, namespace: Namespace) -> _Space | None:
-        """Give a namespace that holds items."""
-        return self.spaces.get(encode(namespace))
-
-    def open(self, namespace: Namespace) -> _Space:
-        """Give a namespace, made when missing."""
-        path = encode(namespace)
-        if (space := self.spaces.get(path)) is None:
-            space = self.spaces[path] = _Space(namespace=namespace, number=self.next_number)
-            self.next_number += 1
-            insort(self.paths, path)
-            self.database.on_rollback(lambda: self._close(path))
-        return space
-
-    def set(self, space: _Space, key: str, row: _Row | None) -> None:
-        """Put, replace or delete a row; a namespace that is left empty is gone."""
-        before = space.rows.get(key)
-        changes = space.changes
-        path = encode(space.namespace)
-        self._put(space, key, row, changes + 1)
-        if not space.rows:
-            self._close(path)
-
-        def undo() -> None:
-            if path not in self.spaces:
-                self.spaces[path] = space
-                insort(self.paths, path)
-            self._put(space, key, before, changes)
-
-        self.database.on_rollback(undo)
-
-    def _put(self, space: _Space, key: str, row: _Row | None, changes: int) -> None:
-        space.changes = changes
-        if row is not None:
-            space.rows[key] = row
-        else:
-            space.rows.pop(key, None)
-
-    def _close(self, path: bytes) -> None:
-        if self.spaces.pop(path, None) is not None:
-            del self.paths[bisect_left(self.paths, path)]
-
-
-def items_of(database: InMemoryDatabase) -> ItemState:
-    """Give the items of a database, made when missing."""
-    with database.lock:
-        if "items" not in database.rooms:
-            database.rooms["items"] = ItemState(database)
-        state: ItemState = database.rooms["items"]
-        return state
-
-
-def apply_writes(database: InMemoryDatabase, writes: Sequence[PreparedWrite], now: datetime | None = None) -> None:
-    """Apply writes in order, inside a transaction that the caller has open; `now` is the time if left out.
-
-    Raises:
-        Conflict: an item is of another version than the write demands.
-    """
-    state, now_us = items_of(database), to_us(now or datetime.now(UTC))
-    for position, write in enumerate(writes):
-        # Each write of a transaction has a microsecond of its own, so that newest first is their order.
-        _apply(state, write, now_us, now_us + position)
-
-
-def _apply(state: ItemState, write: PreparedWrite, now_us: int, moment_us: int) -> None:
-    space = state.space(write.namespace)
-    old = space.rows.get(write.key) if space else None
-    live = old if old is not None and old.lives(now_us) else None
-    version = live.stored.version if live else 0
-    if write.if_version is not None and write.if_version != version:
-        raise Conflict(
-            f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
-            "another writer was first; read it again"
-        )
-    if write.value is None:
-        if space is not None and old is not None:
-            state.set(space, write.key, None)
-        return
-    space = space or state.open(write.namespace)
-    if live is None:
-        item_id = space.number << SEQUENCE_BITS | space.next_sequence
-        space.next_sequence += 1
-        created_us, updated_us = moment_us, moment_us
-    else:
-        item_id, created_us = live.stored.id, live.stored.created_us
-        updated_us = max(moment_us, live.stored.updated_us + 1)
-    stored = Stored(
-        item_id, write.namespace, write.key, write.value, created_us, updated_us, write.ttl_us, version + 1
-    )  # fmt: skip
-    expires_us = None if write.ttl_us is None else now_us + write.ttl_us
-    state.set(space, write.key, _Row(stored=stored, write=write, expires_us=expires_us))
-
-
 class _MemoryShelf:
     """The items below one prefix; see Shelf."""
 
-    def __init__(self, spaces: list[_Space], request: PreparedSearch, reading: Reading, cache: CorpusCache) -> None:
+    def __init__(self, spaces: list[Space], request: PreparedSearch, reading: Reading, cache: CorpusCache) -> None:
         self._spaces = spaces
         self._request = request
         self._reading = reading
@@ -188,7 +66,7 @@ class _MemoryShelf:
         wanted = set(ids)
         return {row.stored.id: row.stored for row in self._live() if row.stored.id in wanted}
 
-    def _live(self) -> Iterator[_Row]:
+    def _live(self) -> Iterator[Row]:
         return (row for space in self._spaces for row in space.rows.values() if row.lives(self._now_us))
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
@@ -203,7 +81,7 @@ class _MemoryShelf:
         return Corpus(index, dims, coded=coded)
 
 
-def _vectors(row: _Row, request: PreparedSearch, *, coded: bool) -> bytes:
+def _vectors(row: Row, request: PreparedSearch, *, coded: bool) -> bytes:
     """Give an item's vectors, or their codes, if the request's may be compared with them."""
     vectors = row.write.vectors
     if vectors is None or vectors.model != request.model or vectors.dims != request.dims:
@@ -248,12 +126,45 @@ class MemoryKeeper:
             if space is not None and row is not None and row.stored.ttl_us is not None and row.lives(now_us):
                 state.set(space, key, replace(row, expires_us=now_us + row.stored.ttl_us))
 
-    def delete_namespace(self, state: ItemState, prefix: Namespace) -> int:
-        return _delete(state, state.below(prefix), lambda _: True)
+    def delete_namespace(self, state: ItemState, prefix: Namespace, now: datetime, keeps: int) -> int:
+        return _delete(state, state.below(prefix), lambda _: True, to_us(now), keeps)
 
-    def sweep(self, state: ItemState, now: datetime) -> int:
+    def sweep(self, state: ItemState, now: datetime, keeps: int) -> int:
         now_us = to_us(now)
-        return _delete(state, list(state.spaces.values()), lambda row: not row.lives(now_us))
+        return _delete(state, list(state.spaces.values()), lambda row: not row.lives(now_us), now_us, keeps)
+
+    def versions(
+        self, state: ItemState, prefix: Namespace, key: str | None = None, moment: Moment | None = None
+    ) -> Iterator[Version]:
+        for space in state.below(prefix):
+            if key is not None and space.namespace != prefix:
+                continue
+            yield from (current_version(row) for row in space.rows.values() if key in (None, row.stored.key))
+            yield from (v for k, past in space.past.items() if key in (None, k) for v in past)
+
+    def forget(self, state: ItemState, before: datetime) -> None:
+        before_us = to_us(before)
+        for space in list(state.spaces.values()):
+            for key, past in list(space.past.items()):
+                left = tuple(v for v in past if v.ended_us is None or v.ended_us > before_us)
+                if len(left) < len(past):
+                    state.set(space, key, space.rows.get(key), left)
+
+    def erase(self, state: ItemState, prefix: Namespace) -> Erased:
+        spaces = state.below(prefix)
+        rows = [row for space in spaces for row in space.rows.values()]
+        past = [v for space in spaces for versions in space.past.values() for v in versions if v.value is not None]
+        for space in spaces:
+            for key in {*space.rows, *space.past}:
+                state.set(space, key, None, ())
+        return Erased(items=len(rows), versions=len(past), vectors=sum(row.write.vectors is not None for row in rows))
+
+    def made_at(self, state: ItemState, checkpoint_id: str) -> datetime | None:
+        run_id, at_end = run_of(checkpoint_id)
+        find_run: Callable[[str], Run | None] | None = state.database.rooms.get("runs")
+        run = find_run(run_id) if find_run else None
+        made_s = None if run is None else run.ended_s if at_end else run.created_s
+        return None if made_s is None else from_us(round(made_s * 1_000_000))
 
     def waiting(self, state: ItemState, limit: int, model: str, now: datetime) -> list[Waiting]:
         now_us = to_us(now)
@@ -294,26 +205,26 @@ class MemoryKeeper:
         """Do nothing: models are kept with their vectors alone."""
 
 
-def _indexed(row: _Row) -> Indexed:
+def _indexed(row: Row) -> Indexed:
     s, w = row.stored, row.write
     return Indexed(id=s.id, version=s.version, value=s.value, fields=w.fields, vectors=w.vectors)
 
 
-def _reindexed(row: _Row, anew: Reindexed, now_us: int) -> _Row:
+def _reindexed(row: Row, anew: Reindexed, now_us: int) -> Row:
     write = replace(row.write, words=anew.words, marks=anew.marks, vectors=anew.vectors, waiting=anew.waiting)
     return replace(row, write=write, attempts=0, due_us=now_us)
 
 
-def _rows(state: ItemState) -> Iterator[_Row]:
+def _rows(state: ItemState) -> Iterator[Row]:
     return (row for space in state.spaces.values() for row in space.rows.values())
 
 
-def _waiting(row: _Row) -> Waiting:
+def _waiting(row: Row) -> Waiting:
     s = row.stored
     return Waiting(id=s.id, version=s.version, value=s.value, fields=row.write.fields, attempts=row.attempts)
 
 
-def _worked(row: _Row, worked: Worked, now_us: int) -> _Row:
+def _worked(row: Row, worked: Worked, now_us: int) -> Row:
     if worked.vectors is not None:
         return replace(row, write=replace(row.write, vectors=worked.vectors, waiting=None))
     write = replace(row.write, waiting=worked.reason)
@@ -327,10 +238,11 @@ def _count(names: Iterator[str]) -> dict[str, int]:
     return counts
 
 
-def _delete(state: ItemState, spaces: list[_Space], chosen: Callable[[_Row], bool]) -> int:
-    doomed = [(space, key) for space in spaces for key, row in space.rows.items() if chosen(row)]
-    for space, key in doomed:
-        state.set(space, key, None)
+def _delete(state: ItemState, spaces: list[Space], chosen: Callable[[Row], bool], now_us: int, keeps: int) -> int:
+    doomed = [(space, key, row) for space in spaces for key, row in space.rows.items() if chosen(row)]
+    for space, key, row in doomed:
+        ended = (ended_version(row, "deleted", now_us, now_us, None),) if keeps else ()
+        state.set(space, key, None, (*space.past.get(key, ()), *ended))
     return len(doomed)
 
 
@@ -343,6 +255,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
         database: what it shares with an InMemorySaver, so that a task's record and memories are committed together.
         search_mode: what a query means when a search does not say.
         load_embedder: turns the name of an embedder into one.
+        history: which old versions of items are kept; see HistoryConfig. False: none.
         clock: gives the time, aware UTC.
         cache_bytes: the most that searches keep of what they have read.
     """
@@ -355,6 +268,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
         database: InMemoryDatabase | None = None,
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
+        history: Mapping[str, Any] | bool | None = None,
         clock: Callable[[], datetime] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -364,6 +278,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
             ttl=ttl,
             search_mode=search_mode,
             load_embedder=load_embedder,
+            history=history,
             clock=clock,
         )
         self.database = database or InMemoryDatabase()

@@ -6,7 +6,7 @@ Functions of an open connection; who opens the transaction decides what is commi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +14,11 @@ from msgspec import Struct, json
 
 from clew.errors import Conflict
 from clew.storage.sqlite.items_index import keep_index, keep_waiting
+from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
-from clew.store.operations import Namespace
+from clew.store.operations import Ended, Namespace
 from clew.store.planning import PreparedWrite
 from clew.store.search import Stored
 
@@ -50,6 +51,7 @@ class _Space(Struct):
     id: int
     changes: int
     next_sequence: int
+    is_new: bool = False
     may_be_empty: bool = False
 
 
@@ -77,6 +79,8 @@ def _apply(
         return space
     space = space or _make_space(connection, write.namespace)
     space.changes += 1
+    if old is not None:
+        _end(connection, write, space, old, now_us, moment_us)
     if old is not None and (write.value is None or not old.is_live):
         delete_items(connection, [old.id])
         space.may_be_empty = True
@@ -89,11 +93,24 @@ def _apply(
     else:
         item_id = space.id << SEQUENCE_BITS | space.next_sequence
         space.next_sequence += 1
-        _insert(connection, write, item_id, space.id, now_us, moment_us)
+        version = 1 if space.is_new else last_version(connection, space.id, write.key) + 1
+        _insert(connection, write, item_id, version, now_us, moment_us)
         keep_index(connection, item_id, write.words, write.marks, write.vectors)
         if write.waiting is not None:
             keep_waiting(connection, item_id, write.waiting, now_us)
     return space
+
+
+def _end(
+    connection: sqlite3.Connection, write: PreparedWrite, space: _Space, old: _Old, now_us: int, moment_us: int
+) -> None:
+    """Keep the value that a write ends as an old version."""
+    if write.keeps == 0:
+        return
+    ended: Ended = "deleted" if write.value is None else "replaced"
+    keep_version(connection, old.id, ended, now_us, moment_us, write.writer)
+    if old.version > write.keeps:
+        trim(connection, space.id, write.key, old.version - write.keeps)
 
 
 def _find_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space | None:
@@ -108,7 +125,7 @@ def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
         "INSERT INTO clew_namespaces (path, changes, next_sequence) VALUES (?, 0, 0)", (encode(namespace),)
     )
     assert made.lastrowid is not None
-    return _Space(made.lastrowid, 0, 0)
+    return _Space(made.lastrowid, 0, 0, is_new=True)
 
 
 def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
@@ -117,14 +134,7 @@ def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
         (space.changes, space.next_sequence, space.id),
     )
     if space.may_be_empty:
-        _forget_empty(connection, [space.id])
-
-
-def _forget_empty(connection: sqlite3.Connection, spaces: Iterable[int]) -> None:
-    connection.executemany(
-        "DELETE FROM clew_namespaces WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM clew_items WHERE namespace = ?1)",
-        [(space,) for space in spaces],
-    )
+        forget_empty(connection, [space.id])
 
 
 def _find_old(connection: sqlite3.Connection, space: _Space, key: str, now_us: int) -> _Old | None:
@@ -137,25 +147,26 @@ def _find_old(connection: sqlite3.Connection, space: _Space, key: str, now_us: i
 
 
 def _insert(
-    connection: sqlite3.Connection, write: PreparedWrite, item_id: int, space_id: int, now_us: int, moment_us: int
+    connection: sqlite3.Connection, write: PreparedWrite, item_id: int, version: int, now_us: int, moment_us: int
 ) -> None:
     connection.execute(
-        "INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        "INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields, "
+        "run_id, thread_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            item_id, space_id, write.key, _value(write), moment_us, moment_us, write.ttl_us,
-            None if write.ttl_us is None else now_us + write.ttl_us, _fields(write),
+            item_id, item_id >> SEQUENCE_BITS, write.key, _value(write), moment_us, moment_us, write.ttl_us,
+            None if write.ttl_us is None else now_us + write.ttl_us, version, _fields(write), *_writer(write),
         ),
     )  # fmt: skip
 
 
 def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, now_us: int, moment_us: int) -> None:
     connection.execute(
-        "UPDATE clew_items SET value = ?, updated_at = ?, ttl = ?, expires_at = ?, version = ?, fields = ? "
-        "WHERE id = ?",
+        "UPDATE clew_items SET value = ?, updated_at = ?, ttl = ?, expires_at = ?, version = ?, fields = ?, "
+        "run_id = ?, thread_id = ? WHERE id = ?",
         (
             _value(write), max(moment_us, old.updated_us + 1), write.ttl_us,
-            None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, _fields(write), old.id,
+            None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, _fields(write), *_writer(write),
+            old.id,
         ),
     )  # fmt: skip
 
@@ -168,6 +179,10 @@ def _fields(write: PreparedWrite) -> str | None:
     return None if write.fields is None else json.encode(write.fields).decode()
 
 
+def _writer(write: PreparedWrite) -> tuple[str | None, str | None]:
+    return (write.writer.run_id, write.writer.thread_id) if write.writer else (None, None)
+
+
 def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Delete items by id with all that is kept of them; their namespaces stay."""
     doomed = [(i,) for i in ids]
@@ -176,12 +191,14 @@ def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     connection.executemany("DELETE FROM clew_items WHERE id = ?", doomed)
 
 
-def delete_whole(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
-    """Delete items by id, and the namespaces that they leave empty; give their number."""
+def delete_whole(connection: sqlite3.Connection, ids: Sequence[int], now_us: int, keeps: int) -> int:
+    """Delete items by id, and the namespaces that nothing is left of; give their number."""
+    if keeps:
+        keep_versions(connection, ids, now_us)
     delete_items(connection, ids)
-    spaces = {item_id >> SEQUENCE_BITS for item_id in ids}
+    spaces = sorted({item_id >> SEQUENCE_BITS for item_id in ids})
     connection.executemany("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", [(s,) for s in spaces])
-    _forget_empty(connection, spaces)
+    forget_empty(connection, spaces)
     return len(ids)
 
 

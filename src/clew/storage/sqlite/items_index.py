@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import json
 
 from clew.store.corpus import SEQUENCE_BITS
+from clew.store.namespaces import path_range
+from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import Vectors
 
@@ -59,7 +61,7 @@ def waiting(connection: sqlite3.Connection, limit: int, now_us: int) -> list[Wai
         (now_us, limit),
     )
     return [
-        Waiting(id=item_id, version=version, value=value, fields=_fields(fields), attempts=attempts)
+        Waiting(id=item_id, version=version, value=value, fields=fields_of(fields), attempts=attempts)
         for item_id, version, value, fields, attempts in rows
     ]
 
@@ -102,7 +104,7 @@ def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Inde
             id=item_id,
             version=version,
             value=value,
-            fields=_fields(fields),
+            fields=fields_of(fields),
             vectors=Vectors(model=model, hashes=hashes, data=data) if model is not None else None,
         )
         for item_id, version, value, fields, model, hashes, data in rows
@@ -138,6 +140,16 @@ def index_status(connection: sqlite3.Connection, model: str) -> IndexStatus:
     )
 
 
+def count_embedded(connection: sqlite3.Connection, prefix: Namespace) -> int:
+    """Count the items at or below the prefix that have vectors."""
+    row = connection.execute(
+        "SELECT count(*) FROM clew_item_index x JOIN clew_items i USING (id) "
+        "JOIN clew_namespaces n ON n.id = i.namespace WHERE x.model IS NOT NULL AND n.path >= ? AND n.path < ?",
+        path_range(prefix),
+    ).fetchone()
+    return int(row[0])
+
+
 def _make_model(connection: sqlite3.Connection, name: str) -> int:
     model = find_model(connection, name)
     if model is None:
@@ -155,5 +167,6 @@ def _count_change(connection: sqlite3.Connection, item_id: int) -> None:
     connection.execute("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", (item_id >> SEQUENCE_BITS,))
 
 
-def _fields(kept: Any) -> tuple[str, ...] | None:
+def fields_of(kept: Any) -> tuple[str, ...] | None:
+    """Read an item's paths as they are kept."""
     return None if kept is None else tuple(json.decode(kept, type=list[str]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from clew.storage.sqlite import items, items_index
+from clew.storage.sqlite import items, items_index, items_past
 from clew.storage.sqlite.items_search import SqliteShelf
-from clew.store.expiry import to_us
-from clew.store.keeper import Place, Reading
+from clew.store.expiry import from_us, to_us
+from clew.store.history import Moment, Version
+from clew.store.keeper import Erased, Place, Reading
 from clew.store.namespaces import list_matching
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -48,11 +49,33 @@ class SqliteKeeper:
         for namespace, key in places:
             items.refresh_item(state, namespace, key, to_us(now))
 
-    def delete_namespace(self, state: sqlite3.Connection, prefix: Namespace) -> int:
-        return items.delete_whole(state, items.ids_below(state, prefix))
+    def delete_namespace(self, state: sqlite3.Connection, prefix: Namespace, now: datetime, keeps: int) -> int:
+        return items.delete_whole(state, items.ids_below(state, prefix), to_us(now), keeps)
 
-    def sweep(self, state: sqlite3.Connection, now: datetime) -> int:
-        return items.delete_whole(state, items.ids_expired(state, to_us(now)))
+    def sweep(self, state: sqlite3.Connection, now: datetime, keeps: int) -> int:
+        return items.delete_whole(state, items.ids_expired(state, to_us(now)), to_us(now), keeps)
+
+    def versions(
+        self, state: sqlite3.Connection, prefix: Namespace, key: str | None = None, moment: Moment | None = None
+    ) -> Iterator[Version]:
+        return items_past.versions(state, prefix, key, moment)
+
+    def forget(self, state: sqlite3.Connection, before: datetime) -> None:
+        items_past.forget(state, to_us(before))
+
+    def erase(self, state: sqlite3.Connection, prefix: Namespace) -> Erased:
+        ids = items.ids_below(state, prefix)
+        erased = Erased(
+            items=len(ids), versions=items_past.count_versions(state, prefix),
+            vectors=items_index.count_embedded(state, prefix),
+        )  # fmt: skip
+        items.delete_items(state, ids)
+        items_past.erase(state, prefix)
+        return erased
+
+    def made_at(self, state: sqlite3.Connection, checkpoint_id: str) -> datetime | None:
+        us = items_past.made_at_us(state, checkpoint_id)
+        return None if us is None else from_us(us)
 
     def waiting(self, state: sqlite3.Connection, limit: int, model: str, now: datetime) -> list[Waiting]:
         return items_index.waiting(state, limit, to_us(now))

@@ -31,6 +31,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         ttl: how long memories live; see TTLConfig.
         search_mode: what a query means when a search does not say.
         load_embedder: turns the name of an embedder into one.
+        history: which old versions of items are kept; see HistoryConfig. False: none.
         clock: gives the time, aware UTC.
         cache_bytes: the most that searches keep of what they have read.
 
@@ -47,6 +48,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         *,
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
+        history: Mapping[str, Any] | bool | None = None,
         clock: Callable[[], datetime] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -56,6 +58,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
             ttl=ttl,
             search_mode=search_mode,
             load_embedder=load_embedder,
+            history=history,
             clock=clock,
         )
         self._owns_database = not isinstance(where, SqliteDatabase)

@@ -1,6 +1,6 @@
 -- Long-term memory. Times are microseconds since 1970 UTC.
 
--- A namespace that holds items. path: its labels as bytes that sort like them, every prefix a range (see
+-- A namespace that holds items, or old versions of them. path: its labels as bytes that sort like them, every prefix a range (see
 -- clew.store.namespaces). changes: grows with every write below it; numbers are never used again, so that
 -- (count, highest id, sum of changes) names a state of a whole prefix.
 CREATE TABLE clew_namespaces (
@@ -22,10 +22,34 @@ CREATE TABLE clew_items (
     expires_at INTEGER,
     version INTEGER NOT NULL,
     fields TEXT,
+    run_id TEXT,                            -- who wrote it, where a run did
+    thread_id TEXT,
     UNIQUE (namespace, key)
 ) STRICT;
 
 CREATE INDEX clew_items_expiring ON clew_items (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Values that were replaced, deleted or expired. value: NULL in the row of version 0, which stands for all versions
+-- before those that are kept.
+CREATE TABLE clew_item_versions (
+    id INTEGER PRIMARY KEY,
+    namespace INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    value TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    fields TEXT,
+    run_id TEXT,
+    thread_id TEXT,
+    ended_at INTEGER NOT NULL,
+    ended TEXT NOT NULL,                    -- replaced, deleted, expired
+    ended_run_id TEXT,
+    ended_thread_id TEXT,
+    UNIQUE (namespace, key, version)
+) STRICT;
+
+CREATE INDEX clew_item_versions_ended ON clew_item_versions (ended_at);
 
 -- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32,
 -- one after another; codes: their signs, one bit each, before the vectors so that they are read without them;
