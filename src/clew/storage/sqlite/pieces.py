@@ -24,7 +24,11 @@ _values = msgspec.msgpack.Decoder(tuple[bytes | None, bytes | None, bytes | None
 
 
 def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[Piece]:
-    """Read a list: the part of each chain that belongs to it."""
+    """Read a list: the part of each chain that belongs to it.
+
+    Raises:
+        UnreadableRecord: the chains go round in a circle.
+    """
     row = connection.execute("SELECT id FROM clew_pieces WHERE name = ?", (operation.last,)).fetchone()
     parts: list[list[tuple[str, int, bytes]]] = []
     while row is not None and row[0] is not None:
@@ -36,6 +40,8 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
             ).fetchall()
         )
         row = connection.execute("SELECT before FROM clew_chains WHERE id = ?", (chain,)).fetchone()
+        if row is not None and row[0] is not None and row[0] >> _PLACE_BITS >= chain:
+            raise UnreadableRecord(f"a saved list is damaged: chain {chain} follows one that began after it")
     pieces: list[Piece] = []
     before: str | None = None
     for part in reversed(parts):
