@@ -19,6 +19,9 @@ SLEEP = ":sleep"
 READ = ":read"
 WRITE = ":write"
 DRAWN = ":id"
+# And names of records that stand for no call: what a submitted call took along, and what a run raised.
+CALL = ":call"
+FAILURE = ":failure"
 
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})
 

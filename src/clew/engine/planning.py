@@ -162,7 +162,10 @@ def _next_number(place: Place) -> int:
 
 
 def _taken_up(run: Run) -> Run:
-    return replace(run, status="running", questions=b"", error=None, ended_s=None, attempts=run.attempts + 1)
+    return replace(
+        run, status="running", questions=b"", error=None, ended_s=None, attempts=run.attempts + 1,
+        crashes=run.crashes + 1 if run.has_crashed else 0,
+    )  # fmt: skip
 
 
 def _copy_of_input(place: Place, id: str, now_s: float) -> Run:
@@ -170,7 +173,7 @@ def _copy_of_input(place: Place, id: str, now_s: float) -> Run:
     assert run is not None
     return replace(
         run, id=id, number=_next_number(place), parent=place.checkpoint, step=place.step + 1, status="running",
-        value=None, saved=None, error=None, questions=b"", created_s=now_s, ended_s=None, attempts=1,
+        value=None, saved=None, error=None, questions=b"", created_s=now_s, ended_s=None, attempts=1, crashes=0,
     )  # fmt: skip
 
 

@@ -55,8 +55,9 @@ class Run(Struct, frozen=True, kw_only=True):
         parent: the checkpoint it started from, or None.
         previous: id of the run whose saved value is this run's `previous`, or None.
         step: step number of its first checkpoint.
-        status: "running" until it ended; a run whose process died stays "running". "interrupted" by a question, or
-            because it was asked to stop; "cancelled" for good, unless somebody continues it.
+        status: "running" until it ended; a run whose process died stays "running", and so does one that was handed
+            over to whoever goes on with it (it has `ended_s`). "interrupted" by a question, or because it was asked to
+            stop; "cancelled" for good, unless somebody continues it.
         input: the encoded input, or None where the run has none.
         value: the encoded returned value, or None before the run is done.
         saved: the encoded value for the next run, or None where it is the returned one.
@@ -86,6 +87,11 @@ class Run(Struct, frozen=True, kw_only=True):
     ended_s: float | None = None
     attempts: int = 1
     crashes: int = 0
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether its process died, if nobody runs it."""
+        return self.status == "running" and self.ended_s is None
 
     @property
     def kept(self) -> bytes | None:

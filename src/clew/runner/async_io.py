@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import random
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from clew.engine.limits import Deadlines, TimeoutPolicy
 from clew.errors import NodeCancelledError
 from clew.runner import futures
 from clew.runner.channels import paced
+from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
 from clew.runner.futures import LoopFuture
 from clew.runner.io import Drain
@@ -130,6 +132,14 @@ class AsyncIO:
         except TimeoutError:
             return False
         return True
+
+    async def hear(self, ear: Ear, seconds: float) -> None:
+        came = asyncio.Event()
+        ear.wake = partial(asyncio.get_running_loop().call_soon_threadsafe, came.set)
+        with contextlib.suppress(TimeoutError):
+            if not ear.heard:
+                await asyncio.wait_for(came.wait(), seconds)
+        ear.wake, ear.heard = None, False
 
     def chance(self, low: float, high: float) -> float:
         return random.uniform(low, high)

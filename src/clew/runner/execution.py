@@ -23,6 +23,7 @@ from clew.engine.questions import Interrupt, Question
 from clew.engine.records import Record, Run, input_checkpoint
 from clew.errors import StorageError, Suspended
 from clew.runner import pools
+from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
 from clew.storage.base import Append, Checkpointer, Lease
 from clew.storage.cache import BaseCache
@@ -59,6 +60,8 @@ class Execution:
         most: how many calls may be under way at once, or None.
         loop: runs async tasks of blocking bodies, or None for the background loop.
         only_replays: whether the run ends at the first call that is not recorded, so that nothing happens.
+        publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
+        keeps_failure: whether what the run raises is kept for those who ask later.
     """
 
     def __init__(
@@ -75,6 +78,8 @@ class Execution:
         most: int | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         only_replays: bool = False,
+        publisher: Publisher | None = None,
+        keeps_failure: bool = False,
     ) -> None:
         self.run_id = run_id
         self.saver = saver
@@ -86,9 +91,13 @@ class Execution:
         self.durability = durability
         self.loop = loop
         self.only_replays = only_replays
+        self.publisher = publisher
+        self.keeps_failure = keeps_failure
         self.places = Places(most) if most else None
         self.lock = threading.Lock()
         self.stopped: str | None = None
+        self.hands_over = False  # what stops it is to go on elsewhere
+        self._was_cut = False  # it did not only end by itself after it was told to stop
         self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
         self.questions: dict[str, Question] = {}
         self._orders: dict[str, tuple[int, ...]] = {}  # key of a question -> what sorts it by its call
@@ -133,9 +142,15 @@ class Execution:
         for work in list(self.on_loop):
             work.cancel()
 
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the run ended half-way, and another worker is to go on with it."""
+        return self.hands_over and self._was_cut
+
     def check_stopped(self) -> None:
         """Raise Stopped if the run is to end here."""
         if self.stopped is not None:
+            self._was_cut = True
             raise Stopped(self.stopped)
 
     def check_new(self, key: str) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Literal, Protocol, TypeVar
 
 from clew.errors import WouldWait
+from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame
 from clew.runner.turns import Turn
 from clew.storage.base import Checkpointer, Operation
@@ -59,6 +60,9 @@ class RunnerIO(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+
+    async def hear(self, ear: Ear, seconds: float) -> None:
+        """Wait until there is news, but no longer than so many seconds."""
 
     def chance(self, low: float, high: float) -> float:
         """Return a number between two others by chance."""

@@ -5,28 +5,37 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clew.engine import events
-from clew.engine.events import Namespace, Wanted
+from clew.engine.events import Event, Namespace, Wanted
 from clew.engine.messages import Seen, found_in
 from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot
-from clew.runner.channels import Channel
 
 if TYPE_CHECKING:
     from clew.runner.frame import Call
+
+
+class Sink(Protocol):
+    """Takes events."""
+
+    def put(self, event: Event) -> None:
+        """Take one."""
+
+    def room(self) -> asyncio.Future[None] | None:
+        """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
 
 
 class Emitter:
     """Says what happens in a run, in the modes that somebody asked for.
 
     Args:
-        channel: where events go.
+        channel: where events go: a Channel, or a Publisher.
         wanted: which are wanted.
     """
 
-    def __init__(self, channel: Channel, wanted: Wanted) -> None:
+    def __init__(self, channel: Sink, wanted: Wanted) -> None:
         self._channel = channel
         self._modes = wanted.modes
         self._subgraphs = wanted.subgraphs

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from clew.errors import NodeCancelledError
 from clew.runner import futures
+from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
 from clew.runner.io import Drain
 from clew.runner.turns import Turn, turns
@@ -84,6 +85,13 @@ class SyncIO:
         came = threading.Event()
         turns.when_ready(turn, came.set)
         return came.wait(seconds)
+
+    async def hear(self, ear: Ear, seconds: float) -> None:
+        came = threading.Event()
+        ear.wake = came.set
+        if not ear.heard:
+            came.wait(seconds)
+        ear.wake, ear.heard = None, False
 
     def chance(self, low: float, high: float) -> float:
         return random.uniform(low, high)  # through its module, so that people can patch it

@@ -14,10 +14,10 @@ from msgspec import Struct
 from clew.codec.fingerprint import describe
 from clew.codec.values import decode, encode
 from clew.engine import planning
-from clew.engine.identity import INTERRUPT, question_id
+from clew.engine.identity import CALL, INTERRUPT, question_id
 from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
-from clew.engine.records import Record, Run, ThreadKey, run_of
+from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
 from clew.errors import Conflict, InvalidResume, NoSuchThread, NotRecordable, StorageError, ThreadBusy, UnreadableRecord
 from clew.runner import saved
@@ -49,9 +49,15 @@ class Taken(Struct, frozen=True, kw_only=True):
 
 
 async def take(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, config: Mapping[str, Any], wait_s: float
+    io: RunnerIO,
+    saver: Checkpointer,
+    thread: ThreadKey,
+    input: Any,
+    config: Mapping[str, Any],
+    wait_s: float,
+    queued: Queued | None = None,
 ) -> Taken:
-    """Plan what a call means on a thread, and take the thread for it.
+    """Plan what a call means on a thread, and take the thread for it; for a submitted call, give its place.
 
     Raises:
         NoSuchThread, InvalidResume: see planning.
@@ -60,12 +66,9 @@ async def take(
     until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, list[str]()
     while True:
         place = await find_place(io, saver, thread, config)
+        plan = await _plan(io, saver, thread, place, input, config, queued)
         try:
-            plan = await _plan(io, saver, place, input, config)
-        except (NoSuchThread, InvalidResume) as error:
-            raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
-        try:
-            return await _begin(io, saver, thread, place, plan, evicts)
+            return await _begin(io, saver, thread, place, plan, evicts, queued)
         except Conflict:
             if time.monotonic() > until_s:
                 raise
@@ -108,7 +111,36 @@ async def _previous(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place:
     return await saved.read(io, saver, run.kept if run is not None else None)
 
 
-async def _plan(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
+async def planned(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, config: Mapping[str, Any]
+) -> Plan:
+    """Say what a call would mean on a thread as it stands.
+
+    Raises:
+        NoSuchThread, InvalidResume: see planning.
+    """
+    return await _plan(io, saver, thread, await find_place(io, saver, thread, config), input, config, None)
+
+
+async def _plan(
+    io: RunnerIO,
+    saver: Checkpointer,
+    thread: ThreadKey,
+    place: Place,
+    input: Any,
+    config: Mapping[str, Any],
+    queued: Queued | None,
+) -> Plan:
+    if queued is not None and queued.act == "input":
+        assert queued.input is not None
+        return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_metadata(config)))
+    try:
+        return await _plan_call(io, saver, place, input, config)
+    except (NoSuchThread, InvalidResume) as error:
+        raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
+
+
+async def _plan_call(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
     id, now_s = uuid.uuid4().hex, time.time()
     if isinstance(input, Command):
         records = await _records_to_answer(io, saver, place)
@@ -117,7 +149,7 @@ async def _plan(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, con
         return planning.go_on(place, id, now_s, questions_of(place.run), ())
     if input is None:
         return planning.go_on(place, id, now_s, (), ())
-    return planning.new_run(place, id, now_s, _encoded_input(input), encode(kept_metadata(config)))
+    return planning.new_run(place, id, now_s, encoded_input(input), encode(kept_metadata(config)))
 
 
 async def _records_to_answer(io: RunnerIO, saver: Checkpointer, place: Place) -> Sequence[Record]:
@@ -183,7 +215,13 @@ def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
 
 
 async def _begin(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, plan: Plan, evicts: Sequence[str]
+    io: RunnerIO,
+    saver: Checkpointer,
+    thread: ThreadKey,
+    place: Place,
+    plan: Plan,
+    evicts: Sequence[str],
+    queued: Queued | None,
 ) -> Taken:
     now_s = time.time()
     if plan.act == "return":
@@ -193,9 +231,10 @@ async def _begin(
         return Taken(plan=plan, lease=None)
     answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
     copied = list(plan.records) if plan.act == "fork" else []
+    taken_along = [] if queued is None else [_call_record(queued, now_s)]
     begin = Begin(
-        thread=thread, run=plan.run, head=place.head, records=[*copied, *answers], owner=this_process(),
-        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts,
+        thread=thread, run=plan.run, head=place.head, records=[*copied, *taken_along, *answers], owner=this_process(),
+        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=None if queued is None else queued.id,
     )  # fmt: skip
     lease = await io.keep(saver, begin)
     if plan.act == "begin":
@@ -217,6 +256,14 @@ async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: Base
         await io.keep(saver, Append(lease=lease, end=end))
 
 
+def _call_record(queued: Queued, now_s: float) -> Record:
+    """Make the record of what a submitted call took along, for whoever goes on with its run."""
+    return Record(
+        key=CALL, name=CALL, fingerprint=b"", arguments="", state="value", outcome=queued.config, attempts=1,
+        started_s=now_s, ended_s=now_s,
+    )  # fmt: skip
+
+
 def _answer_record(question: Question, answer: Any, now_s: float) -> Record:
     return Record(
         key=question.key, name=INTERRUPT, fingerprint=question.fingerprint, arguments=describe((question.value,), {}),
@@ -234,7 +281,12 @@ def _encoded_answer(question: Question, answer: Any) -> bytes:
     return encoded
 
 
-def _encoded_input(input: Any) -> bytes:
+def encoded_input(input: Any) -> bytes:
+    """Encode the input of a run.
+
+    Raises:
+        NotRecordable: it could not be read back.
+    """
     try:
         return encode(input, "input")
     except NotRecordable as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -13,18 +13,19 @@ from msgspec import Struct, field
 from clew.codec.values import decode
 from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
-from clew.engine.questions import UNSET, Command
-from clew.engine.records import Run, ThreadKey
+from clew.engine.questions import UNSET, Command, Question
+from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, Suspended, ThreadBusy
 from clew.runner import saved, taking
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
-from clew.runner.keeping import keep
+from clew.runner.keeping import failure_record, keep
 from clew.runner.leases import keeper
 from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
+from clew.runner.publishing import Publisher
 from clew.runner.showing import show_end, show_input
 from clew.runner.streams import Emitter
 from clew.runner.turns import turns
@@ -64,10 +65,12 @@ class Reins:
     def __init__(self) -> None:
         self._execution: Execution | None = None
         self._why: str | None = None
+        self.hands_over = False
 
     def hold(self, execution: Execution) -> None:
         """Take note of the execution, once there is one."""
         self._execution = execution
+        execution.hands_over = self.hands_over
         if self._why is not None:
             execution.stop(self._why)
 
@@ -76,11 +79,23 @@ class Reins:
         if self._why is not None:
             raise Stopped(self._why)
 
+    @property
+    def run_id(self) -> str | None:
+        """The run, once there is one."""
+        return None if self._execution is None else self._execution.run_id
+
     def stop(self, why: str) -> None:
         """End the run at its next call of a task."""
         self._why = why
         if self._execution is not None:
             self._execution.stop(why)
+
+    def hand_over(self, why: str) -> None:
+        """End the run at its next call of a task, so that another worker goes on with it at once."""
+        self.hands_over = True
+        if self._execution is not None:
+            self._execution.hands_over = True
+        self.stop(why)
 
     def cancel(self, why: str) -> None:
         """End the run at its next call of a task, and cancel its async tasks; to be called on their loop."""
@@ -101,6 +116,9 @@ class Request(Struct, frozen=True, kw_only=True):
         loop: runs async tasks of a blocking workflow, or None.
         listen: called where the run begins, so that what it sets in the context reaches all that runs below; or None.
         reins: stop the run.
+        place: in the queue of the thread, which the run serves, or None.
+        publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
+        keeps_failure: whether what the run raises is kept for those who ask later.
     """
 
     input: Any
@@ -111,6 +129,9 @@ class Request(Struct, frozen=True, kw_only=True):
     loop: asyncio.AbstractEventLoop | None = None
     listen: Callable[[], None] | None = None
     reins: Reins = field(default_factory=Reins)
+    place: Queued | None = None
+    publisher: Publisher | None = None
+    keeps_failure: bool = False
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -165,7 +186,7 @@ def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
 async def _run_kept(
     io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey
 ) -> Result:
-    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s)
+    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s, request.place)
     if taken.lease is None:
         return await _returned(io, saver, request, taken.plan.run)
     run = taken.plan.run
@@ -175,12 +196,16 @@ async def _run_kept(
         journal=Journal(taken.records, settings.on_mismatch, where),
     )  # fmt: skip
     keeper.hold(saver, taken.lease)
+    if request.publisher is not None:
+        request.publisher.open(saver, taken.lease)
     try:
         input = await _shown_input(io, execution, saver, taken.lease, run)
         execution.grows_from = taken.previous.chains
         return await _execute(io, settings, request, execution, input, taken.previous.value)
     finally:
         keeper.let_go(taken.lease)
+        if request.publisher is not None and not execution.is_handed_over:
+            await request.publisher.close(io)
 
 
 async def _shown_input(io: RunnerIO, execution: Execution, saver: Checkpointer, lease: Lease, run: Run) -> Any:
@@ -207,7 +232,8 @@ def _execution(settings: Settings, request: Request, **kept: Any) -> Execution:
         kept["journal"] = Journal((), "rerun", f"workflow {settings.callee.name!r}")
     execution = Execution(
         cache=settings.cache, emitter=request.emitter, durability=request.durability,
-        most=request.config.get("max_concurrency"), loop=request.loop, **kept,
+        most=request.config.get("max_concurrency"), loop=request.loop, publisher=request.publisher,
+        keeps_failure=request.keeps_failure, **kept,
     )  # fmt: skip
     request.reins.hold(execution)
     return execution
@@ -277,13 +303,22 @@ async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     questions = execution.asked
     interrupts = tuple(question.interrupt for question in questions)
     if execution.saver is not None:
-        kept = taking.encode_questions(questions)
-        end = End(status="interrupted", questions=kept, error=execution.stopped, ended_s=time.time())
-        await keep(io, execution, end=end)
+        await keep(io, execution, end=_suspended(execution, questions))
     if execution.emitter is not None:
         execution.emitter.interrupted(interrupts)
         execution.emitter.suspended(call, interrupts)
     return Result(interrupts=interrupts, interrupted=True)
+
+
+def _suspended(execution: Execution, questions: Sequence[Question]) -> End:
+    now_s = time.time()
+    if execution.is_handed_over:
+        return End(status="running", ended_s=now_s, due_s=now_s)
+    deadlines = [question.deadline_s for question in questions if question.deadline_s is not None]
+    return End(
+        status="interrupted", questions=taking.encode_questions(questions), error=execution.stopped, ended_s=now_s,
+        due_s=min(deadlines, default=None),
+    )  # fmt: skip
 
 
 async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
@@ -294,8 +329,9 @@ async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseExcep
     await io.wait(execution.flushing)  # only then is it known which failures are kept
     reopened = execution.reopen(error)
     end = End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened)
+    records = [failure_record(error)] if execution.keeps_failure else []
     try:
-        await keep(io, execution, end=end)
+        await keep(io, execution, records, end=end)
     except Conflict:
         if not isinstance(error, Conflict):
             raise
