@@ -17,7 +17,7 @@ from clew.engine.records import Piece, Run
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import LoadPieces
 
-_PLACE_BITS = 32  # of an id: the place in the chain; the bits above are the chain's id
+PLACE_BITS = 32  # of an id: the place in the chain; the bits above are the chain's id
 _WINDOW_BYTES = 1 << 15  # how far back zlib refers
 _RAW_DEFLATE = -15
 _values = msgspec.msgpack.Decoder(tuple[bytes | None, bytes | None, bytes | None, str | None])
@@ -32,15 +32,15 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
     row = connection.execute("SELECT id FROM clew_pieces WHERE name = ?", (operation.last,)).fetchone()
     parts: list[list[tuple[str, int, bytes]]] = []
     while row is not None and row[0] is not None:
-        chain = row[0] >> _PLACE_BITS
+        chain = row[0] >> PLACE_BITS
         parts.append(
             connection.execute(
                 "SELECT name, count, body FROM clew_pieces WHERE id BETWEEN ? AND ? ORDER BY id",
-                (chain << _PLACE_BITS, row[0]),
+                (chain << PLACE_BITS, row[0]),
             ).fetchall()
         )
         row = connection.execute("SELECT before FROM clew_chains WHERE id = ?", (chain,)).fetchone()
-        if row is not None and row[0] is not None and row[0] >> _PLACE_BITS >= chain:
+        if row is not None and row[0] is not None and row[0] >> PLACE_BITS >= chain:
             raise UnreadableRecord(f"a saved list is damaged: chain {chain} follows one that began after it")
     pieces: list[Piece] = []
     before: str | None = None
@@ -83,7 +83,7 @@ def _place(connection: sqlite3.Connection, thread: int, piece: Piece) -> int:
         if not is_followed:
             return int(row[0]) + 1
     chain = connection.execute("INSERT INTO clew_chains (thread, before) VALUES (?, ?)", (thread, last)).lastrowid
-    return int(chain or 0) << _PLACE_BITS
+    return int(chain or 0) << PLACE_BITS
 
 
 def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
