@@ -22,19 +22,27 @@ Path = tuple[str, ...]
 
 
 
+class Link(msgspec.Struct, frozen=True):
+    """One piece of a list: its id, how many elements it has, and their size."""
+
+    id: str
+    count: int
+    size_bytes: int
+
+
 class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """A list as it is kept.
 
     Args:
-        pieces: oldest first.
-        body: their bodies, joined.
+        data: the encoded list.
+        links: its pieces, oldest first.
     """
 
-    pieces: Sequence[Piece]
-    body: bytes
+    data: bytes
+    links: Sequence[Link]
 
 
-_EMPTY = Chain(pieces=(), body=b"")
+_EMPTY = Chain(data=b"", links=())
 
 
 class Folded(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +61,9 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 
 def joined(pieces: Sequence[Piece]) -> Chain:
     """Return the chain of pieces that were read back, oldest first."""
-    return Chain(pieces=pieces, body=b"".join([piece.body for piece in pieces]))
+    links = [Link(piece.id, piece.count, len(piece.body)) for piece in pieces]
+    header = _header(sum([link.count for link in links]))
+    return Chain(data=b"".join([header, *[piece.body for piece in pieces]]), links=links)
 
 
 def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], name: str = "result") -> Folded:
@@ -73,12 +83,12 @@ def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], na
     places: list[Any] = []
     rest = value
     for path, items in _lists(value, ()):
-        body = _body(items, name + "".join(f"[{step!r}]" for step in path))
-        if len(body) < _SMALLEST_BYTES:
+        data = encode(items, name + "".join(f"[{step!r}]" for step in path))
+        if len(data) < _SMALLEST_BYTES:
             continue
-        chain, new = _grown(before.get(path, _EMPTY), body, len(items), new_id)
+        chain, new = _grown(before.get(path, _EMPTY), data, len(items), new_id)
         chains[path], rest = chain, _with(rest, path, [])
-        places.append([list(path), chain.pieces[-1].id, len(items)])
+        places.append([list(path), chain.links[-1].id, len(items)])
         added += new
     return Folded(frame=_frame(rest, places, name), chains=chains, added=added)
 
@@ -115,10 +125,10 @@ def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
     value = decode(rest)
     for path, last, count in places:
         chain = chains.get(path, _EMPTY)
-        if not chain.pieces or chain.pieces[-1].id != last:
+        if not chain.links or chain.links[-1].id != last or not chain.data.startswith(_header(count)):
             raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
         try:
-            value = _with(value, path, decode(_header(count) + chain.body))
+            value = _with(value, path, decode(chain.data))
         except (LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UnreadableRecord(f"the kept value has no place for a list at {list(path)!r:.200}") from error
     return value
@@ -139,26 +149,33 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
                 yield from _lists(inner, (*path, key))
 
 
-def _grown(before: Chain, body: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:
+def _grown(before: Chain, data: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:
     """Return the chain of a list, and the pieces of it that are new: as many old ones as begin it, then the rest."""
-    kept, length = before.pieces, len(before.body)
-    if not body.startswith(before.body):
-        kept, length = _common(before.pieces, body)
-    if length == len(body):
-        return Chain(pieces=kept, body=body), ()
-    count -= sum([piece.count for piece in kept])
-    rest = Piece(id=new_id(), before=kept[-1].id if kept else None, count=count, body=body[length:])
-    return Chain(pieces=[*kept, rest], body=body), (rest,)
+    kept, end = before.links, len(_header(count))
+    old = memoryview(before.data)[len(_header(sum([link.count for link in kept]))) :]
+    if data.startswith(old, end):
+        end += len(old)
+    else:
+        kept, end = _common(kept, old, data, end)
+    if end == len(data):
+        return Chain(data=data, links=kept), ()
+    rest = Piece(
+        id=new_id(),
+        before=kept[-1].id if kept else None,
+        count=count - sum([link.count for link in kept]),
+        body=data[end:],
+    )
+    return Chain(data=data, links=[*kept, Link(rest.id, rest.count, len(rest.body))]), (rest,)
 
 
-def _common(pieces: Sequence[Piece], body: bytes) -> tuple[Sequence[Piece], int]:
-    """Return the pieces that begin a list, and how many bytes they are."""
-    length = 0
-    for place, piece in enumerate(pieces):
-        if not body.startswith(piece.body, length):
-            return pieces[:place], length
-        length += len(piece.body)
-    return pieces, length
+def _common(links: Sequence[Link], old: memoryview, data: bytes, end: int) -> tuple[Sequence[Link], int]:
+    """Return the pieces of an old list that are at a place of a new one, too, and where they end there."""
+    start = 0
+    for place, link in enumerate(links):
+        if not data.startswith(old[start : start + link.size_bytes], end):
+            return links[:place], end
+        start, end = start + link.size_bytes, end + link.size_bytes
+    return links, end
 
 
 def _with(value: Any, path: Path, inner: Any) -> Any:
@@ -166,12 +183,6 @@ def _with(value: Any, path: Path, inner: Any) -> Any:
     if not path:
         return inner
     return {**value, path[0]: _with(value[path[0]], path[1:], inner)}
-
-
-def _body(items: list[Any], name: str) -> bytes:
-    """Return the encoded elements of a list, without the header that counts them."""
-    data = encode(items, name)
-    return data[len(_header(len(items))) :]
 
 
 def _header(count: int) -> bytes:
