@@ -21,6 +21,7 @@ from clew.store.base import BaseStore
 from clew.store.filters import matches, parse_filter
 from clew.store.operations import GetOp, Item, ListNamespacesOp, MatchCondition, PutOp, SearchOp
 from clew.store.settings import check_settings
+from contracts.store_history_contract import HistoryContract
 
 scalars = (
     st.none()
@@ -117,7 +118,7 @@ class Caller:
         return call
 
 
-class StoreContract:
+class StoreContract(HistoryContract):
     """The promises of a store."""
 
     open_store: OpenStore

@@ -120,7 +120,7 @@ class Version(NamedTuple):
 
     def shown(self, now_us: int) -> ItemVersion:
         """Give the version as people see it."""
-        lasts = self.ended_us is None or self.ended_us > now_us
+        lasts = self.ended_us is None or (self.ended == "expired" and self.ended_us > now_us)
         return ItemVersion(
             **self._parts(),
             ended_at=None if lasts or self.ended_us is None else from_us(self.ended_us),
