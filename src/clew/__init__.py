@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         SearchOp,
     )
     from clew.tasks import Task, task
+    from clew.upkeep import Pruned, aprune, prune
     from clew.workflow import Workflow
 
 # Where each name lives. A name is loaded when it is first used, so that importing clew costs next to nothing.
@@ -108,6 +109,7 @@ _HOMES = {
     "clew.store.operations": "GetOp HistoryOp Item ItemVersion ListNamespacesOp MatchCondition PutOp SearchItem "
     "SearchOp",
     "clew.tasks": "Task task",
+    "clew.upkeep": "Pruned aprune prune",
     "clew.workflow": "Workflow",
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}

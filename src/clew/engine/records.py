@@ -58,7 +58,7 @@ class Run(Struct, frozen=True, kw_only=True):
         status: "running" until it ended; a run whose process died stays "running", and so does one that was handed
             over to whoever goes on with it (it has `ended_s`). "interrupted" by a question, or because it was asked to
             stop; "cancelled" for good, unless somebody continues it.
-        input: the encoded input, or None where the run has none.
+        input: the encoded input, or None where the run has none, or has no longer since it was trimmed.
         value: the encoded returned value, or None before the run is done.
         saved: the encoded value for the next run, or None where it is the returned one.
         error: text of the exception that ended it, or None.
@@ -105,13 +105,13 @@ class Run(Struct, frozen=True, kw_only=True):
 
     @property
     def has_input_checkpoint(self) -> bool:
-        """Whether the run began with a checkpoint of its own; a value set by hand has only an end."""
-        return self.source == "input"
+        """Whether the run's first checkpoint is there; a value set by hand, or a trimmed run, has only an end."""
+        return self.source == "input" and self.input is not None
 
     @property
     def end_step(self) -> int:
         """Step number of the checkpoint that ends the run."""
-        return self.step + 1 if self.has_input_checkpoint else self.step
+        return self.step + 1 if self.source == "input" else self.step
 
 
 class Queued(Struct, frozen=True, kw_only=True):

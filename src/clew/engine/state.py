@@ -84,7 +84,7 @@ def at_end(thread: ThreadKey, view: View) -> StateSnapshot:
     """Show the checkpoint at which a run was done."""
     run = view.run
     source = {"input": "loop", "update": "update", "fork": "fork"}[run.source]
-    parent = input_checkpoint(run.id) if run.has_input_checkpoint else run.parent
+    parent = input_checkpoint(run.id) if run.source == "input" else run.parent
     return StateSnapshot(
         values=view.value,
         next=(),

@@ -16,7 +16,6 @@ from clew.storage.base import (
     Asked,
     Begin,
     Checkpointer,
-    DeleteThread,
     End,
     Enqueue,
     FindWork,
@@ -35,9 +34,9 @@ from clew.storage.base import (
     StayQueued,
     Watch,
 )
-from clew.storage.inmemory import queue, threads
+from clew.storage.inmemory import queue, threads, upkeep
 from clew.storage.inmemory.database import InMemoryDatabase
-from clew.storage.inmemory.items import apply_writes
+from clew.storage.inmemory.items_state import apply_writes
 from clew.storage.inmemory.threads import Journals, Thread
 from clew.storage.opening import Opened, Setup
 
@@ -140,6 +139,10 @@ class InMemorySaver(Checkpointer):
         for record in operation.records:
             if record.key in kept and record.key not in operation.replaces:
                 raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer")
+        for nested_key, nested_run in operation.also:
+            given = self._journals.threads.get(nested_key, Thread()).runs
+            if nested_run.previous is not None and nested_run.previous not in given:
+                raise Conflict(f"thread {nested_key.thread_id!r} of {nested_key.workflow!r} was deleted meanwhile")
         if operation.writes:
             apply_writes(self.database, operation.writes)
         for key in operation.replaces:
@@ -179,16 +182,6 @@ class InMemorySaver(Checkpointer):
         thread.give_back(run.created_s)
         return run
 
-    def _delete_thread(self, operation: DeleteThread) -> int:
-        threads = self._journals.threads
-        gone = [threads.pop(key) for key in list(threads) if key.thread_id == operation.thread_id]
-        runs = [run_id for thread in gone for run_id in thread.runs]
-        for run_id in runs:
-            self._journals.forget_run(run_id)
-        for piece_id in [piece_id for thread in gone for piece_id in thread.pieces]:
-            del self._journals.pieces[piece_id]
-        return len(runs)
-
 
 _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {
     Load: InMemorySaver._load,
@@ -199,7 +192,6 @@ _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {
     Begin: InMemorySaver._begin,
     Append: InMemorySaver._append,
     Keep: InMemorySaver._keep,
-    DeleteThread: InMemorySaver._delete_thread,
 }
 
 _BESIDE: dict[type, Callable[[Journals, Any], Any]] = {
@@ -213,4 +205,5 @@ _BESIDE: dict[type, Callable[[Journals, Any], Any]] = {
     FindWork: queue.find_work,
     AddEvents: queue.add_events,
     LoadEvents: queue.load_events,
+    **upkeep.WORK,
 }

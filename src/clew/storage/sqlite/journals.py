@@ -18,7 +18,6 @@ from clew.storage.base import (
     Asked,
     Begin,
     Checkpointer,
-    DeleteThread,
     End,
     Enqueue,
     FindWork,
@@ -38,7 +37,7 @@ from clew.storage.base import (
     Watch,
 )
 from clew.storage.opening import Opened, Setup
-from clew.storage.sqlite import events, leases, queue
+from clew.storage.sqlite import events, leases, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
@@ -46,7 +45,7 @@ from clew.storage.sqlite.pieces import keep_pieces, load_pieces, pack_run
 
 T = TypeVar("T")
 
-_READS = (Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents)
+_READS = (Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, *upkeep.READS)
 
 
 class SqliteSaver(Checkpointer):
@@ -239,7 +238,11 @@ def _keep(connection: sqlite3.Connection, operation: Keep) -> Run:
 
 def _keep_nested(connection: sqlite3.Connection, thread: ThreadKey, run: Run) -> None:
     row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
-    _keep_as_head(connection, row[0] if row else leases.new_thread(connection, thread, run.created_s), run)
+    id = row[0] if row else leases.new_thread(connection, thread, run.created_s)
+    given = "SELECT 1 FROM clew_runs WHERE thread = ? AND run_id = ?"
+    if run.previous is not None and not connection.execute(given, (id, run.previous)).fetchone():
+        raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
+    _keep_as_head(connection, id, run)
 
 
 def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run) -> Run:
@@ -253,15 +256,6 @@ def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run) -> Run:
         (put_run(connection, thread, run), run.created_s, thread),
     )
     return run
-
-
-def _delete_thread(connection: sqlite3.Connection, operation: DeleteThread) -> int:
-    (count,) = connection.execute(
-        "SELECT count(*) FROM clew_runs JOIN clew_threads ON thread = clew_threads.id WHERE thread_id = ?",
-        (operation.thread_id,),
-    ).fetchone()
-    connection.execute("DELETE FROM clew_threads WHERE thread_id = ?", (operation.thread_id,))
-    return int(count)
 
 
 _WORK: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
@@ -283,5 +277,5 @@ _WORK: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     AddEvents: events.add_events,
     LoadEvents: events.load_events,
     Keep: _keep,
-    DeleteThread: _delete_thread,
+    **upkeep.WORK,
 }
