@@ -18,8 +18,6 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
-from msgspec import Struct
-
 from clew.errors import InvalidOption, MissingDependency, UnreadableRecord
 
 SEALED = b"\xc1\x01"
@@ -29,12 +27,15 @@ _NONCE = bytes(12)  # used once: with a message's own key
 Place = Sequence[str]
 
 
-class _Key(Struct, frozen=True):
-    """One key of a ring, and what is derived from it."""
+class _Key:
+    """One key of a ring, and what is derived from it. No Struct: those show their fields."""
 
-    secret: bytes
-    id: bytes
-    index: bytes
+    __slots__ = ("id", "index", "secret")
+
+    def __init__(self, secret: bytes) -> None:
+        self.secret = secret
+        self.id = blake2b(key=secret, person=b"clew key id", digest_size=_ID_BYTES).digest()
+        self.index = blake2b(key=secret, person=b"clew index", digest_size=_KEY_BYTES).digest()
 
     def of_message(self, salt: bytes) -> bytes:
         return blake2b(key=self.secret, salt=salt, person=b"clew message", digest_size=_KEY_BYTES).digest()
@@ -124,11 +125,7 @@ def _key(given: object) -> _Key:
     secret = _secret(given)
     if len(secret) != _KEY_BYTES:
         raise InvalidOption("an encryption key is 32 random bytes, or text made by EncryptionKeys.new_key()")
-    return _Key(
-        secret=secret,
-        id=blake2b(key=secret, person=b"clew key id", digest_size=_ID_BYTES).digest(),
-        index=blake2b(key=secret, person=b"clew index", digest_size=_KEY_BYTES).digest(),
-    )
+    return _Key(secret)
 
 
 def _secret(given: object) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 from clew.codec import exceptions, validation
 from clew.codec.allowed import find, name_of
 from clew.codec.plain import pack
-from clew.codec.values import decode, encode
+from clew.codec.values import decode, encode, unreadable
 from clew.errors import NotRecordable, RecordedFailure, UnreadableRecord
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def decode_failure(data: bytes | bytearray | memoryview) -> BaseException:
     except UnreadableRecord:
         raise
     except (Exception, RecursionError) as error:
-        raise UnreadableRecord(f"the recorded failure is damaged: {error}") from error
+        raise unreadable(data, error) from error
 
 
 def _kept_of(error: BaseException, depth: int) -> _Failure:

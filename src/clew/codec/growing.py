@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 
-from clew.codec.values import decode, encode
+from clew.codec.values import decode, encode, unreadable
 from clew.engine.records import Piece
 from clew.errors import UnreadableRecord
 
 _DEEPEST = 3  # levels of dicts that are looked through for lists
 _SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own would cost more
 Path = tuple[str, ...]
-
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -196,5 +195,5 @@ def _parts(frame: bytes) -> tuple[bytes, list[tuple[Path, str, int]]]:
     try:
         rest, places = msgspec.msgpack.decode(frame, type=tuple[bytes, list[tuple[Path, str, int]]])
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise UnreadableRecord(f"the kept value is damaged: {error}") from error
+        raise unreadable(frame, error) from error
     return rest, places

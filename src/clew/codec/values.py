@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from clew.codec.allowed import find, is_allowed, name_of, package_to_import
+from clew.codec.encryption import SEALED
 from clew.codec.objects import SHAPES, Shape, shape_of
 from clew.codec.plain import is_plain, is_plain_type, pack
 from clew.codec.standard import STANDARD_UNPACK, known_kinds, standard_kind
@@ -53,7 +54,14 @@ def decode(data: bytes | bytearray | memoryview) -> Any:
     except RecursionError as error:
         raise UnreadableRecord("the record is nested too deeply to be read here") from error
     except Exception as error:
-        raise UnreadableRecord(f"the record is damaged: {error!s:.300}") from error
+        raise unreadable(data, error) from error
+
+
+def unreadable(data: bytes | bytearray | memoryview, error: Exception) -> UnreadableRecord:
+    """Return what to raise for bytes that give no value, because of an error."""
+    if bytes(data[:1]) == SEALED[:1]:
+        return UnreadableRecord("the record is encrypted: open the database with its keys, Database(encryption=...)")
+    return UnreadableRecord(f"the record is damaged: {error!s:.300}")
 
 
 def _encode_walking(value: Any, name: str) -> bytes:
