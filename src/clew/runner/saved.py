@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
@@ -15,6 +15,7 @@ from clew.engine.questions import UNSET
 from clew.engine.records import Piece
 from clew.errors import NotRecordable
 from clew.runner.io import RunnerIO
+from clew.runner.recent import recent_chains
 from clew.storage.base import Checkpointer, LoadPieces
 
 
@@ -37,9 +38,12 @@ async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None) -> Saved:
     """Read back what a run left."""
     if frame is None:
         return NOTHING
-    last = growing.last_pieces(frame)
-    chains = {path: growing.joined(await io.keep(saver, LoadPieces(piece))) for path, piece in last.items()}
+    chains = {path: await _chain(io, saver, last) for path, last in growing.last_pieces(frame).items()}
     return Saved(value=growing.unfold(frame, chains), chains=chains)
+
+
+async def _chain(io: RunnerIO, saver: Checkpointer, last: str) -> Chain:
+    return recent_chains(saver).find(last) or growing.joined(await io.keep(saver, LoadPieces(last)))
 
 
 class Left(Struct, frozen=True, kw_only=True):
@@ -49,11 +53,18 @@ class Left(Struct, frozen=True, kw_only=True):
         value: what its caller gets.
         saved: what the next run gets, where it is something else.
         pieces: of the long lists in both, as far as they are not kept yet.
+        chains: the long lists of what the next run gets.
     """
 
     value: bytes
     saved: bytes | None
     pieces: Sequence[Piece]
+    chains: Collection[Chain]
+
+    def is_kept(self, saver: Checkpointer) -> None:
+        """Have the next turn find the lists without reading them; to be called once all of this is kept."""
+        for chain in self.chains:
+            recent_chains(saver).note(chain)
 
 
 def left(returned: Any, name: str, before: Mapping[Path, Chain]) -> Left:
@@ -70,10 +81,12 @@ def left(returned: Any, name: str, before: Mapping[Path, Chain]) -> Left:
     try:
         if not isinstance(returned, final) or returned.value is returned.save:
             value = growing.fold(returned.value if isinstance(returned, final) else returned, before, _new_id)
-            return Left(value=value.frame, saved=None, pieces=value.added)
+            return Left(value=value.frame, saved=None, pieces=value.added, chains=value.chains.values())
         saved = growing.fold(returned.save, before, _new_id)
         value = growing.fold(returned.value, saved.chains, _new_id)
-        return Left(value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added])
+        return Left(
+            value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added], chains=saved.chains.values()
+        )
     except NotRecordable as error:
         raise NotRecordable(f"{name!r} returned what cannot be recorded: {error}") from error
 

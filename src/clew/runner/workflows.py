@@ -80,6 +80,11 @@ class Reins:
             raise Stopped(self._why)
 
     @property
+    def stopped(self) -> str | None:
+        """Why the run is to end, or None."""
+        return self._why if self._execution is None else self._execution.stopped
+
+    @property
     def run_id(self) -> str | None:
         """The run, once there is one."""
         return None if self._execution is None else self._execution.run_id
@@ -119,6 +124,7 @@ class Request(Struct, frozen=True, kw_only=True):
         place: in the queue of the thread, which the run serves, or None.
         publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
         keeps_failure: whether what the run raises is kept for those who ask later.
+        head: what the newest run of the thread must be, or None.
     """
 
     input: Any
@@ -132,6 +138,7 @@ class Request(Struct, frozen=True, kw_only=True):
     place: Queued | None = None
     publisher: Publisher | None = None
     keeps_failure: bool = False
+    head: Run | None = None
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -186,7 +193,7 @@ def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
 async def _run_kept(
     io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey
 ) -> Result:
-    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s, request.place)
+    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s, request.place, request.head)
     if taken.lease is None:
         return await _returned(io, saver, request, taken.plan.run)
     run = taken.plan.run
@@ -288,6 +295,7 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
         error = "; ".join(execution.unheard) or None
         end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
         await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
+        left.is_kept(execution.saver)
     if execution.emitter is not None:
         if frame.is_cached:
             execution.emitter.finished(call, returned, cached=True)
