@@ -13,9 +13,10 @@ from clew.engine.records import Run
 
 def run(number: int, previous: int | None = None, **fields: Any) -> Run:
     """A run that ended `number` seconds after 0, and was given what another one saved."""
+    given = None if previous is None else f"r{previous}"
     made = Run(
-        id=f"r{number}", number=number, source="input", parent=None, previous=None if previous is None else f"r{previous}",
-        step=0, status="done", input=b"", created_s=float(number), ended_s=float(number),
+        id=f"r{number}", number=number, source="input", parent=None, previous=given, step=0,
+        status="done", input=b"", created_s=float(number), ended_s=float(number),
     )  # fmt: skip
     return replace(made, **fields)
 

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 import clew
 from clew import (
-    Checkpointer, Command, Conflict, InMemorySaver, SqliteSaver, StateSnapshot, Workflow, entrypoint, interrupt, task,
+    Checkpointer,
+    Command,
+    Conflict,
+    InMemorySaver,
+    SqliteSaver,
+    StateSnapshot,
+    Workflow,
+    entrypoint,
+    interrupt,
+    task,
 )  # fmt: skip
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clew.runner.callee import Callee
     from clew.runner.execution import Execution
     from clew.runner.futures import Future
+    from clew.runner.loop_futures import LoopFuture
     from clew.runner.memory import RunStore
     from clew.store.base import BaseStore
     from clew.store.planning import PreparedWrite
@@ -66,9 +67,10 @@ class Scope:
         previous: what the last run saved, or UNSET.
         namespace: () for the outermost workflow; names the nested one in streams.
         remembers_on: the thread on which a nested workflow saves a value for its next run, or None.
+        given: id of the run on that thread that saved `previous`, or None.
     """
 
-    __slots__ = ("config", "context", "namespace", "previous", "remembers_on", "store", "workflow")
+    __slots__ = ("config", "context", "given", "namespace", "previous", "remembers_on", "store", "workflow")
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Scope:
         previous: Any,
         namespace: Namespace = (),
         remembers_on: ThreadKey | None = None,
+        given: str | None = None,
     ) -> None:
         self.workflow = workflow
         self.config = config
@@ -88,6 +91,7 @@ class Scope:
         self.previous = previous
         self.namespace = namespace
         self.remembers_on = remembers_on
+        self.given = given
 
 
 class Call:
@@ -160,8 +164,8 @@ class Frame:
     """
 
     __slots__ = (
-        "attempt", "call", "children", "counter", "deadlines", "entry", "first_attempt_s", "home", "is_cached", "lazy",
-        "loop", "made", "unheard", "writes",
+        "attempt", "call", "children", "counter", "deadlines", "entry", "first_attempt_s", "has_starter", "home",
+        "in_a_row", "is_cached", "lazy", "loop", "made", "unheard", "writes",
     )  # fmt: skip
 
     def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
@@ -171,12 +175,14 @@ class Frame:
         self.counter: Counter | None = None
         self.home: object = None  # the asyncio task, or the number of the OS thread, that runs the body
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.lazy: Future[Any] | None = None  # the newest call, as long as nobody has begun it
+        self.lazy: Future[Any] | LoopFuture[Any] | None = None  # the newest call, as long as nobody has begun it
+        self.has_starter = False  # the loop's next round begins it
+        self.in_a_row = 0  # how many calls were driven by their awaiters
         self.children: set[Any] = set()  # futures of calls that were handed to a pool or a loop
         self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
         self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
         self.deadlines: Deadlines | None = None
-        self.made = 0  # how many calls
+        self.made: int = 0  # how many calls
         self.is_cached = False  # nothing ran: a cache gave the result
         self.entry: Entry | None = None  # where a cache is to keep the result
 

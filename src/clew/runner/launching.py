@@ -202,13 +202,15 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
         raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
     outer = frame.call.scope
     remembers_on = _own_thread(frame, settings, request)
+    given, previous = _remembered(frame, remembers_on)
     scope = Scope(
         workflow=settings.callee.name,
         config=_handed_down(outer.config, request.config),
         context=outer.context if request.context is None else request.context,
         store=outer.store if settings.store is None else RunStore(settings.store),
-        previous=_remembered(frame, remembers_on),
+        previous=previous,
         remembers_on=remembers_on,
+        given=given,
     )
     return start_call(frame, settings.callee, (request.input,), {}, scope)
 
@@ -228,9 +230,10 @@ def _handed_down(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**outer, **own, "configurable": configurable}
 
 
-def _remembered(frame: Frame, thread: ThreadKey | None) -> Any:
+def _remembered(frame: Frame, thread: ThreadKey | None) -> tuple[str | None, Any]:
+    """Return the run that last saved a value on a thread, and the value."""
     saver = frame.call.execution.saver
-    if thread is None or saver is None:
-        return UNSET
-    run = saver.execute(Load(thread))
-    return run_blocking(saved.read(BLOCKING, saver, run.kept if run is not None else None)).value
+    run = None if thread is None or saver is None else saver.execute(Load(thread))
+    if saver is None or run is None:
+        return None, UNSET
+    return run.id, run_blocking(saved.read(BLOCKING, saver, run.kept)).value

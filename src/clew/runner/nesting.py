@@ -8,6 +8,7 @@ from typing import Any
 
 from clew.codec.values import encode
 from clew.engine.records import Run, ThreadKey
+from clew.engine.state import kept_metadata
 from clew.runner import saved
 from clew.runner.frame import Call
 
@@ -25,8 +26,8 @@ def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run]]:
     returned, left = saved.whole(value)
     now_s = time.time()
     run = Run(
-        id=uuid.uuid4().hex, number=0, source="update", parent=None, previous=None, step=-1, status="done",
-        input=None, value=returned, saved=left, metadata=encode({}),
+        id=uuid.uuid4().hex, number=0, source="update", parent=None, previous=call.scope.given, step=-1,
+        status="done", input=None, value=returned, saved=left, metadata=encode(kept_metadata(call.scope.config)),
         created_s=now_s, ended_s=now_s,
     )  # fmt: skip
     return [(thread, run)]
