@@ -10,6 +10,7 @@ import pytest
 
 from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, SqliteSaver, SqliteStore
 from support.colours import COLOURS, Colour
+from support.postgres import fresh_schema, server
 
 ENGINES = ("memory", "sqlite")
 
@@ -32,6 +33,20 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseStore]
         return
     with contextlib.closing(SqliteStore(tmp_path / "memories.db")) as kept:
         yield kept
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a PostgreSQL server, started when a test first needs it and stopped at the end."""
+    with server() as address:
+        yield address
+
+
+@pytest.fixture
+def postgres_schema(postgres: str) -> Iterator[str]:
+    """The name of a schema for one test, dropped after it."""
+    with fresh_schema(postgres) as name:
+        yield name
 
 
 @pytest.fixture(params=COLOURS, ids=str)

@@ -1,0 +1,144 @@
+"""Group commit: whoever gets the lock commits for all who wait. Knows no database.
+
+An uncontended blocking caller carries its own work out, on its own OS thread; async callers leave theirs to one OS
+thread of the group, off the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+W = TypeVar("W")
+
+
+class Waiting(Generic[W, T]):
+    """One unit of work that waits for its commit."""
+
+    __slots__ = ("done", "error", "loop", "value", "waiter", "work")
+
+    def __init__(self, work: W) -> None:
+        self.work = work
+        self.done = False
+        self.value: T | None = None
+        self.error: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Note why it was not kept; the first reason stays."""
+        if self.error is None:
+            self.error = error
+
+    def result(self) -> T:
+        """Return what the work gave, or raise why it was not kept."""
+        if self.error is not None:
+            raise self.error
+        return self.value  # type: ignore[return-value]
+
+
+class GroupCommit(Generic[W]):
+    """Carries out work in batches, one batch at a time.
+
+    Args:
+        carry_out: does the work of a batch; sets `value` or calls `fail` of each. What it raises fails the batch.
+        most: of one batch.
+        name: of the OS thread that serves async callers.
+    """
+
+    def __init__(self, carry_out: Callable[[list[Waiting[W, Any]]], None], *, most: int, name: str) -> None:
+        self.lock = threading.Lock()
+        self._carry_out = carry_out
+        self._most = most
+        self._waiting: deque[Waiting[W, Any]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)  # it starts with its first work
+
+    def run(self, work: W) -> Any:
+        """Return what the work gives, once it is committed."""
+        unit: Waiting[W, Any] = Waiting(work)
+        self._waiting.append(unit)
+        while not unit.done:
+            with self.lock:
+                if not unit.done:  # whoever had the lock before may have committed this one, too
+                    self._commit_batch()
+        return unit.result()
+
+    async def arun(self, work: W) -> Any:
+        """Like `run`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
+        unit: Waiting[W, Any] = Waiting(work)
+        unit.loop = asyncio.get_running_loop()
+        unit.waiter = unit.loop.create_future()
+        self._waiting.append(unit)
+        self._thread.submit(self._commit_waiting)
+        await finished(unit.waiter)
+        return unit.result()
+
+    def close(self) -> None:
+        """Commit what waits and end the OS thread."""
+        self._thread.shutdown(wait=True)
+
+    def _commit_waiting(self) -> None:
+        while self._waiting:
+            with self.lock:
+                self._commit_batch()
+
+    def _commit_batch(self) -> None:
+        """Commit what waits, up to the most that one batch takes. The lock is held."""
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+        try:
+            self._carry_out(batch)
+        except BaseException as error:
+            for unit in batch:
+                unit.fail(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            _finish(batch)
+
+
+def _finish(batch: list[Waiting[Any, Any]]) -> None:
+    """Wake who waits for a batch: each loop once, for waking one costs more than the rest."""
+    waiters: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for unit in batch:
+        unit.done = True
+        if unit.loop is not None and unit.waiter is not None:
+            waiters.setdefault(unit.loop, []).append(unit.waiter)
+    for loop, those in waiters.items():
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+            loop.call_soon_threadsafe(_wake, those)
+
+
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+async def finished(future: asyncio.Future[T]) -> T:
+    """Return what a future gives, even if the caller is cancelled meanwhile; then at its next await it learns of it.
+
+    A write that has begun is never abandoned: what was written must be known to whoever wrote, such as a lease.
+    """
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if future.cancelled():
+            raise
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(future)
+        _cancel_at_next_await()
+        return future.result()
+
+
+def _cancel_at_next_await() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
+        task.cancel()

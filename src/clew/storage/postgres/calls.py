@@ -1,0 +1,175 @@
+"""Calls of set functions: what several callers want at once travels as one statement over arrays of columns.
+
+Spoken to libpq directly, for a cursor of psycopg costs as much as the insert itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from clew.errors import ClewError
+from clew.storage.postgres.addresses import driver
+from clew.storage.postgres.texts import to_held
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.pq.abc import PGresult
+
+T = TypeVar("T")
+Row = tuple[str | None, ...]
+Rows = Sequence[tuple[Any, ...]]
+
+_HEADER = struct.Struct("!iiiii")
+_SIZE = struct.Struct("!i")
+_NULL = _SIZE.pack(-1)
+
+
+class Column(Struct, frozen=True):
+    """A column of arguments, in PostgreSQL's binary format.
+
+    Args:
+        oid: of the type of an element, see pg_type.dat in PostgreSQL's source.
+        array_oid: of its array.
+        pack: one element to bytes.
+    """
+
+    oid: int
+    array_oid: int
+    pack: Callable[[Any], bytes]
+
+    def array(self, elements: Sequence[Any]) -> bytes:
+        """Return the array of the elements, of which there is at least one; None is NULL."""
+        parts = [_HEADER.pack(1, 1, self.oid, len(elements), 1)]  # one dimension, with NULLs, counted from 1
+        for element in elements:
+            if element is None:
+                parts.append(_NULL)
+            else:
+                packed = self.pack(element)
+                parts += (_SIZE.pack(len(packed)), packed)
+        return b"".join(parts)
+
+
+TEXT = Column(25, 1009, lambda text: to_held(text).encode())
+BYTES = Column(17, 1001, bytes)
+BIG = Column(20, 1016, struct.Struct("!q").pack)
+INT = Column(23, 1007, struct.Struct("!i").pack)
+REAL = Column(701, 1022, struct.Struct("!d").pack)
+
+
+class Function(Struct, frozen=True):
+    """A function of the database that takes one array for each column, all of one length.
+
+    Args:
+        name: as schema/ makes it.
+        columns: of a row of arguments.
+        place: among the functions of one transaction, lower first.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    place: int
+
+    def statement(self, schema: str) -> bytes:
+        """Return the statement that calls it.
+
+        Args:
+            schema: quoted.
+        """
+        marks = ", ".join(f"${number}" for number in range(1, len(self.columns) + 1))
+        return f"SELECT * FROM {schema}.{self.name}({marks})".encode()
+
+
+class Call(Struct, Generic[T], frozen=True):
+    """What one caller wants done in one transaction.
+
+    Args:
+        rows: of arguments, by function; at least one of each.
+        result: makes what the caller gets of all rows that the functions returned, to this caller and to others.
+        refused: the error of clew for one that a function raised, or None if it means nothing special.
+        recover: whether a call that may have been committed before its connection went was, and what it gave: given
+            a connection, it returns (that,), or None if it was not.
+    """
+
+    rows: Mapping[Function, Rows]
+    result: Callable[[Mapping[Function, Sequence[Row]]], T]
+    refused: Callable[[psycopg.Error], ClewError | None] = lambda error: None
+    recover: Callable[[psycopg.Connection], tuple[T] | None] = lambda connection: None
+
+
+def exchange(
+    connection: psycopg.Connection, schema: str, calls: Sequence[Call[Any]]
+) -> Mapping[Function, Sequence[Row]]:
+    """Carry out calls in one round trip; outside a transaction they are one.
+
+    Args:
+        connection: idle, or in a transaction.
+        schema: quoted.
+        calls: those of one function are joined.
+
+    Raises:
+        psycopg.Error: nothing of them was kept.
+    """
+    joined: dict[Function, list[tuple[Any, ...]]] = {}
+    for call in calls:
+        for function, rows in call.rows.items():
+            joined.setdefault(function, []).extend(rows)
+    functions = sorted(joined, key=lambda function: function.place)
+    statements = [_statement(function, schema, joined[function]) for function in functions]
+    results = [_one(connection, *statements[0])] if len(statements) == 1 else _several(connection, statements)
+    return {function: _rows(result) for function, result in zip(functions, results, strict=True)}
+
+
+_Statement = tuple[bytes, list[bytes], list[int], list[int]]
+
+
+def _statement(function: Function, schema: str, rows: Rows) -> _Statement:
+    columns = function.columns
+    arrays = [column.array(elements) for column, elements in zip(columns, zip(*rows, strict=True), strict=True)]
+    return function.statement(schema), arrays, [column.array_oid for column in columns], [1] * len(columns)
+
+
+def _one(connection: psycopg.Connection, *statement: Any) -> PGresult:
+    return _checked(connection.pgconn.exec_params(*statement))
+
+
+def _several(connection: psycopg.Connection, statements: Sequence[_Statement]) -> list[PGresult]:
+    """Send statements in a pipeline. Between two synchronizations the server takes them as one transaction."""
+    pgconn, is_ok = connection.pgconn, driver().pq.ConnStatus.OK
+    pgconn.enter_pipeline_mode()
+    try:
+        for statement in statements:
+            pgconn.send_query_params(*statement)
+        pgconn.pipeline_sync()
+        results = []
+        for _ in statements:
+            results.append(pgconn.get_result())
+            while pgconn.get_result() is not None:
+                pass
+        pgconn.get_result()  # of the synchronization
+    finally:
+        if pgconn.status == is_ok:
+            pgconn.exit_pipeline_mode()
+    return [_checked(result) for result in results]
+
+
+def _checked(result: PGresult | None) -> PGresult:
+    psycopg = driver()
+    if result is None:
+        raise psycopg.OperationalError("the connection was lost")
+    if result.status not in (psycopg.pq.ExecStatus.TUPLES_OK, psycopg.pq.ExecStatus.COMMAND_OK):
+        raise psycopg.errors.error_from_result(result)
+    return result
+
+
+def _rows(result: PGresult) -> list[Row]:
+    return [
+        tuple(_text(result.get_value(row, column)) for column in range(result.nfields)) for row in range(result.ntuples)
+    ]
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()

@@ -1,0 +1,124 @@
+"""Lends connections of one pool, each of them checked. Knows nothing of transactions or tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import weakref
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from clew.errors import Unavailable
+from clew.storage.postgres.addresses import Address, driver
+from clew.storage.postgres.failing import translated
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+_MOST = 8  # of a process: many processes share a server's hundred
+_WAIT_S = 30.0
+
+
+class Connections:
+    """Connections of a pool: its own one over an address, or the user's, which it never closes.
+
+    A lent connection commits each statement by itself and prepares none, so that a pooler that hands the session on
+    after every transaction sees nothing of it. What the user's pool had set comes back with the connection.
+    """
+
+    def __init__(self, source: Address | ConnectionPool[Any], shown: str) -> None:
+        self._source = source
+        self._shown = shown
+        self._pool = _open_pool(source) if isinstance(source, Address) else source
+        if self._pool is not source:
+            # Else a pool that nobody closed would complain when the interpreter ends. Not in a forked child: the
+            # connections are its parent's.
+            weakref.finalize(self, _close_in, os.getpid(), self._pool)
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Generator[psycopg.Connection]:
+        """Lend a connection that was alive a moment ago.
+
+        Raises:
+            Unavailable: there is none within half a minute.
+        """
+        connection = self._lend()
+        before = connection.autocommit, connection.prepare_threshold
+        try:
+            if before != (True, None):
+                connection.autocommit, connection.prepare_threshold = True, None
+            yield connection
+        finally:
+            if before != (True, None) and not connection.closed:
+                connection.autocommit, connection.prepare_threshold = before
+            self._pool.putconn(connection)
+
+    def close(self) -> None:
+        """Close the pool, unless it is the user's."""
+        if self._pool is not self._source:
+            self._pool.close()
+
+    def _lend(self) -> psycopg.Connection:
+        from psycopg_pool import PoolClosed, PoolTimeout
+
+        while True:
+            try:
+                connection: psycopg.Connection = self._pool.getconn(_WAIT_S)
+            except PoolClosed as error:
+                raise Unavailable(f"the pool of {self._shown} is closed; open it, or a new Database") from error
+            except PoolTimeout as error:
+                raise Unavailable(f"no connection to {self._shown} within {_WAIT_S:.0f} s") from error
+            if _is_alive(connection):
+                return connection
+            connection.close()
+            self._pool.putconn(connection)  # which drops it and opens another
+
+
+@contextlib.contextmanager
+def connected(address: Address) -> Generator[psycopg.Connection]:
+    """Open a connection for the length of a block, outside any pool: its error says at once what is wrong.
+
+    Raises:
+        Unavailable: there is no such server or database, or it refuses.
+    """
+    psycopg = driver()
+    try:
+        connection = psycopg.connect(address.conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.Error as error:
+        raise translated(error, address.shown) from error
+    with connection:
+        yield connection
+
+
+def _open_pool(address: Address) -> ConnectionPool[Any]:
+    from psycopg_pool import ConnectionPool
+
+    return ConnectionPool(
+        address.conninfo, min_size=0, max_size=_MOST, open=True, kwargs={"autocommit": True, "prepare_threshold": None}
+    )
+
+
+def _is_alive(connection: psycopg.Connection) -> bool:
+    """Say whether the server still answers. An idle connection has nothing to say unless it was closed."""
+    psycopg = driver()
+    try:
+        if _has_something_to_read(connection.fileno()):
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close_in(process: int, pool: ConnectionPool[Any]) -> None:
+    if process == os.getpid():
+        pool.close()

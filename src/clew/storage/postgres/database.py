@@ -1,0 +1,314 @@
+"""One schema of a PostgreSQL database: who works on which connection, what is tried again, and when it is migrated.
+
+It knows nothing of threads, runs or memories: journals and items hand it functions of a connection.
+
+`read`, `write` and `look_ahead` (`aread`, `awrite`, `alook_ahead`) run such a function in a transaction of its own,
+with the schema first on the search path, so that tables are named without it: `connection.execute("SELECT … FROM
+clew_items")`. No user code runs in there. `query` is a single statement, `call` a Call that is committed together with
+all others that wait: one round trip, one commit. Blocking calls work on the caller's own OS thread, async ones on OS
+threads of this object, so that one object serves blocking code and any number of loops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clew.errors import ClewError, InvalidOption, StorageError, Unavailable
+from clew.storage.group_commit import GroupCommit, Waiting, finished
+from clew.storage.postgres.addresses import Address, driver, read_address
+from clew.storage.postgres.calls import Call, exchange
+from clew.storage.postgres.connections import Connections, connected
+from clew.storage.postgres.failing import is_gone, passes_by_itself, translated
+from clew.storage.postgres.migrations import migrate, pending, quote
+from clew.storage.postgres.transactions import Kind, Lost, Work, transact
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+T = TypeVar("T")
+
+_MOST_PER_COMMIT = 256
+_THREADS = 8
+
+
+class PostgresDatabase:
+    """A schema of a PostgreSQL database that many OS threads, loops and processes use at once.
+
+    Nothing is opened before it is needed; then the tables are made, or brought to the version of this code.
+
+    Args:
+        where: an address, "postgresql://user:password@host:5432/name", or a psycopg_pool.ConnectionPool, which stays
+            the caller's to open and close.
+        schema: what holds the tables; made when missing.
+
+    Raises:
+        InvalidOption: an address or a schema that is none. Unavailable and SchemaMismatch come from the methods.
+        MissingDependency: psycopg is not installed.
+    """
+
+    def __init__(self, where: str | ConnectionPool[Any], *, schema: str = "public") -> None:
+        if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > 63:
+            raise InvalidOption(f"schema is a name of 1 to 63 bytes, not {schema!r:.100}")
+        self.schema = schema
+        self._quoted = quote(schema)
+        self._source: Address | ConnectionPool[Any] = read_address(where) if isinstance(where, str) else _pool(where)
+        place: Hashable = self._source
+        self.shown = "of the given pool"
+        if isinstance(self._source, Address):
+            place, self.shown = self._source.place, self._source.shown
+        #: Equal for objects that keep their data in the same place, so that one may commit for the other.
+        self.identity: Hashable = (place, schema)
+        self._lock = threading.Lock()
+        self._here: _Here | None = None
+        self._is_migrated = False
+        self._closed = False
+
+    def read(self, work: Work[T]) -> T:
+        """Run `work` on one consistent state of the database and return what it returns.
+
+        Raises:
+            StorageError: the database did not do it.
+        """
+        return self._transact("read", work)
+
+    def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction and return what it returns, once that is committed.
+
+        It is run again, once, if the connection went before it was committed.
+
+        Raises:
+            StorageError: nothing of this work was kept, unless the message says that nobody knows.
+            Whatever `work` raises: its changes are rolled back.
+        """
+        return self._transact("write", work)
+
+    def look_ahead(self, work: Work[T]) -> T:
+        """Run `work`, which may write, and take back what it wrote: the view of a transaction that never was."""
+        return self._transact("look_ahead", work)
+
+    async def aread(self, work: Work[T]) -> T:
+        """Like `read`, off the event loop."""
+        return await self._aside(lambda: self.read(work))
+
+    async def awrite(self, work: Work[T]) -> T:
+        """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
+        return await self._aside(lambda: self.write(work))
+
+    async def alook_ahead(self, work: Work[T]) -> T:
+        """Like `look_ahead`, off the event loop."""
+        return await self._aside(lambda: self.look_ahead(work))
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement that only reads.
+
+        Args:
+            statement: SQL, with {schema} before the names of tables and %s for the parameters.
+            parameters: what stands for %s.
+        """
+        sql = statement.format(schema=self._quoted).encode()
+        return self._trying(lambda connection: _rows(connection, sql, parameters))
+
+    async def aquery(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Like `query`, off the event loop."""
+        return await self._aside(lambda: self.query(statement, parameters))
+
+    def call(self, call: Call[T]) -> T:
+        """Carry out a call and return what it gives, once it is committed together with all that wait.
+
+        Raises:
+            StorageError: nothing of it was kept.
+        """
+        value: T = self._opened().calls.run(call)
+        return value
+
+    async def acall(self, call: Call[T]) -> T:
+        """Like `call`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
+        value: T = await self._opened().calls.arun(call)
+        return value
+
+    def exchange(self, connection: psycopg.Connection, call: Call[T]) -> T:
+        """Carry out a call as part of a `write`, whose connection this is."""
+        return call.result(exchange(connection, self._quoted, [call]))
+
+    def setup(self) -> None:
+        """Make the tables now, or bring them to the version of this code."""
+        self._trying(lambda connection: None)
+
+    def pending(self) -> list[str]:
+        """Return the SQL that `setup` would run, script by script."""
+        try:
+            with self._unmigrated() as connection:
+                return pending(connection, self.schema, self.shown)
+        except driver().Error as error:
+            raise translated(error, self.shown) from error
+
+    def close(self) -> None:
+        """Give back connections and OS threads. Closing twice is fine; using it afterwards raises Unavailable."""
+        with self._lock:
+            self._closed = True
+            here, self._here = self._here, None
+        if here is not None and here.process == os.getpid():
+            here.close()
+
+    def __repr__(self) -> str:
+        return f"PostgresDatabase({self.shown!r}, schema={self.schema!r})"
+
+    def _opened(self) -> _Here:
+        """Return what belongs to this process: connections and OS threads do not live on in a forked child."""
+        here = self._here
+        if here is None or here.process != os.getpid():
+            with self._lock:
+                if self._closed:
+                    raise Unavailable(f"the database {self.shown} was closed; open a new Database")
+                here = self._here
+                if here is None or here.process != os.getpid():
+                    _inherited.append(here)
+                    here = self._here = _Here(Connections(self._source, self.shown), self._carry_out)
+        return here
+
+    @contextlib.contextmanager
+    def _lent(self) -> Generator[psycopg.Connection]:
+        """Lend a connection to a database that has its tables."""
+        here = self._opened()
+        if not self._is_migrated:
+            with here.migrating:
+                self._migrate()
+        with here.connections.borrowed() as connection:
+            yield connection
+
+    def _migrate(self) -> None:
+        if not self._is_migrated:
+            with self._unmigrated() as connection:
+                migrate(connection, self.schema, self.shown)
+            self._is_migrated = True
+
+    @contextlib.contextmanager
+    def _unmigrated(self) -> Generator[psycopg.Connection]:
+        """Lend a connection, outside the pool if it is ours: what is wrong with an address then shows at once."""
+        here = self._opened()
+        lent = connected(self._source) if isinstance(self._source, Address) else here.connections.borrowed()
+        with lent as connection:
+            yield connection
+
+    def _trying(self, work: Work[T]) -> T:
+        """Run `work` on a connection, and on another one if the first is lost and nothing was kept."""
+        try:
+            try:
+                return self._once(work)
+            except Lost:
+                return self._once(work)
+        except Lost as lost:
+            raise translated(lost.error, self.shown) from lost.error
+        except driver().Error as error:
+            raise translated(error, self.shown) from error
+
+    def _once(self, work: Work[T]) -> T:
+        with self._lent() as connection:
+            return work(connection)
+
+    def _transact(self, kind: Kind, work: Work[T]) -> T:
+        return self._trying(lambda connection: transact(connection, kind, self.schema, work))
+
+    async def _aside(self, work: Callable[[], T]) -> T:
+        return await finished(asyncio.wrap_future(self._opened().threads.submit(work)))
+
+    def _carry_out(self, batch: list[Waiting[Call[Any], Any]]) -> None:
+        """Commit a batch of calls at once; if that fails, each by itself, so that each gets its own error."""
+        Error, is_lost = driver().Error, False
+        try:
+            with self._lent() as connection:
+                try:
+                    found = exchange(connection, self._quoted, [unit.work for unit in batch])
+                except Error as error:
+                    is_lost = is_gone(connection)
+                    if len(batch) == 1 and not is_lost and not passes_by_itself(error):
+                        raise _refusal(batch[0].work, error, self.shown) from error
+                    found = None
+        except Error as error:
+            raise translated(error, self.shown) from error
+        for unit in batch:
+            try:
+                unit.value = self._alone(unit.work, is_lost) if found is None else unit.work.result(found)
+            except ClewError as error:
+                unit.fail(error)
+
+    def _alone(self, call: Call[T], may_be_kept: bool) -> T:
+        """Carry out one call of a batch that failed.
+
+        Args:
+            call: which.
+            may_be_kept: whether the connection went, so that nobody knows what it did.
+        """
+        Error = driver().Error
+        try:
+            with self._lent() as connection:
+                try:
+                    return self.exchange(connection, call)
+                except (Error, StorageError) as error:
+                    kept = call.recover(connection) if may_be_kept and not is_gone(connection) else None
+                    if kept is not None:
+                        return kept[0]
+                    if isinstance(error, StorageError):
+                        raise
+                    raise _refusal(call, error, self.shown) from error
+        except Error as error:
+            raise translated(error, self.shown) from error
+
+
+class _Here:
+    """What belongs to one process: its connections, its OS threads, and who waits for a commit."""
+
+    def __init__(self, connections: Connections, carry_out: Callable[[list[Waiting[Call[Any], Any]]], None]) -> None:
+        self.process = os.getpid()
+        self.connections = connections
+        self.migrating = threading.Lock()
+        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="clew-postgres")  # they start when needed
+        self.calls = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-commit")
+
+    def close(self) -> None:
+        self.calls.close()
+        self.threads.shutdown(wait=True)
+        self.connections.close()
+
+
+_inherited: list[_Here | None] = []  # by forked children, who may neither use nor close them
+
+
+def _pool(where: object) -> ConnectionPool[Any]:
+    """Return the user's pool.
+
+    Raises:
+        InvalidOption: it is something else.
+    """
+    driver()
+    from psycopg_pool import ConnectionPool
+
+    if not isinstance(where, ConnectionPool):
+        raise InvalidOption(
+            "a PostgreSQL database is named by an address or a psycopg_pool.ConnectionPool (which serves async code, "
+            f"too), not by a {type(where).__name__}"
+        )
+    return where
+
+
+def _rows(connection: psycopg.Connection, sql: bytes, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    psycopg = driver()
+    try:
+        with connection.cursor(row_factory=psycopg.rows.tuple_row, binary=True) as cursor:
+            rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters).fetchall()
+            return rows
+    except psycopg.Error as error:
+        if is_gone(connection):
+            raise Lost(error) from error
+        raise
+
+
+def _refusal(call: Call[Any], error: psycopg.Error, shown: str) -> ClewError:
+    return call.refused(error) or translated(error, shown)

@@ -1,0 +1,97 @@
+"""Makes the tables and functions, and brings them to the version of this code: once, whoever starts together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from clew.errors import SchemaMismatch
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
+    """Run the scripts that were not run yet, in one transaction.
+
+    Args:
+        connection: in autocommit mode.
+        schema: that is to hold everything; made if it is missing.
+        shown: the database, for people.
+
+    Raises:
+        SchemaMismatch: a newer clew made the tables, or the database does not keep text as UTF-8.
+        psycopg.Error: the database did not do it. Nothing was changed.
+    """
+    if version(connection, schema, shown) == len(_scripts()):
+        return
+    with connection.transaction():
+        # Released with the transaction, so that a pooler may hand the session on.
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_of(schema),))
+        for statement in pending(connection, schema, shown):
+            connection.execute(statement.encode())
+
+
+def pending(connection: psycopg.Connection, schema: str, shown: str) -> list[str]:
+    """Return the SQL that brings a schema from where it is to the version of this code: nothing if it is there.
+
+    Raises:
+        SchemaMismatch: see migrate.
+    """
+    at, scripts = version(connection, schema, shown), _scripts()
+    if at == len(scripts):
+        return []
+    quoted = quote(schema)
+    made = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (quoted,)).fetchone()
+    return [
+        *([] if made and made[0] else [f"CREATE SCHEMA {quoted};"]),
+        f"SET LOCAL search_path TO {quoted};",
+        *scripts[at:],
+        "CREATE TABLE IF NOT EXISTS clew_schema (version integer NOT NULL);",
+        "DELETE FROM clew_schema;",
+        f"INSERT INTO clew_schema VALUES ({len(scripts)});",
+    ]
+
+
+def version(connection: psycopg.Connection, schema: str, shown: str) -> int:
+    """Return how many scripts were run in a schema.
+
+    Raises:
+        SchemaMismatch: see migrate.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise SchemaMismatch(f"the database {shown} keeps text as {encoding}; clew needs one made with ENCODING 'UTF8'")
+    table = f"{quote(schema)}.clew_schema"
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    if not found or not found[0]:
+        return 0
+    row = connection.execute(f"SELECT version FROM {table}".encode()).fetchone()
+    at = int(row[0]) if row else 0
+    if at > len(_scripts()):
+        raise SchemaMismatch(
+            f"the tables in schema {schema!r} of {shown} are of version {at}, this clew knows up to "
+            f"{len(_scripts())}: a newer clew made them; upgrade clew here"
+        )
+    return at
+
+
+def quote(name: str) -> str:
+    """Return a name as SQL spells it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _lock_of(schema: str) -> int:
+    """Return the number of the lock under which a schema is migrated, the same for every process."""
+    return int.from_bytes(hashlib.sha256(b"clew migrates " + schema.encode()).digest()[:8], "big", signed=True)
+
+
+def _scripts() -> list[str]:
+    folder = os.path.join(os.path.dirname(__file__), "schema")
+    return [_text(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name[0].isdigit()]
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()

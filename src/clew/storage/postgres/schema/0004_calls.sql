@@ -1,0 +1,198 @@
+-- What writers do all the time, each in one call for any number of them: an argument is a column, a place in all of
+-- them one row. Errors: CLW01 the lease was taken by another writer; CLW02 what the caller saw has changed; CLW03 another
+-- owner, named by the detail, holds the thread or comes first.
+--
+-- The plans are made once a session (force_generic_plan): planning takes longer than carrying out.
+
+CREATE FUNCTION clew_hold(threads bigint[], epochs bigint[])
+RETURNS TABLE (thread bigint, asked text)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    last_epoch bigint;
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        CONTINUE WHEN clew_hold.thread = threads[i] AND last_epoch = epochs[i];
+        -- Locked, so that nobody takes the thread between this look and the commit.
+        SELECT t.asked INTO clew_hold.asked FROM clew_threads t WHERE t.id = threads[i] AND t.epoch = epochs[i] FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+        END IF;
+        clew_hold.thread := threads[i];
+        last_epoch := epochs[i];
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION clew_append(
+    threads bigint[], epochs bigint[], runs bigint[], keys text[], names text[], fingerprints bytea[],
+    arguments text[], states text[], outcomes bytea[], attempts integer[], started_s double precision[],
+    ended_s double precision[]
+) RETURNS TABLE (thread bigint, asked text)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    last_epoch bigint;
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        CONTINUE WHEN clew_append.thread = threads[i] AND last_epoch = epochs[i];
+        SELECT t.asked INTO clew_append.asked FROM clew_threads t
+            WHERE t.id = threads[i] AND t.epoch = epochs[i] FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+        END IF;
+        clew_append.thread := threads[i];
+        last_epoch := epochs[i];
+        RETURN NEXT;
+    END LOOP;
+    INSERT INTO clew_records (
+        run, key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s
+    ) SELECT
+        unnest(runs), unnest(keys), unnest(names), unnest(fingerprints), unnest(clew_append.arguments), unnest(states),
+        unnest(outcomes), unnest(clew_append.attempts), unnest(clew_append.started_s), unnest(clew_append.ended_s);
+END $$;
+
+CREATE FUNCTION clew_keep_pieces(threads bigint[], names text[], befores text[], counts integer[], bodies bytea[])
+RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    new_id bigint;
+    last   record;
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        new_id := nextval(pg_get_serial_sequence('clew_pieces', 'id'));
+        SELECT chain, place + 1 AS place,
+            EXISTS (SELECT 1 FROM clew_pieces n WHERE n.chain = p.chain AND n.place = p.place + 1) AS is_followed
+            INTO last FROM clew_pieces p WHERE name = befores[i];
+        IF NOT FOUND AND befores[i] IS NOT NULL THEN
+            RAISE EXCEPTION 'a piece before is gone' USING ERRCODE = 'CLW02';
+        END IF;
+        IF last.is_followed IS NOT FALSE THEN
+            SELECT new_id AS chain, 0 AS place INTO last;
+        END IF;
+        INSERT INTO clew_pieces (id, name, thread, chain, place, before, count, body)
+            VALUES (new_id, names[i], threads[i], last.chain, last.place, befores[i], counts[i], bodies[i]);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION clew_end(
+    threads bigint[], epochs bigint[], runs bigint[], statuses text[], results bytea[], saved bytea[], errors text[],
+    questions bytea[], ended_s double precision[], due_s double precision[]
+) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        UPDATE clew_threads SET owner = NULL, until_s = 0, due_s = clew_end.due_s[i], changed_s = clew_end.ended_s[i]
+            WHERE id = threads[i] AND epoch = epochs[i];
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+        END IF;
+        UPDATE clew_runs SET status = statuses[i], value = results[i], saved = clew_end.saved[i], error = errors[i],
+            questions = clew_end.questions[i], ended_s = clew_end.ended_s[i]
+            WHERE id = runs[i];
+    END LOOP;
+END $$;
+
+-- Lock a thread, made if it is missing, that nobody holds and whose head stands as the caller saw it.
+CREATE FUNCTION clew_claim(
+    for_thread text, of_workflow text, head_id text, head_status text, head_attempts integer, now_s double precision,
+    evicts text[]
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    found_thread record;
+    found_head   record;
+BEGIN
+    LOOP
+        SELECT id, owner, until_s, head INTO found_thread FROM clew_threads
+            WHERE thread_id = for_thread AND workflow = of_workflow FOR NO KEY UPDATE;
+        EXIT WHEN FOUND;
+        -- An epoch above all that a deleted thread of the same name can have reached.
+        INSERT INTO clew_threads (thread_id, workflow, epoch, changed_s)
+            VALUES (for_thread, of_workflow, trunc(now_s * 1000000), now_s) ON CONFLICT DO NOTHING;
+    END LOOP;
+    IF found_thread.owner IS NOT NULL AND found_thread.until_s > now_s AND found_thread.owner <> ALL (evicts) THEN
+        RAISE EXCEPTION 'another run holds the thread' USING ERRCODE = 'CLW03', DETAIL = found_thread.owner;
+    END IF;
+    -- Only now: before the lock was given, the head may have been another one.
+    SELECT run_id, status, attempts INTO found_head FROM clew_runs WHERE id = found_thread.head;
+    IF (found_head.run_id, found_head.status, found_head.attempts)
+        IS DISTINCT FROM (head_id, head_status, head_attempts) THEN
+        RAISE EXCEPTION 'the head has changed' USING ERRCODE = 'CLW02';
+    END IF;
+    RETURN found_thread.id;
+END $$;
+
+-- Refuse a new run before which somebody else comes.
+CREATE FUNCTION clew_check_first(
+    of_thread bigint, by_owner text, served text, now_s double precision, evicts text[]
+) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    first record;
+BEGIN
+    SELECT owner INTO first FROM clew_queue
+        WHERE thread = of_thread AND owner IS DISTINCT FROM by_owner AND (owner IS NULL OR owner <> ALL (evicts))
+            AND (served IS NULL OR id < (SELECT id FROM clew_queue WHERE name = served))
+            AND CASE WHEN owner IS NULL THEN due_s <= now_s ELSE until_s > now_s END
+        ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'others wait for the thread' USING ERRCODE = 'CLW03', DETAIL = coalesce(first.owner, '');
+    END IF;
+END $$;
+
+-- Remove the place that a run serves, and those of callers that are gone.
+CREATE FUNCTION clew_leave_queue(of_thread bigint, served text, now_s double precision, evicts text[])
+RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+BEGIN
+    DELETE FROM clew_queue WHERE name = served AND thread = of_thread;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the place is gone' USING ERRCODE = 'CLW02', DETAIL = served;
+    END IF;
+    DELETE FROM clew_queue
+        WHERE thread = of_thread AND owner IS NOT NULL AND (until_s <= now_s OR owner = ANY (evicts));
+END $$;
+
+CREATE FUNCTION clew_begin(
+    thread_ids text[], workflows text[], head_ids text[], head_statuses text[], head_attempts integer[], owners text[],
+    untils_s double precision[], nows_s double precision[], evicts text[], places text[],
+    run_ids text[], numbers integer[], sources text[], parents text[], previouses text[], steps integer[],
+    statuses text[], inputs bytea[], results bytea[], saveds bytea[], errors text[], questions bytea[],
+    metadatas bytea[], creates_s double precision[], ends_s double precision[], attempts integer[], crashes integer[]
+) RETURNS TABLE (begun text, thread bigint, run bigint, epoch bigint)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    dead text[];
+BEGIN
+    FOR i IN 1 .. cardinality(thread_ids) LOOP
+        dead := ARRAY(SELECT json_array_elements_text(evicts[i]::json));
+        clew_begin.thread := clew_claim(
+            thread_ids[i], workflows[i], head_ids[i], head_statuses[i], head_attempts[i], nows_s[i], dead
+        );
+        IF head_ids[i] IS DISTINCT FROM run_ids[i] THEN
+            PERFORM clew_check_first(clew_begin.thread, owners[i], places[i], nows_s[i], dead);
+        END IF;
+        IF places[i] IS NOT NULL THEN
+            PERFORM clew_leave_queue(clew_begin.thread, places[i], nows_s[i], dead);
+        END IF;
+        INSERT INTO clew_runs (
+            run_id, thread, number, source, parent, previous, step, status, input, value, saved, error, questions,
+            metadata, created_s, ended_s, attempts, crashes
+        ) VALUES (
+            run_ids[i], clew_begin.thread, numbers[i], sources[i], parents[i], previouses[i], steps[i], statuses[i],
+            inputs[i], results[i], saveds[i], errors[i], clew_begin.questions[i], metadatas[i], creates_s[i], ends_s[i],
+            clew_begin.attempts[i], clew_begin.crashes[i]
+        ) ON CONFLICT (run_id) DO UPDATE SET
+            status = excluded.status, questions = excluded.questions, error = excluded.error,
+            attempts = excluded.attempts, crashes = excluded.crashes, ended_s = excluded.ended_s
+        RETURNING id INTO clew_begin.run;
+        UPDATE clew_threads SET head = clew_begin.run, epoch = epoch + 1, owner = owners[i], until_s = untils_s[i],
+            asked = NULL, due_s = NULL, changed_s = nows_s[i]
+            WHERE id = clew_begin.thread RETURNING epoch INTO clew_begin.epoch;
+        clew_begin.begun := run_ids[i];
+        RETURN NEXT;
+    END LOOP;
+END $$;

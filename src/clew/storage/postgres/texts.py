@@ -1,0 +1,22 @@
+"""Any Python text as text that PostgreSQL can hold, and back: it knows neither NUL nor lone surrogates."""
+
+from __future__ import annotations
+
+import re
+
+# U+FFFF is no character and never will be one, so it may stand before the number of one that cannot be held.
+_MARK = "\uffff"
+_UNHELD = re.compile(f"[\0\ud800-\udfff{_MARK}]")
+_HELD = re.compile(f"{_MARK}([0-9a-f]{{4}})")
+
+
+def to_held(text: str) -> str:
+    """Return a text that PostgreSQL can hold; different texts stay different, and most stay as they are."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNHELD.sub(lambda found: f"{_MARK}{ord(found[0]):04x}", text)
+
+
+def from_held(text: str) -> str:
+    """Return the text that was held."""
+    return _HELD.sub(lambda found: chr(int(found[1], 16)), text) if _MARK in text else text
