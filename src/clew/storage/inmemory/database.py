@@ -29,6 +29,12 @@ class InMemoryDatabase:
         """Remember how to take back a change just made; called inside a transaction."""
         self._undo.append(undo)
 
+    def compact(self) -> None:
+        """Do nothing: what was removed is gone."""
+
+    async def acompact(self) -> None:
+        """Do nothing: what was removed is gone."""
+
     @contextmanager
     def transaction(self, *, keep: bool = True) -> Generator[None]:
         """Hold the lock; take back what was changed inside when it raises, or when it is not to be kept."""

@@ -16,11 +16,12 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+from clew.storage.sqlite.migrations import migrate
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -138,6 +139,25 @@ class SqliteDatabase:
     async def alook_ahead(self, work: Work[T]) -> T:
         """Like `look_ahead`, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.look_ahead, work)
+
+    def compact(self) -> None:
+        """Write the file anew: it gets as small as it can, and nothing of what was removed is left in it.
+
+        That takes about as long as copying the file, and as much free space on the disk; others who write wait.
+
+        Raises:
+            Unavailable: another process reads or writes for too long; or there is no space left.
+        """
+        with self._write_lock, _errors(self.path):
+            connection = self._connect_writer()
+            connection.execute("VACUUM")
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise Unavailable(f"what was removed may be left in {self.path + '-wal'!r}, for others read it: try again")
+
+    async def acompact(self) -> None:
+        """Like `compact`, off the event loop."""
+        await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.compact)
 
     def close(self) -> None:
         """Close every connection. Closing twice is fine; using it afterwards raises Unavailable."""
@@ -319,57 +339,6 @@ def _transact(connection: sqlite3.Connection, work: Work[T]) -> T:
             connection.execute("ROLLBACK")
         raise
     return value
-
-
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the tables to the version of this code, once, however many processes start together."""
-    scripts = _scripts()
-    if _version(connection) == len(scripts):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(connection)
-        if version > len(scripts):
-            raise SchemaMismatch(
-                f"the database {path!r} is of schema version {version}, this clew knows up to {len(scripts)}: "
-                "a newer clew wrote it; upgrade clew here"
-            )
-        for script in scripts[version:]:
-            for statement in _statements(script):
-                connection.execute(statement)
-        connection.execute("CREATE TABLE IF NOT EXISTS clew_schema (version INTEGER NOT NULL)")
-        connection.execute("DELETE FROM clew_schema")
-        connection.execute("INSERT INTO clew_schema VALUES (?)", (len(scripts),))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'clew_schema'").fetchone():
-        return 0
-    row = connection.execute("SELECT version FROM clew_schema").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _scripts() -> list[str]:
-    folder = os.path.join(os.path.dirname(__file__), "schema")
-    return [_text(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name[0].isdigit()]
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 @contextlib.contextmanager
