@@ -92,15 +92,6 @@ def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], na
     return Folded(frame=_frame(rest, places, name), chains=chains, added=added)
 
 
-def whole(value: Any, name: str = "result") -> bytes:
-    """Return the frame of a value that is kept in one piece.
-
-    Raises:
-        NotRecordable: the value could not be read back; see encode.
-    """
-    return _frame(value, [], name)
-
-
 def last_pieces(frame: bytes) -> dict[Path, str]:
     """Return which piece each long list of a folded value ends with.
 

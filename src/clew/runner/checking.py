@@ -88,7 +88,7 @@ async def _replay(
             config={"configurable": {"thread_id": thread.thread_id}},
             context=None,
             store=RunStore(settings.store) if settings.store is not None else None,
-            previous=(await saved.read(io, saver, previous.kept if previous is not None else None)).value,
+            previous=await saved.read(io, saver, previous.kept if previous is not None else None),
         )
         call = Call(execution, settings.callee, "", (decode(run.input or b""),), {}, None, scope)
         await run_attempts(io, call, time.time())

@@ -6,14 +6,13 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clew.codec.growing import Chain, Path
 from clew.codec.values import decode
 from clew.engine.failures import lineage
 from clew.engine.identity import seed_of
@@ -103,7 +102,6 @@ class Execution:
         self._orders: dict[str, tuple[int, ...]] = {}  # key of a question -> what sorts it by its call
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
-        self.grows_from: Mapping[Path, Chain] = {}  # pieces of what the last run saved
         self.flushing: Future[None] | None = None
         self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clew.runner.futures import Future
     from clew.runner.loop_futures import LoopFuture
     from clew.runner.memory import RunStore
+    from clew.runner.saved import Saved
     from clew.store.base import BaseStore
     from clew.store.planning import PreparedWrite
 
@@ -65,12 +66,15 @@ class Scope:
         context: the caller's context, as its schema made it.
         store: the run's view of the store, or None.
         previous: what the last run saved, or UNSET.
+        grows_from: the pieces of the long lists in it.
         namespace: () for the outermost workflow; names the nested one in streams.
         remembers_on: the thread on which a nested workflow saves a value for its next run, or None.
         given: id of the run on that thread that saved `previous`, or None.
     """
 
-    __slots__ = ("config", "context", "given", "namespace", "previous", "remembers_on", "store", "workflow")
+    __slots__ = (
+        "config", "context", "given", "grows_from", "namespace", "previous", "remembers_on", "store", "workflow",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class Scope:
         config: dict[str, Any],
         context: Any,
         store: RunStore | None,
-        previous: Any,
+        previous: Saved,
         namespace: Namespace = (),
         remembers_on: ThreadKey | None = None,
         given: str | None = None,
@@ -88,7 +92,8 @@ class Scope:
         self.config = config
         self.context = context
         self.store = store
-        self.previous = previous
+        self.previous = previous.value
+        self.grows_from = previous.chains
         self.namespace = namespace
         self.remembers_on = remembers_on
         self.given = given

@@ -26,7 +26,7 @@ async def keep(
     writes: Writes = (),
     *,
     pieces: Sequence[Piece] = (),
-    also: Sequence[tuple[ThreadKey, Run]] = (),
+    also: Sequence[tuple[ThreadKey, Run, Sequence[Piece]]] = (),
     end: End | None = None,
 ) -> None:
     """Keep records with the memories written by them: in one transaction where both live in one database.

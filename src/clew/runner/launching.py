@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from clew.engine.events import Wanted
-from clew.engine.questions import UNSET, Command, Interrupt
+from clew.engine.questions import Command, Interrupt
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidResume, UsageError
 from clew.runner import pools, saved
@@ -24,6 +24,7 @@ from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
 from clew.runner.io import run_blocking
 from clew.runner.memory import RunStore
+from clew.runner.saved import NOTHING, Saved
 from clew.runner.streams import Emitter
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Request, Settings, run_workflow
@@ -230,10 +231,10 @@ def _handed_down(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**outer, **own, "configurable": configurable}
 
 
-def _remembered(frame: Frame, thread: ThreadKey | None) -> tuple[str | None, Any]:
+def _remembered(frame: Frame, thread: ThreadKey | None) -> tuple[str | None, Saved]:
     """Return the run that last saved a value on a thread, and the value."""
     saver = frame.call.execution.saver
     run = None if thread is None or saver is None else saver.execute(Load(thread))
     if saver is None or run is None:
-        return None, UNSET
-    return run.id, run_blocking(saved.read(BLOCKING, saver, run.kept)).value
+        return None, NOTHING
+    return run.id, run_blocking(saved.read(BLOCKING, saver, run.kept))

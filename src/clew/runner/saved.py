@@ -13,7 +13,6 @@ from clew.codec.growing import Chain, Path
 from clew.engine.final import final
 from clew.engine.questions import UNSET
 from clew.engine.records import Piece
-from clew.errors import NotRecordable
 from clew.runner.io import RunnerIO
 from clew.runner.recent import recent_chains
 from clew.storage.base import Checkpointer, LoadPieces
@@ -67,41 +66,24 @@ class Left(Struct, frozen=True, kw_only=True):
             recent_chains(saver).note(chain)
 
 
-def left(returned: Any, name: str, before: Mapping[Path, Chain]) -> Left:
+def left(returned: Any, before: Mapping[Path, Chain]) -> Left:
     """Encode what a workflow returned, as what it adds.
 
     Args:
         returned: a value, or a `final`.
-        name: the workflow's.
-        before: the pieces of what the run was given as `previous`.
-
-    Raises:
-        NotRecordable: it could not be read back.
-    """
-    try:
-        if not isinstance(returned, final) or returned.value is returned.save:
-            value = growing.fold(returned.value if isinstance(returned, final) else returned, before, _new_id)
-            return Left(value=value.frame, saved=None, pieces=value.added, chains=value.chains.values())
-        saved = growing.fold(returned.save, before, _new_id)
-        value = growing.fold(returned.value, saved.chains, _new_id)
-        return Left(
-            value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added], chains=saved.chains.values()
-        )
-    except NotRecordable as error:
-        raise NotRecordable(f"{name!r} returned what cannot be recorded: {error}") from error
-
-
-def _new_id() -> str:
-    """Return a name that no piece has or had: 16 letters, since each turn of each thread keeps one."""
-    return secrets.token_urlsafe(12)
-
-
-def whole(returned: Any) -> tuple[bytes, bytes | None]:
-    """Encode a value, or a `final`, in one piece: what is returned, and what is saved where it is something else.
+        before: the long lists of what the run was given as `previous`.
 
     Raises:
         NotRecordable: it could not be read back.
     """
     if not isinstance(returned, final) or returned.value is returned.save:
-        return growing.whole(returned.value if isinstance(returned, final) else returned), None
-    return growing.whole(returned.value), growing.whole(returned.save)
+        value = growing.fold(returned.value if isinstance(returned, final) else returned, before, _new_id)
+        return Left(value=value.frame, saved=None, pieces=value.added, chains=value.chains.values())
+    saved = growing.fold(returned.save, before, _new_id)
+    value = growing.fold(returned.value, saved.chains, _new_id)
+    return Left(value=value.frame, saved=saved.frame, pieces=[*saved.added, *value.added], chains=saved.chains.values())
+
+
+def _new_id() -> str:
+    """Return a name that no piece has or had: 16 letters, since each turn of each thread keeps one."""
+    return secrets.token_urlsafe(12)

@@ -16,7 +16,7 @@ from clew.errors import Conflict, NoSuchThread, ThreadBusy
 from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead
-from clew.runner.taking import answered_questions, find_place, questions_of, report_dropped
+from clew.runner.taking import answered_questions, find_place, previous_of, questions_of, report_dropped
 from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 
 _TRIES = 10
@@ -130,15 +130,16 @@ async def update_state(
         ThreadBusy: a run holds the thread.
         NotRecordable: the value could not be read back.
     """
-    encoded, encoded_saved = saved.whole(value)
     metadata = encode(kept_metadata(config))
     evicts: list[str] = []
     for tried in range(_TRIES):
         place = await find_place(io, saver, thread, config)
+        before = await previous_of(io, saver, thread, place, place.previous)
+        left = saved.left(value, before.chains)
         now_s = time.time()
-        run = planning.update(place, uuid.uuid4().hex, now_s, encoded, encoded_saved, metadata)
+        run = planning.update(place, uuid.uuid4().hex, now_s, left.value, left.saved, metadata)
         try:
-            await io.keep(saver, Keep(thread, run, place.head, now_s, evicts))
+            await io.keep(saver, Keep(thread, run, place.head, now_s, evicts, left.pieces))
         except ThreadBusy as busy:
             if tried == _TRIES - 1 or not is_dead(busy.owner):
                 raise

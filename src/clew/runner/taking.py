@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from clew.codec.fingerprint import describe
 from clew.codec.values import decode, encode
@@ -56,8 +57,19 @@ async def take(
     config: Mapping[str, Any],
     wait_s: float,
     queued: Queued | None = None,
+    head: Run | None = None,
 ) -> Taken:
-    """Plan what a call means on a thread, and take the thread for it; for a submitted call, give its place.
+    """Plan what a call means on a thread, and take the thread for it.
+
+    Args:
+        io: the verbs.
+        saver: where the thread is kept.
+        thread: which.
+        input: as for `invoke`.
+        config: the caller's.
+        wait_s: how long others are waited for.
+        queued: the place of a submitted call, or None.
+        head: what the thread's newest run must be, or None.
 
     Raises:
         NoSuchThread, InvalidResume: see planning.
@@ -66,6 +78,8 @@ async def take(
     until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, list[str]()
     while True:
         place = await find_place(io, saver, thread, config)
+        if head is not None and (place.head is None or place.head.version != head.version):
+            raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has gone on meanwhile")
         plan = await _plan(io, saver, thread, place, input, config, queued)
         try:
             return await _begin(io, saver, thread, place, plan, evicts, queued)
@@ -102,13 +116,15 @@ async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, confi
     return Place(head=head, run=run, at_end=at_end, chosen=True)
 
 
-async def _previous(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str | None) -> Saved:
+async def previous_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str | None) -> Saved:
     """Read back what a run saved."""
     if run_id is None:
         return NOTHING
     known = next((run for run in (place.head, place.run) if run is not None and run.id == run_id), None)
     run = known or await io.keep(saver, Load(thread, run_id))
-    return await saved.read(io, saver, run.kept if run is not None else None)
+    if run is None:
+        raise NoSuchThread(f"run {run_id} of thread {thread.thread_id!r}, where this one starts, was pruned meanwhile")
+    return await saved.read(io, saver, run.kept)
 
 
 async def planned(
@@ -135,9 +151,18 @@ async def _plan(
         assert queued.input is not None
         return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_metadata(config)))
     try:
-        return await _plan_call(io, saver, place, input, config)
+        return _with_memory_as_of(await _plan_call(io, saver, place, input, config), config)
     except (NoSuchThread, InvalidResume) as error:
         raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
+
+
+def _with_memory_as_of(plan: Plan, config: Mapping[str, Any]) -> Plan:
+    """Let a copy of a run keep for all its life that it was begun to see memory as it was."""
+    wanted = (config.get("configurable") or {}).get("memory_as_of")
+    if plan.act != "fork" or wanted is None:
+        return plan
+    metadata = encode({**decode(plan.run.metadata), "memory_as_of": wanted})
+    return replace(plan, run=replace(plan.run, metadata=metadata))
 
 
 async def _plan_call(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
@@ -242,7 +267,7 @@ async def _begin(
     try:
         # Read only now: whoever wrote to this run before has lost the right to.
         records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
-        previous = await _previous(io, saver, thread, place, plan.run.previous)
+        previous = await previous_of(io, saver, thread, place, plan.run.previous)
     except BaseException as error:
         await give_back(io, saver, lease, error)
         raise

@@ -13,9 +13,9 @@ from msgspec import Struct, field
 from clew.codec.values import decode
 from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
-from clew.engine.questions import UNSET, Command, Question
+from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Run, ThreadKey
-from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, Suspended, ThreadBusy
+from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, NotRecordable, Suspended, ThreadBusy
 from clew.runner import saved, taking
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
@@ -26,6 +26,7 @@ from clew.runner.leases import keeper
 from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
 from clew.runner.publishing import Publisher
+from clew.runner.saved import Saved
 from clew.runner.showing import show_end, show_input
 from clew.runner.streams import Emitter
 from clew.runner.turns import turns
@@ -163,7 +164,7 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
                 "it; call it inside one, or give it a checkpointer of its own"
             )
         execution = _execution(settings, request, run_id=uuid.uuid4().hex)
-        return await _execute(io, settings, request, execution, request.input, UNSET)
+        return await _execute(io, settings, request, execution, request.input, saved.NOTHING)
     thread = thread_of(settings, request.config)
     turn = turns.join(saver.database.identity, thread)
     try:
@@ -193,7 +194,9 @@ def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
 async def _run_kept(
     io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey
 ) -> Result:
-    taken = await taking.take(io, saver, thread, request.input, request.config, settings.wait_s, request.place, request.head)
+    taken = await taking.take(
+        io, saver, thread, request.input, request.config, settings.wait_s, queued=request.place, head=request.head
+    )
     if taken.lease is None:
         return await _returned(io, saver, request, taken.plan.run)
     run = taken.plan.run
@@ -207,8 +210,7 @@ async def _run_kept(
         request.publisher.open(saver, taken.lease)
     try:
         input = await _shown_input(io, execution, saver, taken.lease, run)
-        execution.grows_from = taken.previous.chains
-        return await _execute(io, settings, request, execution, input, taken.previous.value)
+        return await _execute(io, settings, request, execution, input, taken.previous)
     finally:
         keeper.let_go(taken.lease)
         if request.publisher is not None and not execution.is_handed_over:
@@ -247,7 +249,7 @@ def _execution(settings: Settings, request: Request, **kept: Any) -> Execution:
 
 
 async def _execute(
-    io: RunnerIO, settings: Settings, request: Request, execution: Execution, input: Any, previous: Any
+    io: RunnerIO, settings: Settings, request: Request, execution: Execution, input: Any, previous: Saved
 ) -> Result:
     scope = Scope(
         workflow=settings.callee.name, config=request.config, context=request.context,
@@ -291,7 +293,7 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
     if execution.journal is not None and execution.saver is not None:
         execution.journal.check_finished()
     if execution.saver is not None:
-        left = saved.left(value, call.callee.name, execution.grows_from)
+        left = _left(call, value)
         error = "; ".join(execution.unheard) or None
         end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
         await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
@@ -305,6 +307,13 @@ async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fr
         if execution.lease is not None:
             await show_end(io, execution, execution.lease.thread)
     return Result(value=returned)
+
+
+def _left(call: Call, value: Any) -> saved.Left:
+    try:
+        return saved.left(value, call.scope.grows_from)
+    except NotRecordable as error:
+        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
 
 
 async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:

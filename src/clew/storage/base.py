@@ -165,8 +165,8 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
         pieces: of lists in what the run saved; see codec.growing.
         writes: memories prepared by the store that lives in the same database.
         replaces: keys of records that are run again.
-        also: finished runs of nested workflows that remember, each with its thread; `previous` names what they were
-            given.
+        also: finished runs of nested workflows that remember, each with its thread and the pieces of what it saved;
+            `previous` names what they were given.
         end: set with the last append of an execution.
 
     Returns:
@@ -182,7 +182,7 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
     pieces: Sequence[Piece] = ()
     writes: Sequence[Any] = ()
     replaces: Sequence[str] = ()
-    also: Sequence[tuple[ThreadKey, Run]] = ()
+    also: Sequence[tuple[ThreadKey, Run, Sequence[Piece]]] = ()
     end: End | None = None
 
 
@@ -286,6 +286,7 @@ class Keep(Operation[Run], frozen=True):
         head: the thread's newest run as the caller saw it, or None.
         now_s: the clock.
         evicts: owners that are known to be dead, whose leases count as run out.
+        pieces: of lists in what the run saved.
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
@@ -297,6 +298,7 @@ class Keep(Operation[Run], frozen=True):
     head: Run | None
     now_s: float
     evicts: Sequence[str] = ()
+    pieces: Sequence[Piece] = ()
 
 
 class WalkThreads(Operation[Sequence[ThreadKey]], frozen=True):

@@ -156,7 +156,10 @@ class _Seals:
             append,
             records=self.records(lease.run_id, append.records),
             pieces=[self.piece(piece) for piece in append.pieces],
-            also=[(thread, self.run(thread, run)) for thread, run in append.also],
+            also=[
+                (thread, self.run(thread, run), [self.piece(piece) for piece in pieces])
+                for thread, run, pieces in append.also
+            ],
             end=end and replace(end, **self.parts(lease.thread, lease.run_id, end)),
         )
 
@@ -180,7 +183,9 @@ _decode_outcome = msgspec.msgpack.Decoder(tuple[bytes, str, bytes]).decode
 _SEAL: dict[type, Callable[[_Seals, Any], Any]] = {
     base.Begin: _Seals.begin,
     base.Append: _Seals.append,
-    base.Keep: lambda seals, keep: replace(keep, run=seals.run(keep.thread, keep.run)),
+    base.Keep: lambda seals, keep: replace(
+        keep, run=seals.run(keep.thread, keep.run), pieces=[seals.piece(piece) for piece in keep.pieces]
+    ),
     base.Enqueue: lambda seals, enqueue: replace(enqueue, place=seals.queued(enqueue.place)),
     base.AddEvents: lambda seals, add: replace(add, events=seals.events(add.lease.run_id, add.events)),
     base.KeepThread: lambda seals, keep: replace(keep, whole=seals.whole(keep.whole)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -139,7 +139,7 @@ class InMemorySaver(Checkpointer):
         for record in operation.records:
             if record.key in kept and record.key not in operation.replaces:
                 raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer")
-        for nested_key, nested_run in operation.also:
+        for nested_key, nested_run, _ in operation.also:
             given = self._journals.threads.get(nested_key, Thread()).runs
             if nested_run.previous is not None and nested_run.previous not in given:
                 raise Conflict(f"thread {nested_key.thread_id!r} of {nested_key.workflow!r} was deleted meanwhile")
@@ -147,11 +147,10 @@ class InMemorySaver(Checkpointer):
             apply_writes(self.database, operation.writes)
         for key in operation.replaces:
             kept.pop(key, None)
-        thread.pieces += [piece.id for piece in operation.pieces]
-        self._journals.pieces.update((piece.id, piece) for piece in operation.pieces)
+        self._keep_pieces(thread, operation.pieces)
         kept.update((record.key, record) for record in operation.records)
-        for nested_key, nested_run in operation.also:
-            self._keep_as_head(self._journals.made(nested_key, nested_run.created_s), nested_run)
+        for nested_key, nested_run, pieces in operation.also:
+            self._keep_as_head(self._journals.made(nested_key, nested_run.created_s), nested_run, pieces)
         if operation.end is None:
             return thread.asked
         self._end(thread, kept, lease.run_id, operation.end)
@@ -172,15 +171,20 @@ class InMemorySaver(Checkpointer):
 
     def _keep(self, operation: Keep) -> Run:
         thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
-        return self._keep_as_head(thread, operation.run)
+        return self._keep_as_head(thread, operation.run, operation.pieces)
 
-    def _keep_as_head(self, thread: Thread, run: Run) -> Run:
+    def _keep_as_head(self, thread: Thread, run: Run, pieces: Sequence[Piece]) -> Run:
+        self._keep_pieces(thread, pieces)
         run = replace(run, number=thread.head.number + 1 if thread.head else 0)
         thread.runs[run.id] = run
         thread.epoch += 1
         thread.asked = None
         thread.give_back(run.created_s)
         return run
+
+    def _keep_pieces(self, thread: Thread, pieces: Sequence[Piece]) -> None:
+        thread.pieces += [piece.id for piece in pieces]
+        self._journals.pieces.update((piece.id, piece) for piece in pieces)
 
 
 _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgspec.structs import replace
 
-from clew.engine.records import Record, Run, ThreadKey
+from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
 from clew.storage.base import (
     AddEvents,
@@ -41,7 +41,7 @@ from clew.storage.sqlite import events, leases, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
-from clew.storage.sqlite.pieces import keep_pieces, load_pieces, pack_run
+from clew.storage.sqlite.pieces import keep_pieces, load_pieces
 
 T = TypeVar("T")
 
@@ -179,16 +179,14 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
             asked = _insert_record(connection, lease, record)
         except sqlite3.IntegrityError as error:
             raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
-    keep_pieces(connection, thread, operation.pieces)
     if operation.writes:
         apply_writes(connection, operation.writes)
-    for nested_thread, nested_run in operation.also:
-        _keep_nested(connection, nested_thread, nested_run)
+    for nested_thread, nested_run, pieces in operation.also:
+        _keep_nested(connection, nested_thread, nested_run, pieces)
     if end is None:
         return asked
     _end(connection, lease, end)
-    if operation.pieces:
-        pack_run(connection, run, operation.pieces)
+    keep_pieces(connection, thread, run, operation.pieces)
     return None
 
 
@@ -233,27 +231,29 @@ def _remove_head(connection: sqlite3.Connection, thread: int, run: int) -> None:
 
 def _keep(connection: sqlite3.Connection, operation: Keep) -> Run:
     thread, _ = leases.claimed_thread(connection, operation.thread, operation.head, operation.now_s, operation.evicts)
-    return _keep_as_head(connection, thread, operation.run)
+    return _keep_as_head(connection, thread, operation.run, operation.pieces)
 
 
-def _keep_nested(connection: sqlite3.Connection, thread: ThreadKey, run: Run) -> None:
+def _keep_nested(connection: sqlite3.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
     row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
     id = row[0] if row else leases.new_thread(connection, thread, run.created_s)
     given = "SELECT 1 FROM clew_runs WHERE thread = ? AND run_id = ?"
     if run.previous is not None and not connection.execute(given, (id, run.previous)).fetchone():
         raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
-    _keep_as_head(connection, id, run)
+    _keep_as_head(connection, id, run, pieces)
 
 
-def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run) -> Run:
+def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run, pieces: Sequence[Piece]) -> Run:
     (number,) = connection.execute(
         "SELECT coalesce(max(number) + 1, 0) FROM clew_runs WHERE thread = ?", (thread,)
     ).fetchone()
     run = replace(run, number=number)
+    row = put_run(connection, thread, run)
+    keep_pieces(connection, thread, row, pieces)
     connection.execute(
         "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, due_s = NULL, "
         "changed_s = ? WHERE id = ?",
-        (put_run(connection, thread, run), run.created_s, thread),
+        (row, run.created_s, thread),
     )
     return run
 

@@ -51,7 +51,17 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
     return pieces
 
 
-def keep_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[Piece]) -> None:
+def keep_pieces(connection: sqlite3.Connection, thread: int, run: int, pieces: Sequence[Piece]) -> None:
+    """Keep the pieces that a run adds, and the run as what it holds beside them.
+
+    Raises: see add_pieces.
+    """
+    if pieces:
+        add_pieces(connection, thread, pieces)
+        _pack_run(connection, run, max(pieces, key=lambda piece: len(piece.body)))
+
+
+def add_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[Piece]) -> None:
     """Put each piece after the one it names, which is kept already.
 
     Raises:
@@ -86,12 +96,11 @@ def _place(connection: sqlite3.Connection, thread: int, piece: Piece) -> int:
     return int(chain or 0) << PLACE_BITS
 
 
-def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
+def _pack_run(connection: sqlite3.Connection, run: int, piece: Piece) -> None:
     """Keep the values of a run that is done as what they hold beside its longest piece.
 
     What was said in a turn is in the piece that it adds to the list; most of it is in the input or the value, too.
     """
-    piece = max(pieces, key=lambda piece: len(piece.body))
     previous, *values = connection.execute(
         "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?", (run,)
     ).fetchone()
@@ -102,15 +111,18 @@ def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) 
         1, zlib.DEFLATED, _RAW_DEFLATE, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY,
         _dictionary(piece.body, piece.id, previous),
     )  # fmt: skip
+    packed = deflate.compress(data) + deflate.flush()
+    if len(packed) >= len(data):
+        return  # encrypted, so that nothing is found twice
     connection.execute(
         "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ?, "
         "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
-        (deflate.compress(data) + deflate.flush(), piece.id, run),
+        (packed, piece.id, run),
     )
 
 
 def unpack_run(run: Run, packed: bytes, body: bytes | None, name: str | None) -> Run:
-    """Return a run with the values that `pack_run` has packed with a piece.
+    """Return a run with the values that `_pack_run` has packed with a piece.
 
     Raises:
         UnreadableRecord: the piece is missing, or the bytes are damaged.

@@ -23,7 +23,7 @@ from clew.storage.base import (
 )
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
 from clew.storage.sqlite.leases import new_thread
-from clew.storage.sqlite.pieces import PLACE_BITS, keep_pieces
+from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces
 from clew.storage.sqlite.queue import enqueue, list_queue
 
 _LAST_PLACE = (1 << PLACE_BITS) - 1
@@ -101,7 +101,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
     if found is not None and load_thread(connection, LoadThread(whole.thread)) is not None:
         raise Conflict(f"there is a thread {whole.thread.thread_id!r} of {whole.thread.workflow!r} already")
     thread = new_thread(connection, whole.thread, now_s) if found is None else found
-    keep_pieces(connection, thread, whole.pieces)
+    add_pieces(connection, thread, whole.pieces)
     head: int | None = None
     for run, records in whole.runs:
         if connection.execute("SELECT 1 FROM clew_runs WHERE run_id = ?", (run.id,)).fetchone():
