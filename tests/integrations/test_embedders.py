@@ -11,11 +11,13 @@ from typing import Any, NoReturn
 
 import pytest
 
+from clew import Database
 from clew.errors import MissingDependency, UsageError
 from clew.integrations import local_embedder
 from clew.integrations.embedders import embedder_named
 from clew.integrations.local_embedder import LocalEmbedder
 from clew.integrations.openai_embedder import OpenAIEmbedder
+from clew.store.settings import check_settings
 
 
 def cosine(left: list[float], right: list[float]) -> float:
@@ -143,6 +145,25 @@ class TestNames:
         embedder = embedder_named("openai:text-embedding-3-small")
         assert isinstance(embedder, OpenAIEmbedder)
         assert embedder.model == "text-embedding-3-small"
+
+    def test_without_a_key_the_error_says_what_to_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("openai")
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.delenv("OPENAI_ADMIN_KEY", raising=False)
+        for make in (embedder_named, lambda name: Database(embed=name)):
+            with pytest.raises(UsageError, match="set OPENAI_API_KEY"):
+                make("openai:text-embedding-3-small")
+
+    @pytest.mark.parametrize("name", ["local", "openai:text-embedding-3-small"])
+    def test_a_model_has_one_name_however_it_is_given(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        if name != "local":
+            pytest.importorskip("openai")
+        given = check_settings({"embed": embedder_named(name)}, None, None).embedder
+        named = check_settings({"embed": name}, None, None, embedder_named).embedder
+        assert given is not None
+        assert named is not None
+        assert given.model == named.model == name
 
     @pytest.mark.parametrize("name", ["", "locale", "openai:", ":model", "openai"])
     def test_a_name_of_no_known_form_is_refused_with_the_forms(self, name: str) -> None:

@@ -112,3 +112,11 @@ def test_a_model_has_a_name() -> None:
     assert Embedder(OnlySync()).model == "OnlySync:small-1"
     assert Embedder(vectors).model == "vectors"
     assert Embedder(vectors, model="mine").model == "mine"
+
+
+def test_a_model_of_langchain_has_the_name_by_which_it_is_asked_for() -> None:
+    def made_in(module: str) -> Any:
+        return type("MistralAIEmbeddings", (OnlySync,), {"__module__": module})()
+
+    assert Embedder(made_in("langchain_mistralai.embeddings")).model == "mistralai:small-1"
+    assert Embedder(made_in("langchain_community.embeddings")).model == "MistralAIEmbeddings:small-1"

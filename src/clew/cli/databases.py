@@ -13,7 +13,6 @@ from clew.errors import ClewError, Unavailable, UsageError
 from clew.store.transactional import TransactionalStore
 
 NO_EMBEDDER = "none"
-_LOCAL = "LocalEmbedder"  # the name of its vectors where it was given as an object, as `clew chat` does
 _LOCAL_IS_MISSING = "the local embedder is not installed: pip install 'clew[local]'"
 
 
@@ -102,18 +101,16 @@ def choose_embedder(database: Database, wanted: str | None) -> Choice:
     if wanted == NO_EMBEDDER:
         return Choice()
     if wanted is not None:
-        return Choice(embed=_local() if wanted == "local" and _LOCAL in models else _checked(wanted))
+        return Choice(embed=_checked(wanted))
     if not models:
-        return Choice(embed=_local() if _local_is_installed() else None)
+        return Choice(embed="local" if _local_is_installed() else None)
     return _choice_for(max(models, key=lambda name: models[name]))
 
 
 def _choice_for(model: str) -> Choice:
     """Choose who makes vectors of a model, going by its name alone."""
-    if model in ("local", _LOCAL):
-        if not _local_is_installed():
-            return Choice(problem=_LOCAL_IS_MISSING)
-        return Choice(embed=_local() if model == _LOCAL else model)
+    if model == "local" and not _local_is_installed():
+        return Choice(problem=_LOCAL_IS_MISSING)
     try:
         return Choice(embed=_checked(model))
     except ClewError as error:
@@ -139,9 +136,3 @@ def _checked(name: str) -> str:
 
 def _local_is_installed() -> bool:
     return importlib.util.find_spec("wordllama") is not None
-
-
-def _local() -> Any:
-    from clew.integrations.local_embedder import LocalEmbedder
-
-    return LocalEmbedder()

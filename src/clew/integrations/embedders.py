@@ -29,7 +29,7 @@ def embedder_named(name: str) -> Embedder:
             for example "openai:text-embedding-3-small" or "mistralai:mistral-embed".
 
     Raises:
-        UsageError: the name has none of these forms, or LangChain does not know the provider.
+        UsageError: the name has none of these forms, OpenAI's key is missing, or LangChain does not know the provider.
         MissingDependency: the package that it needs is not installed.
     """
     if name == "local":

@@ -24,6 +24,7 @@ class LocalEmbedder:
     thread. Equal texts give equal vectors, whatever else is embedded with them.
     """
 
+    name: ClassVar[str] = "local"
     dims: ClassVar[int] = DIMS
     adds_words: ClassVar[bool] = True  # a text's vector is the mean of its tokens', so a query's words can be weighted
 
@@ -98,4 +99,3 @@ def _logging_left_alone() -> Generator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(placeholder)
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clew.errors import MissingDependency
+from clew.errors import MissingDependency, UsageError
 
 _MOST_PER_REQUEST = 512  # the service takes up to 2048 texts, and 300,000 tokens over all of them
 
@@ -19,10 +19,12 @@ class OpenAIEmbedder:
 
     Raises:
         MissingDependency: the extra `openai` is not installed.
+        UsageError: no client is given, and the environment has no key.
     """
 
     def __init__(self, model: str, *, client: Any = None) -> None:
         self.model = model
+        self.name = f"openai:{model}"
         self._client = _client() if client is None else client
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
@@ -53,4 +55,9 @@ def _client() -> Any:
         import openai
     except ImportError as error:
         raise MissingDependency("an 'openai:' embedder needs the openai SDK: pip install 'clew[openai]'") from error
-    return openai.OpenAI()
+    try:
+        return openai.OpenAI()
+    except openai.OpenAIError as error:
+        raise UsageError(
+            "an 'openai:' embedder needs a key: set OPENAI_API_KEY, or give OpenAIEmbedder(model, client=...)"
+        ) from error

@@ -245,10 +245,18 @@ class Embedder:
 
 
 def model_name(given: Any) -> str:
-    """Give the name under which the vectors of an embedder are kept when the user gave none."""
+    """Give the name under which the vectors of an embedder are kept when the user gave none.
+
+    One that can be asked for by name has that name, however it is given: "local", "openai:MODEL", "PROVIDER:MODEL".
+    """
+    if isinstance(name := getattr(given, "name", None), str) and name:
+        return name
+    package = type(given).__module__.partition(".")[0]
+    provider = package.removeprefix("langchain_")
+    maker = type(given).__name__ if provider in (package, "community") else provider
     for attribute in ("model", "model_name", "model_id"):
         if isinstance(name := getattr(given, attribute, None), str) and name:
-            return f"{type(given).__name__}:{name}"
+            return f"{maker}:{name}"
     return str(getattr(given, "__qualname__", None) or type(given).__qualname__)
 
 

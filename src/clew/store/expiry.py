@@ -55,14 +55,18 @@ def check_expiry(config: Mapping[str, Any] | None) -> Expiry:
     Raises:
         UsageError: an unknown setting, or one of the wrong kind.
     """
-    config = config or {}
+    config = {} if config is None else config
+    if not isinstance(config, Mapping):
+        raise UsageError(f"ttl is a dictionary such as {{'default_ttl': 60}}, minutes, not {config!r}")
     if unknown := set(config) - _KNOWN:
-        raise UsageError(f"unknown ttl settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
+        raise UsageError(f"unknown ttl settings {sorted(unknown, key=str)}; known are {sorted(_KNOWN)}")
+    if not isinstance(refresh := config.get("refresh_on_read", True), bool):
+        raise UsageError(f"ttl['refresh_on_read'] is True or False, not {refresh!r}")
     every = config.get("sweep_interval_minutes")
     default = config.get("default_ttl")
     return Expiry(
         default_minutes=None if default is None else ttl_us(default) / _US_PER_MINUTE,
-        refresh_on_read=bool(config.get("refresh_on_read", True)),
+        refresh_on_read=refresh,
         sweep_every_s=300.0 if every is None else ttl_us(every) / 1_000_000,
     )
 

@@ -54,7 +54,7 @@ def check_history(config: Mapping[str, Any] | bool | None) -> History:
     if not isinstance(config, Mapping):
         raise UsageError(f"history is {{'versions': 50, 'days': 30}}, or False for none, not {config!r}")
     if unknown := set(config) - _KNOWN:
-        raise UsageError(f"unknown history settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
+        raise UsageError(f"unknown history settings {sorted(unknown, key=str)}; known are {sorted(_KNOWN)}")
     versions, days = config.get("versions", History().versions), config.get("days", 30)
     if isinstance(versions, bool) or not isinstance(versions, int) or not 0 <= versions < _MOST:
         raise UsageError(f"history['versions'] is how many old values of an item are kept, not {versions!r}")

@@ -94,21 +94,38 @@ def check_settings(
         if search_mode == "semantic":
             raise UsageError("search_mode='semantic' needs an embedder: give index={'embed': ...}")
         return Settings(mode=search_mode, expiry=expiry, history=kept)
-    if unknown := set(index) - _KNOWN:
-        raise UsageError(f"unknown index settings {sorted(unknown)}; known are {sorted(_KNOWN)}")
+    _check_index(index)
     mode: Mode = search_mode or "semantic"
     fields = index.get("fields") or index.get("text_fields")
+    ignored = index.get("ignored_words")
     by_words_alone = search_mode in ("keyword", "hybrid") and index.get("embed") is None
     return Settings(
         embedder=None if by_words_alone else _embedder(index, load),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
         stem=index.get("stem", light_stem),
-        ignored_words=frozenset(map(fold, index.get("ignored_words", ENGLISH_FUNCTION_WORDS))),
+        ignored_words=frozenset(map(fold, ENGLISH_FUNCTION_WORDS if ignored is None else ignored)),
         context=index.get("context"),
         expiry=expiry,
         history=kept,
     )
+
+
+def _check_index(index: object) -> None:
+    if not isinstance(index, Mapping):
+        raise UsageError(f"index is a dictionary such as {{'embed': ..., 'fields': [...]}}, not {index!r}")
+    if unknown := set(index) - _KNOWN:
+        raise UsageError(f"unknown index settings {sorted(unknown, key=str)}; known are {sorted(_KNOWN)}")
+    model, stem, ignored, context = (index.get(name) for name in ("model", "stem", "ignored_words", "context"))
+    if not isinstance(model, str | None) or model == "":
+        raise UsageError(f"index['model'] is the name that vectors are kept under, a text, not {model!r}")
+    if stem is not None and not callable(stem):
+        raise UsageError(f"index['stem'] is a function from a word to its stem, or None for none, not {stem!r}")
+    words = ignored if isinstance(ignored, Collection) and not isinstance(ignored, str | bytes) else (0,)
+    if ignored is not None and not all(isinstance(word, str) for word in words):
+        raise UsageError(f"index['ignored_words'] is a collection of words, not {ignored!r}")
+    if not isinstance(context, bool | None):
+        raise UsageError(f"index['context'] is True, False or None, not {context!r}")
 
 
 def check_mode(mode: object) -> None:
