@@ -60,15 +60,16 @@ def find_surroundings(
     """
     import numpy as np
 
-    edges = spaces[1:] != spaces[:-1]
+    borders = edges = spaces[1:] != spaces[:-1]
     grouped, labels = False, []
     asks, fields = _read(marks)
     for values in fields:
-        changes = (values[1:] != values[:-1]) | (spaces[1:] != spaces[:-1])
+        changes = (values[1:] != values[:-1]) | borders
         kinds = len(np.unique(values))
         if not 2 <= kinds <= len(values) // 2:
             continue
-        if changes.sum() + 1 <= 1.1 * len(np.unique(spaces * 2**32 + values)):
+        groups = len(np.unique(spaces * 2**32 + values)) if borders.any() else kinds
+        if np.count_nonzero(changes) + 1 <= 1.1 * groups:
             edges, grouped = edges | changes, True
         else:
             labels.append(_by_value(values))

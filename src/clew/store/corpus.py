@@ -1,20 +1,23 @@
 """The searchable side of the items below one prefix: terms, vectors and marks as arrays, in the order of writing.
 
-Built by an engine from what it keeps, cached by it while nothing changes, read by `ranking`. It knows no database
-and no scores.
+Built by an engine from what it keeps, kept by it from search to search, and made anew from the old one and the rows
+that have changed. Read by `ranking`. It knows no database and no scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from clew.store.context import Surroundings, find_surroundings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+T = TypeVar("T", bound="np.generic")
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
@@ -38,6 +41,14 @@ class IndexRow(NamedTuple):
     vectors: bytes
 
 
+class _Sorted(NamedTuple):
+    """Every term's items, sorted by term, then by item."""
+
+    terms: NDArray[np.uint32]
+    owners: NDArray[np.int32]
+    times: NDArray[np.uint8]
+
+
 class Postings(NamedTuple):
     """Which items have a term, sorted, and how many times each."""
 
@@ -45,11 +56,80 @@ class Postings(NamedTuple):
     times: NDArray[np.uint8]
 
 
-def _small(counts: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Give counts in one byte each; more than 255 times says no more than 255."""
+def _runs(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Give where each run of equal values begins and how long it is; 255 stands for all that are longer."""
     import numpy as np
 
-    return np.minimum(counts, 255).astype(np.uint8)
+    begins = np.ones(len(values) + 1, bool)
+    np.not_equal(values[1:], values[:-1], out=begins[1:-1])
+    edges = np.flatnonzero(begins)
+    return edges[:-1], np.minimum(edges[1:] - edges[:-1], 255).astype(np.uint8)
+
+
+def _sort(terms: NDArray[np.uint32], owners: NDArray[np.int32]) -> _Sorted:
+    import numpy as np
+
+    both = np.sort(terms.astype(np.uint64) << np.uint64(32) | owners.astype(np.uint64))
+    first, times = _runs(both)
+    both = both[first]
+    return _Sorted((both >> np.uint64(32)).astype(np.uint32), (both & np.uint64(2**32 - 1)).astype(np.int32), times)
+
+
+def _merge(old: _Sorted, new: _Sorted, old_size: int, size: int, chosen: NDArray[np.intp]) -> _Sorted:
+    """Merge the terms of two corpora, of whose items, numbered through, some are chosen."""
+    import numpy as np
+
+    place = np.full(size, -1, dtype=np.int32)
+    place[chosen] = np.arange(len(chosen), dtype=np.int32)
+    owners = place[: max(1, old_size)][old.owners]
+    stays = owners >= 0
+    left = _Sorted(old.terms[stays], owners[stays], old.times[stays])
+    right = new._replace(owners=place[old_size:][new.owners])
+    keys = [part.terms.astype(np.uint64) << np.uint64(32) | part.owners.astype(np.uint64) for part in (left, right)]
+    at = np.searchsorted(keys[0], keys[1])
+    return _Sorted(*(np.insert(some, at, more) for some, more in zip(left, right, strict=True)))
+
+
+class _Piece(NamedTuple):
+    """Items that follow one another in one of two corpora: the old one, 0, or the new one, 1."""
+
+    source: int
+    start: int
+    end: int
+
+
+def _pieces(chosen: NDArray[np.intp], old_size: int) -> list[_Piece]:
+    """Cut the chosen items of two corpora, numbered through, into as few pieces as there are."""
+    import numpy as np
+
+    begins = np.ones(len(chosen) + 1, bool)
+    np.not_equal(chosen[1:], chosen[:-1] + 1, out=begins[1:-1])
+    begins[:-1] |= chosen == old_size
+    edges = np.flatnonzero(begins)
+    sizes = edges[1:] - edges[:-1]
+    firsts = chosen[edges[:-1]]
+    return [
+        _Piece(0, first, first + size) if first < old_size else _Piece(1, first - old_size, first - old_size + size)
+        for first, size in zip(firsts.tolist(), sizes.tolist(), strict=True)
+    ]
+
+
+def _ragged(pieces: list[_Piece], old_sizes: NDArray[np.int64], new_sizes: NDArray[np.int64]) -> list[_Piece]:
+    """Give the pieces of arrays in which each item has a number of entries."""
+    import numpy as np
+
+    ends = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in (old_sizes, new_sizes)]
+    return [_Piece(source, int(ends[source][start]), int(ends[source][end])) for source, start, end in pieces]
+
+
+def _pick(pieces: list[_Piece], old: NDArray[T], new: NDArray[T], axis: int = 0) -> NDArray[T]:
+    import numpy as np
+
+    # The empty end gives dtype and shape where there is no piece.
+    some = [
+        (old, new)[source][(..., slice(start, end)) if axis else slice(start, end)] for source, start, end in pieces
+    ]
+    return np.concatenate([*some, (old[..., :0] if axis else old[:0])], axis=axis)
 
 
 class Corpus:
@@ -87,14 +167,53 @@ class Corpus:
         self._lookups = 0
         self._known: dict[int, Postings] = {}
         if coded:
-            # A wide corpus is asked often and is large: its terms are sorted now and not kept twice. Not later, because
-            # other OS threads may be reading them then.
-            self._lookups = _LOOKUPS_BEFORE_SORTING
-            _ = self._sorted
-            self.terms, self.owners = self.terms[:0].copy(), self.owners[:0].copy()
+            self._keep_sorted(_sort(self.terms, self.owners))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def changed(self, rows: Sequence[tuple[int, bytes, bytes, bytes]], gone: Collection[int] = ()) -> Corpus:
+        """Give the corpus with other rows in place of those of the same ids, new rows at their places, others gone.
+
+        Takes a few copies of the arrays, not a look at every item.
+        """
+        import numpy as np
+
+        new = Corpus(rows, self.dims, coded=self.coded)
+        stays = np.flatnonzero(~np.isin(self.ids, np.concatenate([new.ids, np.array(list(gone), dtype=np.int64)])))
+        if not rows and len(stays) == len(self):
+            return self
+        from_both = np.concatenate([stays, np.arange(len(self), len(self) + len(new))])
+        ids = np.concatenate([self.ids, new.ids])
+        chosen = from_both[np.argsort(ids[from_both], kind="stable")]
+        merged: Corpus = object.__new__(Corpus)
+        merged._join(self, new, chosen)
+        return merged
+
+    def _join(self, old: Corpus, new: Corpus, chosen: NDArray[np.intp]) -> None:
+        """Become the chosen items of two corpora, numbered through."""
+        import numpy as np
+
+        pieces = _pieces(chosen, len(old))
+        parts = [np.bincount(part.vector_owners, minlength=len(part)) for part in (old, new)]
+        self.dims, self.coded = old.dims, old.coded
+        self.ids = _pick(pieces, old.ids, new.ids)
+        self.lengths = _pick(pieces, old.lengths, new.lengths)
+        self._marks = tuple(
+            chain.from_iterable((old, new)[piece.source]._marks[piece.start : piece.end] for piece in pieces)
+        )
+        self._lookups, self._known = 0, {}
+        picked = _pick(pieces, *parts)
+        self.vector_owners = np.repeat(np.arange(len(chosen)), picked)
+        self.one_vector_each = len(chosen) > 0 and bool(np.all(picked == 1))
+        of_vectors = _ragged(pieces, *parts)
+        self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
+        self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
+        if old.coded:
+            self._keep_sorted(_merge(old._sorted, new._sorted, len(old), len(old) + len(new), chosen))
+        else:
+            self.terms = _pick(_ragged(pieces, old.lengths, new.lengths), old.terms, new.terms)
+            self.owners = np.repeat(np.arange(len(chosen), dtype=np.int32), self.lengths)
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -154,19 +273,21 @@ class Corpus:
             )
             return Postings(owners[start:end].astype(np.intp), times[start:end])
         hits = self.owners[self.terms == np.uint32(term)]
-        first = np.flatnonzero(np.diff(hits, prepend=-1))
-        return Postings(hits[first].astype(np.intp), _small(np.diff(first, append=len(hits))))
+        first, times = _runs(hits)
+        return Postings(hits[first].astype(np.intp), times)
 
     @cached_property
-    def _sorted(self) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.uint8]]:
-        """Every term's items, sorted by term: term, item, times."""
+    def _sorted(self) -> _Sorted:
+        return _sort(self.terms, self.owners)
+
+    def _keep_sorted(self, given: _Sorted) -> None:
+        """Keep the terms of a wide corpus in this form alone: it is asked often, and large."""
         import numpy as np
 
-        both = np.sort(self.terms.astype(np.uint64) << np.uint64(32) | self.owners.astype(np.uint64))
-        first = np.flatnonzero(np.diff(both, prepend=np.uint64(2**64 - 1)))
-        times = _small(np.diff(first, append=len(both)))
-        both = both[first]
-        return (both >> np.uint64(32)).astype(np.uint32), (both & np.uint64(2**32 - 1)).astype(np.int32), times
+        # Set now and not when first used, because other OS threads may be reading it then.
+        self.__dict__["_sorted"] = given
+        self._lookups = _LOOKUPS_BEFORE_SORTING
+        self.terms, self.owners = np.empty(0, np.uint32), np.empty(0, np.int32)
 
     @property
     def size_bytes(self) -> int:

@@ -82,28 +82,37 @@ class Shelf(Protocol):
 
 
 class CachedCorpus(Struct, frozen=True):
-    """A corpus and the state of the store it was built from."""
+    """A corpus and the number of the last change of the store that is in it."""
 
-    token: object
+    change: int
     corpus: Corpus
 
 
+Refresh = Callable[[CachedCorpus], Corpus | None]
+
+
 class CorpusCache:
-    """The corpora used last, up to a number of bytes; each is valid as long as its token is the store's."""
+    """The corpora used last, up to a number of bytes."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._kept: dict[object, CachedCorpus] = {}
 
-    def get(self, name: object, token: object, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
-        """Give the cached corpus if it is of this token, else build it, and keep it if asked."""
+    def get(self, name: object, change: int, refresh: Refresh, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
+        """Give the corpus as of a change, and keep it if asked.
+
+        Args:
+            refresh: brings an earlier one up to date; None where that cannot be done.
+            build: makes it from nothing.
+        """
         known = self._kept.get(name)
-        if known is not None and known.token == token:
+        if known is not None and known.change == change:
             self._kept[name] = self._kept.pop(name, known)
             return known.corpus
-        corpus = build()
+        corpus = refresh(known) if known is not None and known.change < change else None
+        corpus = build() if corpus is None else corpus
         if keep:
-            self._keep(name, CachedCorpus(token, corpus))
+            self._keep(name, CachedCorpus(change, corpus))
         return corpus
 
     def _keep(self, name: object, cached: CachedCorpus) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -19,16 +20,16 @@ from clew.storage.inmemory.items_state import (
     ended_version,
     items_of,
 )
-from clew.store.corpus import Corpus
+from clew.store.corpus import Corpus, IndexRow
 from clew.store.expiry import from_us, to_us
 from clew.store.filters import Condition, matches
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, How, Place, Reading
-from clew.store.namespaces import list_matching
+from clew.store.namespaces import below, list_matching
 from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
-from clew.store.search import CACHE_BYTES, EXACT_ITEMS, CorpusCache, Stored, search
+from clew.store.search import CACHE_BYTES, EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
 from clew.store.settings import LoadEmbedder
 from clew.store.transactional import TransactionalStore
 from clew.store.values import decode_value
@@ -39,8 +40,9 @@ T = TypeVar("T")
 class _MemoryShelf:
     """The items below one prefix; see Shelf."""
 
-    def __init__(self, spaces: list[Space], request: PreparedSearch, reading: Reading, cache: CorpusCache) -> None:
-        self._spaces = spaces
+    def __init__(self, state: ItemState, request: PreparedSearch, reading: Reading, cache: CorpusCache) -> None:
+        self._state = state
+        self._spaces = state.below(request.prefix)
         self._request = request
         self._reading = reading
         self._cache = cache
@@ -52,8 +54,8 @@ class _MemoryShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._request.prefix, self._request.model, dims)
-        token = tuple((space.number, space.changes) for space in self._spaces)
-        return self._cache.get(name, token, lambda: self._build(dims), keep=self._reading.committed)
+        build = partial(self._build, dims)
+        return self._cache.get(name, self._state.change, self._refresh, build, keep=self._reading.committed)
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
         every = [row for space in self._spaces for row in space.rows.values()]
@@ -63,22 +65,33 @@ class _MemoryShelf:
         return {stored.id for stored in live if matches(condition, decode_value(stored.value))}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
-        wanted = set(ids)
-        return {row.stored.id: row.stored for row in self._live() if row.stored.id in wanted}
+        return {item_id: self._state.by_id[item_id].stored for item_id in ids}
 
     def _live(self) -> Iterator[Row]:
         return (row for space in self._spaces for row in space.rows.values() if row.lives(self._now_us))
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
-        wanted = set(ids)
-        every = (row for space in self._spaces for row in space.rows.values() if row.stored.id in wanted)
-        return {row.stored.id: _vectors(row, self._request, coded=False) for row in every}
+        return {i: _vectors(self._state.by_id[i], self._request, coded=False) for i in ids}
 
     def _build(self, dims: int) -> Corpus:
         rows = sorted((row for space in self._spaces for row in space.rows.values()), key=lambda row: row.stored.id)
         coded = len(rows) > EXACT_ITEMS
-        index = [(r.stored.id, r.write.words, r.write.marks, _vectors(r, self._request, coded=coded)) for r in rows]
-        return Corpus(index, dims, coded=coded)
+        return Corpus([self._index_row(row, coded) for row in rows], dims, coded=coded)
+
+    def _refresh(self, known: CachedCorpus) -> Corpus | None:
+        """Give a corpus with what has changed since; None where that is not known any more, or where it gets wide."""
+        changed, corpus = self._state.changed_since(known.change), known.corpus
+        if changed is None:
+            return None
+        found = [row for i in sorted(changed) if (row := self._state.by_id.get(i)) is not None]
+        rows = [row for row in found if below(row.stored.namespace, self._request.prefix)]
+        if not corpus.coded and len(corpus) + len(rows) > EXACT_ITEMS:
+            return None
+        gone = changed.difference(row.stored.id for row in found)
+        return corpus.changed([self._index_row(row, corpus.coded) for row in rows], gone)
+
+    def _index_row(self, row: Row, coded: bool) -> IndexRow:
+        return IndexRow(row.stored.id, row.write.words, row.write.marks, _vectors(row, self._request, coded=coded))
 
 
 def _vectors(row: Row, request: PreparedSearch, *, coded: bool) -> bytes:
@@ -105,7 +118,7 @@ class MemoryKeeper:
         return row.stored.item()
 
     def search(self, state: ItemState, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
-        found = search(_MemoryShelf(state.below(read.prefix), read, reading, self._cache), read)
+        found = search(_MemoryShelf(state, read, reading, self._cache), read)
         if read.refresh:
             reading.ending.extend((s.namespace, s.key) for s, _ in found if s.ttl_us is not None)
         return [item for _, item in found]

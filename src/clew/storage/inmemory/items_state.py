@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -17,6 +18,8 @@ from clew.store.namespaces import encode, path_range
 from clew.store.operations import Ended, Namespace, Writer
 from clew.store.planning import PreparedWrite
 from clew.store.search import Stored
+
+_MOST_CHANGES = 16384
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -34,14 +37,13 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 class Space(Struct, kw_only=True):
-    """One namespace's items and their old versions, by key; `changes` counts its writes."""
+    """One namespace's items and their old versions, by key."""
 
     namespace: Namespace
     number: int
     rows: dict[str, Row] = field(default_factory=dict)
     past: dict[str, tuple[Version, ...]] = field(default_factory=dict)
     next_sequence: int = 0
-    changes: int = 0
 
 
 class ItemState:
@@ -52,6 +54,15 @@ class ItemState:
         self.spaces: dict[bytes, Space] = {}
         self.paths: list[bytes] = []
         self.next_number = 1
+        self.by_id: dict[int, Row] = {}
+        #: How often an item was written or taken back, and the ids of the last ones.
+        self.change = 0
+        self._changed: deque[int] = deque(maxlen=_MOST_CHANGES)
+
+    def changed_since(self, change: int) -> set[int] | None:
+        """Give the ids of the items that have changed since; None where that is not known any more."""
+        missed = self.change - change
+        return None if missed > len(self._changed) else {self._changed[-1 - at] for at in range(missed)}
 
     def below(self, prefix: Namespace) -> list[Space]:
         """Give the namespaces at or below the prefix, sorted."""
@@ -74,9 +85,9 @@ class ItemState:
 
     def set(self, space: Space, key: str, row: Row | None, past: tuple[Version, ...] | None = None) -> None:
         """Put, replace or delete a row, and its old versions if given; a namespace that nothing is left of is gone."""
-        before = space.rows.get(key), space.past.get(key, ()), space.changes
+        before = space.rows.get(key), space.past.get(key, ())
         path = encode(space.namespace)
-        self._put(space, key, row, before[1] if past is None else past, space.changes + 1)
+        self._put(space, key, row, before[1] if past is None else past)
         if not space.rows and not space.past:
             self._close(path)
 
@@ -88,16 +99,21 @@ class ItemState:
 
         self.database.on_rollback(undo)
 
-    def _put(self, space: Space, key: str, row: Row | None, past: tuple[Version, ...], changes: int) -> None:
-        space.changes = changes
+    def _put(self, space: Space, key: str, row: Row | None, past: tuple[Version, ...]) -> None:
+        if (old := space.rows.pop(key, None)) is not None:
+            del self.by_id[old.stored.id]
+            self._note(old.stored.id)
         if row is not None:
-            space.rows[key] = row
-        else:
-            space.rows.pop(key, None)
+            space.rows[key] = self.by_id[row.stored.id] = row
+            self._note(row.stored.id)
         if past:
             space.past[key] = past
         else:
             space.past.pop(key, None)
+
+    def _note(self, item_id: int) -> None:
+        self.change += 1
+        self._changed.append(item_id)
 
     def _close(self, path: bytes) -> None:
         if self.spaces.pop(path, None) is not None:

@@ -49,7 +49,6 @@ class _Space(Struct):
     """A namespace's row while its items are written."""
 
     id: int
-    changes: int
     next_sequence: int
     is_new: bool = False
     may_be_empty: bool = False
@@ -78,7 +77,6 @@ def _apply(
     if write.value is None and (old is None or space is None):
         return space
     space = space or _make_space(connection, write.namespace)
-    space.changes += 1
     if old is not None:
         _end(connection, write, space, old, now_us, moment_us)
     if old is not None and (write.value is None or not old.is_live):
@@ -115,23 +113,22 @@ def _end(
 
 def _find_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space | None:
     row = connection.execute(
-        "SELECT id, changes, next_sequence FROM clew_namespaces WHERE path = ?", (encode(namespace),)
+        "SELECT id, next_sequence FROM clew_namespaces WHERE path = ?", (encode(namespace),)
     ).fetchone()
     return _Space(*row) if row else None
 
 
 def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
     made = connection.execute(
-        "INSERT INTO clew_namespaces (path, changes, next_sequence) VALUES (?, 0, 0)", (encode(namespace),)
+        "INSERT INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(namespace),)
     )
     assert made.lastrowid is not None
-    return _Space(made.lastrowid, 0, 0, is_new=True)
+    return _Space(made.lastrowid, 0, is_new=True)
 
 
 def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
     connection.execute(
-        "UPDATE clew_namespaces SET changes = ?, next_sequence = ? WHERE id = ?",
-        (space.changes, space.next_sequence, space.id),
+        "UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id)
     )
     if space.may_be_empty:
         forget_empty(connection, [space.id])
@@ -196,9 +193,7 @@ def delete_whole(connection: sqlite3.Connection, ids: Sequence[int], now_us: int
     if keeps:
         keep_versions(connection, ids, now_us)
     delete_items(connection, ids)
-    spaces = sorted({item_id >> SEQUENCE_BITS for item_id in ids})
-    connection.executemany("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", [(s,) for s in spaces])
-    forget_empty(connection, spaces)
+    forget_empty(connection, sorted({item_id >> SEQUENCE_BITS for item_id in ids}))
     return len(ids)
 
 

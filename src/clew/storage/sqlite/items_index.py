@@ -8,7 +8,6 @@ from typing import Any
 
 from msgspec import json
 
-from clew.store.corpus import SEQUENCE_BITS
 from clew.store.namespaces import path_range
 from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -88,7 +87,6 @@ def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us
             ),
         )
         keep_waiting(connection, one.id, None, now_us)
-        _count_change(connection, one.id)
 
 
 def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
@@ -117,7 +115,6 @@ def reindex(connection: sqlite3.Connection, anew: Sequence[Reindexed], now_us: i
         if _is_unchanged(connection, one.id, one.version):
             keep_index(connection, one.id, one.words, one.marks, one.vectors)
             keep_waiting(connection, one.id, one.waiting, now_us)
-            _count_change(connection, one.id)
 
 
 def index_status(connection: sqlite3.Connection, model: str) -> IndexStatus:
@@ -161,10 +158,6 @@ def _make_model(connection: sqlite3.Connection, name: str) -> int:
 def _is_unchanged(connection: sqlite3.Connection, item_id: int, version: int) -> bool:
     found = connection.execute("SELECT 1 FROM clew_items WHERE id = ? AND version = ?", (item_id, version))
     return found.fetchone() is not None
-
-
-def _count_change(connection: sqlite3.Connection, item_id: int) -> None:
-    connection.execute("UPDATE clew_namespaces SET changes = changes + 1 WHERE id = ?", (item_id >> SEQUENCE_BITS,))
 
 
 def fields_of(kept: Any) -> tuple[str, ...] | None:

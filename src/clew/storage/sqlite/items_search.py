@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 
+from msgspec import json
+
 from clew.storage.sqlite import items
 from clew.storage.sqlite.items_filter import compile_filter
 from clew.storage.sqlite.items_index import find_model
@@ -14,12 +16,19 @@ from clew.store.filters import Condition, matches
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
-from clew.store.search import EXACT_ITEMS, CorpusCache, Stored
+from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 from clew.store.values import decode_value
 
-_AT_ONCE = 500
 # Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
-_COMPARABLE = "(model = ? AND length(vectors) * 4 = length(hashes) * ?)"
+_COMPARABLE = "x.model = :model AND length(x.vectors) * 4 = length(x.hashes) * :dims"
+_ROW = f"x.words, x.marks, CASE WHEN {_COMPARABLE} THEN x.{{}} ELSE x'' END"
+_ROWS = f"SELECT x.id, {_ROW} FROM clew_item_index x WHERE x.id >= :first AND x.id < :last ORDER BY x.id"
+# Without words: it is gone, from wherever it was.
+_CHANGED = f"""
+SELECT c.id, {_ROW} FROM (SELECT DISTINCT id FROM clew_item_changes WHERE number > :since) c
+LEFT JOIN clew_item_index x ON x.id = c.id LEFT JOIN clew_namespaces n ON n.id = c.id >> {SEQUENCE_BITS}
+WHERE x.id IS NULL OR n.path >= :start AND n.path < :end ORDER BY c.id
+"""
 
 
 class SqliteShelf:
@@ -46,10 +55,8 @@ class SqliteShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
-        token = self._connection.execute(
-            "SELECT count(*), max(id), sum(changes) FROM clew_namespaces WHERE path >= ? AND path < ?", self._range
-        ).fetchone()
-        return self._cache.get(name, token, lambda: self._build(dims), keep=self._reading.committed)
+        change = self._connection.execute("SELECT max(number) FROM clew_item_changes").fetchone()[0] or 0
+        return self._cache.get(name, change, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
         if condition is None:
@@ -62,15 +69,12 @@ class SqliteShelf:
         return {item_id for item_id, value in rows if matches(condition, decode_value(value))}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
-        found: dict[int, Stored] = {}
-        for start in range(0, len(ids), _AT_ONCE):
-            some = ids[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows = self._connection.execute(
-                f"SELECT {items.COLUMNS} FROM {items.JOINED} WHERE i.id IN ({marks})", tuple(some)
-            )
-            found.update((row[0], items.as_stored(row)) for row in rows)
-        return found
+        rows = self._connection.execute(
+            f"SELECT {items.COLUMNS} FROM json_each(?) wanted CROSS JOIN clew_items i ON i.id = wanted.value "
+            "JOIN clew_namespaces n ON n.id = i.namespace",
+            (json.encode(ids).decode(),),
+        )
+        return {row[0]: items.as_stored(row) for row in rows}
 
     def _all_but_expired(self) -> set[int] | None:
         expired = self._connection.execute(
@@ -84,39 +88,40 @@ class SqliteShelf:
         )
         return {row[0] for row in rows}
 
+    def _refresh(self, known: CachedCorpus) -> Corpus | None:
+        """Give a corpus with what has changed since; None where that is not known any more, or where it gets wide."""
+        first = self._connection.execute("SELECT min(number) FROM clew_item_changes").fetchone()[0]
+        if first is None or known.change < first - 1:
+            return None
+        corpus, (start, end) = known.corpus, self._range
+        changed = self._connection.execute(
+            _CHANGED.format("codes" if corpus.coded else "vectors"),
+            {**self._comparable(corpus.dims), "since": known.change, "start": start, "end": end},
+        ).fetchall()
+        rows = [row for row in changed if row[1] is not None]
+        if not corpus.coded and len(corpus) + len(rows) > EXACT_ITEMS:
+            return None
+        return corpus.changed(rows, [row[0] for row in changed if row[1] is None]) if changed else corpus
+
     def _build(self, dims: int) -> Corpus:
         spaces = self._connection.execute(
             "SELECT id, next_sequence FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
         ).fetchall()
-        model = find_model(self._connection, self._request.model)
         coded = sum(written for _, written in spaces) > EXACT_ITEMS
+        sql, comparable = _ROWS.format("codes" if coded else "vectors"), self._comparable(dims)
         rows: list[tuple[int, bytes, bytes, bytes]] = []
         for space, _ in spaces:
-            rows += self._index_rows(space, model if dims else None, "codes" if coded else "vectors")
+            ids = {"first": space << SEQUENCE_BITS, "last": (space + 1) << SEQUENCE_BITS}
+            rows += self._connection.execute(sql, comparable | ids).fetchall()
         return Corpus(rows, dims, coded=coded)
 
-    def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
-        found: dict[int, bytes] = {}
-        model = find_model(self._connection, self._request.model)
-        for start in range(0, len(ids), _AT_ONCE):
-            some = ids[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            found.update(
-                self._connection.execute(
-                    f"SELECT id, vectors FROM clew_item_index WHERE {_COMPARABLE} AND id IN ({marks})",
-                    (model, self._request.dims, *some),
-                ).fetchall()
-            )
-        return found
+    def _comparable(self, dims: int) -> dict[str, int | None]:
+        return {"model": find_model(self._connection, self._request.model), "dims": dims}
 
-    def _index_rows(self, space: int, model: int | None, column: str) -> list[tuple[int, bytes, bytes, bytes]]:
-        ids = space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS
-        if model is None:
-            return self._connection.execute(
-                "SELECT id, words, marks, x'' FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id", ids
-            ).fetchall()
-        return self._connection.execute(
-            f"SELECT id, words, marks, CASE WHEN {_COMPARABLE} THEN {column} ELSE x'' END FROM clew_item_index "
-            "WHERE id >= ? AND id < ? ORDER BY id",
-            (model, self._request.dims, *ids),
-        ).fetchall()
+    def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
+        found = self._connection.execute(
+            f"SELECT x.id, x.vectors FROM json_each(:ids) i CROSS JOIN clew_item_index x "
+            f"ON x.id = i.value WHERE {_COMPARABLE}",
+            {**self._comparable(self._request.dims), "ids": json.encode(ids).decode()},
+        )
+        return dict(found.fetchall())

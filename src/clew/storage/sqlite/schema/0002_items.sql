@@ -1,12 +1,10 @@
 -- Long-term memory. Times are microseconds since 1970 UTC.
 
--- A namespace that holds items, or old versions of them. path: its labels as bytes that sort like them, every prefix a range (see
--- clew.store.namespaces). changes: grows with every write below it; numbers are never used again, so that
--- (count, highest id, sum of changes) names a state of a whole prefix.
+-- A namespace that holds items, or old versions of them. path: its labels as bytes that sort like them, every prefix a
+-- range (see clew.store.namespaces). next_sequence: an item's number is never used again.
 CREATE TABLE clew_namespaces (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     path BLOB NOT NULL UNIQUE,
-    changes INTEGER NOT NULL,
     next_sequence INTEGER NOT NULL
 ) STRICT;
 
@@ -28,6 +26,10 @@ CREATE TABLE clew_items (
 ) STRICT;
 
 CREATE INDEX clew_items_expiring ON clew_items (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Newest first: of all items, and of one namespace.
+CREATE INDEX clew_items_newest ON clew_items (updated_at);
+CREATE INDEX clew_items_newest_in ON clew_items (namespace, updated_at);
 
 -- Values that were replaced, deleted or expired. value: NULL in the row of version 0, which stands for all versions
 -- before those that are kept.
@@ -63,6 +65,29 @@ CREATE TABLE clew_item_index (
     hashes BLOB,
     vectors BLOB
 ) STRICT;
+
+-- Which items were indexed anew or are gone, in the order of the changes: what a search has kept of an earlier state is
+-- brought up to date by the rows that are named here since. The last 16,384 changes, and some, stay.
+CREATE TABLE clew_item_changes (
+    number INTEGER PRIMARY KEY,
+    id INTEGER NOT NULL
+) STRICT;
+
+CREATE TRIGGER clew_item_indexed AFTER INSERT ON clew_item_index BEGIN
+    INSERT INTO clew_item_changes (id) VALUES (new.id);
+END;
+
+CREATE TRIGGER clew_item_indexed_anew AFTER UPDATE ON clew_item_index BEGIN
+    INSERT INTO clew_item_changes (id) VALUES (new.id);
+END;
+
+CREATE TRIGGER clew_item_gone AFTER DELETE ON clew_item_index BEGIN
+    INSERT INTO clew_item_changes (id) VALUES (old.id);
+END;
+
+CREATE TRIGGER clew_item_changes_kept AFTER INSERT ON clew_item_changes WHEN new.number % 1024 = 0 BEGIN
+    DELETE FROM clew_item_changes WHERE number <= new.number - 16384;
+END;
 
 CREATE TABLE clew_embedders (
     id INTEGER PRIMARY KEY,
