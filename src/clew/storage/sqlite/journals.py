@@ -41,7 +41,7 @@ from clew.storage.sqlite import events, leases, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
-from clew.storage.sqlite.pieces import keep_pieces, load_pieces
+from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
 
 T = TypeVar("T")
 
@@ -183,10 +183,11 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
         apply_writes(connection, operation.writes)
     for nested_thread, nested_run, pieces in operation.also:
         _keep_nested(connection, nested_thread, nested_run, pieces)
+    add_pieces(connection, thread, operation.pieces)
     if end is None:
         return asked
     _end(connection, lease, end)
-    keep_pieces(connection, thread, run, operation.pieces)
+    pack_run(connection, run, operation.pieces)
     return None
 
 
@@ -249,7 +250,8 @@ def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run, pieces:
     ).fetchone()
     run = replace(run, number=number)
     row = put_run(connection, thread, run)
-    keep_pieces(connection, thread, row, pieces)
+    add_pieces(connection, thread, pieces)
+    pack_run(connection, row, pieces)
     connection.execute(
         "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, due_s = NULL, "
         "changed_s = ? WHERE id = ?",

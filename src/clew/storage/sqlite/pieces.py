@@ -51,16 +51,6 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
     return pieces
 
 
-def keep_pieces(connection: sqlite3.Connection, thread: int, run: int, pieces: Sequence[Piece]) -> None:
-    """Keep the pieces that a run adds, and the run as what it holds beside them.
-
-    Raises: see add_pieces.
-    """
-    if pieces:
-        add_pieces(connection, thread, pieces)
-        _pack_run(connection, run, max(pieces, key=lambda piece: len(piece.body)))
-
-
 def add_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[Piece]) -> None:
     """Put each piece after the one it names, which is kept already.
 
@@ -96,14 +86,17 @@ def _place(connection: sqlite3.Connection, thread: int, piece: Piece) -> int:
     return int(chain or 0) << PLACE_BITS
 
 
-def _pack_run(connection: sqlite3.Connection, run: int, piece: Piece) -> None:
-    """Keep the values of a run that is done as what they hold beside its longest piece.
+def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
+    """Keep the values of a run that has ended as what they hold beside the longest of the pieces that it added.
 
     What was said in a turn is in the piece that it adds to the list; most of it is in the input or the value, too.
     """
-    previous, *values = connection.execute(
-        "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?", (run,)
-    ).fetchone()
+    columns = "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?"
+    row = connection.execute(columns, (run,)).fetchone() if pieces else None
+    if row is None:
+        return
+    previous, *values = row
+    piece = max(pieces, key=lambda piece: len(piece.body))
     data = msgspec.msgpack.encode(values)
     if len(data) > _WINDOW_BYTES:
         return  # too long to refer to all of the piece
@@ -122,7 +115,7 @@ def _pack_run(connection: sqlite3.Connection, run: int, piece: Piece) -> None:
 
 
 def unpack_run(run: Run, packed: bytes, body: bytes | None, name: str | None) -> Run:
-    """Return a run with the values that `_pack_run` has packed with a piece.
+    """Return a run with the values that `pack_run` has packed with a piece.
 
     Raises:
         UnreadableRecord: the piece is missing, or the bytes are damaged.
