@@ -7,19 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg_pool import ConnectionPool
 
-from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, SqliteSaver, SqliteStore
+from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, PostgresSaver, SqliteSaver, SqliteStore
 from support.colours import COLOURS, Colour
 from support.postgres import fresh_schema, server
 
 ENGINES = ("memory", "sqlite")
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*ENGINES, "postgres"])
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkpointer]:
     """A checkpointer, on every engine."""
     if request.param == "memory":
         yield InMemorySaver()
+        return
+    if request.param == "postgres":
+        where, schema = request.getfixturevalue("postgres_pool"), request.getfixturevalue("postgres_schema")
+        with contextlib.closing(PostgresSaver(where, schema=schema)) as kept_there:
+            yield kept_there
         return
     with contextlib.closing(SqliteSaver(tmp_path / "threads.db")) as kept:
         yield kept
@@ -40,6 +46,13 @@ def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server, started when a test first needs it and stopped at the end."""
     with server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def postgres_pool(postgres: str) -> Iterator[ConnectionPool]:
+    """A pool over that server: to connect for each test would take longer than most tests."""
+    with ConnectionPool(postgres, min_size=0, max_size=16) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from clew.errors import ClewError
 from clew.storage.postgres.addresses import driver
-from clew.storage.postgres.texts import to_held
+from clew.storage.postgres.texts import from_held, to_held
 
 if TYPE_CHECKING:
     import psycopg
@@ -90,8 +90,8 @@ class Call(Struct, Generic[T], frozen=True):
         rows: of arguments, by function; at least one of each.
         result: makes what the caller gets of all rows that the functions returned, to this caller and to others.
         refused: the error of clew for one that a function raised, or None if it means nothing special.
-        recover: whether a call that may have been committed before its connection went was, and what it gave: given
-            a connection, it returns (that,), or None if it was not.
+        recover: whether a call whose connection went was committed before, and what it gave: given the connection of
+            a transaction, it waits for the first try to end and returns (that,), or None if it was not.
     """
 
     rows: Mapping[Function, Rows]
@@ -172,4 +172,4 @@ def _rows(result: PGresult) -> list[Row]:
 
 
 def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
+    return None if value is None else from_held(value.decode())

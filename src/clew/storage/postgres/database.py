@@ -15,17 +15,18 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clew.errors import ClewError, InvalidOption, StorageError, Unavailable
+from clew.errors import InvalidOption, Unavailable
 from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
-from clew.storage.postgres.calls import Call, exchange
+from clew.storage.postgres.calls import Call, Function, Row, exchange
 from clew.storage.postgres.connections import Connections, connected
-from clew.storage.postgres.failing import is_gone, passes_by_itself, translated
+from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
+from clew.storage.postgres.statements import Parameters, rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
 
 if TYPE_CHECKING:
@@ -105,17 +106,17 @@ class PostgresDatabase:
         """Like `look_ahead`, off the event loop."""
         return await self._aside(lambda: self.look_ahead(work))
 
-    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def query(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Return the rows of one statement that only reads.
 
         Args:
             statement: SQL, with {schema} before the names of tables and %s for the parameters.
-            parameters: what stands for %s.
+            parameters: what stands for %s; see `rows`.
         """
         sql = statement.format(schema=self._quoted).encode()
-        return self._trying(lambda connection: _rows(connection, sql, parameters))
+        return self._trying(lambda connection: _retriable(connection, sql, parameters))
 
-    async def aquery(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    async def aquery(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Like `query`, off the event loop."""
         return await self._aside(lambda: self.query(statement, parameters))
 
@@ -134,8 +135,20 @@ class PostgresDatabase:
         return value
 
     def exchange(self, connection: psycopg.Connection, call: Call[T]) -> T:
-        """Carry out a call as part of a `write`, whose connection this is."""
-        return call.result(exchange(connection, self._quoted, [call]))
+        """Carry out a call as part of a `write`, whose connection this is.
+
+        Raises:
+            ClewError: the call's own, where the database refuses it.
+            psycopg.Error: something else.
+        """
+        try:
+            found = exchange(connection, self._quoted, [call])
+        except driver().Error as error:
+            refusal = call.refused(error)
+            if refusal is None:
+                raise
+            raise refusal from error
+        return call.result(found)
 
     def setup(self) -> None:
         """Make the tables now, or bring them to the version of this code."""
@@ -221,23 +234,23 @@ class PostgresDatabase:
 
     def _carry_out(self, batch: list[Waiting[Call[Any], Any]]) -> None:
         """Commit a batch of calls at once; if that fails, each by itself, so that each gets its own error."""
-        Error, is_lost = driver().Error, False
         try:
-            with self._lent() as connection:
-                try:
-                    found = exchange(connection, self._quoted, [unit.work for unit in batch])
-                except Error as error:
-                    is_lost = is_gone(connection)
-                    if len(batch) == 1 and not is_lost and not passes_by_itself(error):
-                        raise _refusal(batch[0].work, error, self.shown) from error
-                    found = None
-        except Error as error:
+            found, is_lost = self._exchanged([unit.work for unit in batch])
+        except driver().Error as error:
             raise translated(error, self.shown) from error
         for unit in batch:
             try:
-                unit.value = self._alone(unit.work, is_lost) if found is None else unit.work.result(found)
-            except ClewError as error:
+                unit.value = unit.work.result(found) if found is not None else self._alone(unit.work, is_lost)
+            except Exception as error:
                 unit.fail(error)
+
+    def _exchanged(self, calls: Sequence[Call[Any]]) -> tuple[Mapping[Function, Sequence[Row]] | None, bool]:
+        """Carry out calls together; return what came back, or None, and whether nobody knows what was kept."""
+        with self._lent() as connection:
+            try:
+                return exchange(connection, self._quoted, calls), False
+            except driver().Error:
+                return None, is_gone(connection)
 
     def _alone(self, call: Call[T], may_be_kept: bool) -> T:
         """Carry out one call of a batch that failed.
@@ -246,20 +259,9 @@ class PostgresDatabase:
             call: which.
             may_be_kept: whether the connection went, so that nobody knows what it did.
         """
-        Error = driver().Error
-        try:
-            with self._lent() as connection:
-                try:
-                    return self.exchange(connection, call)
-                except (Error, StorageError) as error:
-                    kept = call.recover(connection) if may_be_kept and not is_gone(connection) else None
-                    if kept is not None:
-                        return kept[0]
-                    if isinstance(error, StorageError):
-                        raise
-                    raise _refusal(call, error, self.shown) from error
-        except Error as error:
-            raise translated(error, self.shown) from error
+        if may_be_kept and (kept := self.write(call.recover)) is not None:
+            return kept[0]
+        return self._trying(lambda connection: self.exchange(connection, call))
 
 
 class _Here:
@@ -298,17 +300,10 @@ def _pool(where: object) -> ConnectionPool[Any]:
     return where
 
 
-def _rows(connection: psycopg.Connection, sql: bytes, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    psycopg = driver()
+def _retriable(connection: psycopg.Connection, statement: bytes, parameters: Parameters) -> list[tuple[Any, ...]]:
     try:
-        with connection.cursor(row_factory=psycopg.rows.tuple_row, binary=True) as cursor:
-            rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters).fetchall()
-            return rows
-    except psycopg.Error as error:
+        return rows(connection, statement, parameters)
+    except driver().Error as error:
         if is_gone(connection):
             raise Lost(error) from error
         raise
-
-
-def _refusal(call: Call[Any], error: psycopg.Error, shown: str) -> ClewError:
-    return call.refused(error) or translated(error, shown)

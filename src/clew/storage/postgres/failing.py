@@ -9,8 +9,11 @@ from clew.errors import ClewError, Conflict, SchemaMismatch, StorageError, Unava
 if TYPE_CHECKING:
     import psycopg
 
-#: What clew's own functions in the database raise; see schema/.
-FENCED_OFF, CHANGED, BUSY = "CLW01", "CLW02", "CLW03"
+# What clew's own functions in the database raise; see schema/.
+FENCED_OFF = "CLW01"
+CHANGED = "CLW02"
+BUSY = "CLW03"
+EXISTS = "23505"  # unique_violation
 
 
 def translated(error: psycopg.Error, shown: str) -> ClewError:

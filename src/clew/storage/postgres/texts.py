@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # U+FFFF is no character and never will be one, so it may stand before the number of one that cannot be held.
 _MARK = "\uffff"
@@ -20,3 +21,21 @@ def to_held(text: str) -> str:
 def from_held(text: str) -> str:
     """Return the text that was held."""
     return _HELD.sub(lambda found: chr(int(found[1], 16)), text) if _MARK in text else text
+
+
+def held(value: Any) -> Any:
+    """Return parameters of a statement, each text in them as PostgreSQL can hold it."""
+    match value:
+        case str():
+            return to_held(value)
+        case list() | tuple():
+            return [held(element) for element in value]
+        case dict():
+            return {name: held(element) for name, element in value.items()}
+        case _:
+            return value
+
+
+def given_back(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row with the texts that were held."""
+    return tuple(from_held(value) if isinstance(value, str) else value for value in row)

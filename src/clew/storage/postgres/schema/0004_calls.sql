@@ -196,3 +196,42 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 END $$;
+
+-- Put records at the end of the journals of runs that are kept, in place of those with the same keys.
+CREATE FUNCTION clew_put_records(
+    run_ids text[], keys text[], names text[], fingerprints bytea[], arguments text[], states text[],
+    outcomes bytea[], attempts integer[], started_s double precision[], ended_s double precision[]
+) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+#variable_conflict use_column
+DECLARE
+    of_run bigint;
+BEGIN
+    FOR i IN 1 .. cardinality(run_ids) LOOP
+        SELECT id INTO of_run FROM clew_runs WHERE run_id = run_ids[i];
+        DELETE FROM clew_records WHERE run = of_run AND key = keys[i];
+        INSERT INTO clew_records (
+            run, key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s
+        ) VALUES (
+            of_run, keys[i], names[i], fingerprints[i], clew_put_records.arguments[i], states[i], outcomes[i],
+            clew_put_records.attempts[i], clew_put_records.started_s[i], clew_put_records.ended_s[i]
+        );
+    END LOOP;
+END $$;
+
+CREATE FUNCTION clew_add_events(threads bigint[], epochs bigint[], runs bigint[], bodies bytea[])
+RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        IF i = 1 OR (threads[i], epochs[i]) <> (threads[i - 1], epochs[i - 1]) THEN
+            -- Locked against other events, too, for they are numbered.
+            PERFORM 1 FROM clew_threads WHERE id = threads[i] AND epoch = epochs[i] FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+            END IF;
+        END IF;
+        INSERT INTO clew_events (run, number, body)
+            SELECT runs[i], coalesce(max(number), 0) + 1, bodies[i] FROM clew_events WHERE run = runs[i];
+    END LOOP;
+END $$;

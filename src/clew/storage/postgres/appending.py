@@ -1,0 +1,151 @@
+"""Keeping outcomes: one call for what every run does all the time, a transaction for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from clew.engine.records import Piece, Run, ThreadKey
+from clew.errors import ClewError, Conflict
+from clew.storage.base import Append, Asked, Keep, first_epoch
+from clew.storage.postgres import failing
+from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Function, Row
+from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
+from clew.storage.postgres.leases import HOLD, claim, fenced_off, lock_thread
+from clew.storage.postgres.statements import change, rows
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from clew.storage.postgres.database import PostgresDatabase
+
+_APPEND = Function("clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3)
+KEEP_PIECES = Function("clew_keep_pieces", (BIG, TEXT, TEXT, INT, BYTES), place=4)
+_END = Function("clew_end", (BIG, BIG, BIG, TEXT, BYTES, BYTES, TEXT, BYTES, REAL, REAL), place=5)
+
+
+def is_plain(operation: Append) -> bool:
+    """Say whether `append` does everything that an operation asks for."""
+    end = operation.end
+    return not (operation.replaces or operation.writes or operation.also or (end and (end.reopened or end.removes)))
+
+
+def append(operation: Append) -> Call[Asked | None]:
+    """Return the call that keeps records, pieces, and how the run ended."""
+    lease, end = operation.lease, operation.end
+    thread, run = lease.handle
+    calls: dict[Function, list[tuple[Any, ...]]] = {}
+    if operation.records:
+        calls[_APPEND] = [(thread, lease.epoch, run, *columns_of(record)) for record in operation.records]
+    elif end is None:
+        calls[HOLD] = [(thread, lease.epoch)]
+    if operation.pieces:
+        calls[KEEP_PIECES] = [(thread, piece.id, piece.before, piece.count, piece.body) for piece in operation.pieces]
+    if end is not None:
+        calls[_END] = [
+            (thread, lease.epoch, run, end.status, end.value, end.saved, end.error, end.questions, end.ended_s,
+             end.due_s)
+        ]  # fmt: skip
+
+    def asked(found: Mapping[Function, Sequence[Row]]) -> Any:
+        if end is not None:
+            return None
+        return next(what for id, what in found[_APPEND if operation.records else HOLD] if id == str(thread))
+
+    return Call(
+        calls, asked, lambda error: _refusal(operation, error), lambda connection: recover(connection, operation)
+    )
+
+
+def append_more(database: PostgresDatabase, connection: psycopg.Connection, operation: Append) -> Asked | None:
+    """Carry out an operation that is not plain, in a transaction."""
+    thread, run = operation.lease.handle
+    if operation.replaces:
+        keys = list(operation.replaces)
+        change(connection, "DELETE FROM clew_records WHERE run = %s AND key = ANY (%s)", (run, keys))
+    asked = database.exchange(connection, append(operation))  # refuses whoever does not hold the thread any more
+    for nested_thread, nested_run, pieces in operation.also:
+        _keep_nested(connection, nested_thread, nested_run, pieces)
+    if operation.end is not None and operation.end.reopened:
+        keys = list(operation.end.reopened)
+        change(connection, "UPDATE clew_records SET state = 'reopened' WHERE run = %s AND key = ANY (%s)", (run, keys))
+    if operation.end is not None and operation.end.removes:
+        change(connection, "DELETE FROM clew_runs WHERE id = %s", (run,))
+        change(
+            connection,
+            "UPDATE clew_threads SET head = (SELECT id FROM clew_runs WHERE thread = %s ORDER BY number DESC LIMIT 1) "
+            "WHERE id = %s",
+            (thread, thread),
+        )
+    return asked
+
+
+def recover(operation: Append, connection: psycopg.Connection) -> tuple[Asked | None] | None:
+    """Return what the run was asked if exactly this was kept: (that,), or None if it was not."""
+    thread, run = operation.lease.handle
+    lock_thread(connection, thread)
+    keys = [record.key for record in operation.records]
+    kept = rows(
+        connection,
+        "SELECT key, outcome, started_s, ended_s FROM clew_records WHERE run = %s AND key = ANY (%s)",
+        (run, keys),
+    )
+    wanted = {(record.key, record.outcome, record.started_s, record.ended_s) for record in operation.records}
+    if set(kept) != wanted:
+        return None
+    if operation.end is None:
+        [(asked,)] = rows(connection, "SELECT asked FROM clew_threads WHERE id = %s", (thread,))
+        return (asked,) if operation.records else None
+    ended = rows(connection, "SELECT status, ended_s FROM clew_runs WHERE id = %s", (run,))
+    is_ended = not ended if operation.end.removes else ended == [(operation.end.status, operation.end.ended_s)]
+    return (None,) if is_ended else None
+
+
+def keep(connection: psycopg.Connection, operation: Keep) -> Run:
+    return _keep_as_head(connection, claim(connection, operation), operation.run, operation.pieces)
+
+
+def _keep_nested(connection: psycopg.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
+    id = made_thread(connection, thread, first_epoch(run.created_s), run.created_s)
+    given = "SELECT 1 FROM clew_runs WHERE thread = %s AND run_id = %s"
+    if run.previous is not None and not rows(connection, given, (id, run.previous)):
+        raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
+    _keep_as_head(connection, id, run, pieces)
+
+
+def _keep_as_head(connection: psycopg.Connection, thread: int, run: Run, pieces: Sequence[Piece]) -> Run:
+    for piece in pieces:
+        rows(
+            connection,
+            "SELECT clew_keep_pieces(ARRAY[%s::bigint], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::integer], "
+            "ARRAY[%s::bytea])",
+            (thread, piece.id, piece.before, piece.count, piece.body),
+        )
+    [(number,)] = rows(connection, "SELECT coalesce(max(number) + 1, 0) FROM clew_runs WHERE thread = %s", (thread,))
+    run = replace(run, number=number)
+    change(
+        connection,
+        "UPDATE clew_threads SET head = %s, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, due_s = NULL, "
+        "changed_s = %s WHERE id = %s",
+        (put_run(connection, thread, run), run.created_s, thread),
+    )
+    return run
+
+
+def _refusal(operation: Append, error: psycopg.Error) -> ClewError | None:
+    lease = operation.lease
+    match error.sqlstate:
+        case failing.FENCED_OFF:
+            return fenced_off(lease)
+        case failing.CHANGED:
+            return Conflict(f"a piece of a list that run {lease.run_id} saved follows one that was removed meanwhile")
+        case failing.EXISTS:
+            return Conflict(
+                f"what run {lease.run_id} was to keep was recorded by another writer "
+                f"({error.diag.message_detail or error})"
+            )
+        case _:
+            return None

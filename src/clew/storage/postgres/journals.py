@@ -1,0 +1,208 @@
+"""A checkpointer over one schema of a PostgreSQL database: which operation is a call, a transaction or a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clew.engine.records import Piece, Record, Run, ThreadKey
+from clew.storage.base import (
+    AddEvents,
+    Append,
+    Ask,
+    Begin,
+    Checkpointer,
+    DeleteThread,
+    Enqueue,
+    FindWork,
+    ForgetDeleted,
+    Keep,
+    KeepThread,
+    LeaveQueue,
+    ListPieces,
+    ListQueue,
+    ListRuns,
+    ListThreads,
+    Load,
+    LoadEvents,
+    LoadPieces,
+    LoadRecords,
+    LoadThread,
+    Operation,
+    Prune,
+    Renew,
+    StayQueued,
+    WalkThreads,
+    Watch,
+)
+from clew.storage.opening import Opened, Setup
+from clew.storage.postgres import appending, events, leases, queue, upkeep
+from clew.storage.postgres.calls import Call
+from clew.storage.postgres.database import PostgresDatabase
+from clew.storage.postgres.journals_rows import RECORD, RUN, THREAD, record_of, run_of
+from clew.storage.postgres.statements import rows
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+T = TypeVar("T")
+
+
+class PostgresSaver(Checkpointer):
+    """Keeps threads in a PostgreSQL database, sync and async on the same object.
+
+    Args:
+        where: an address, "postgresql://user:password@host:5432/name"; a psycopg_pool.ConnectionPool, which stays the
+            caller's; or a PostgresDatabase that it shares.
+        schema: see PostgresDatabase; only with an address or a pool.
+
+    Raises:
+        InvalidOption, MissingDependency: see PostgresDatabase.
+    """
+
+    database: PostgresDatabase
+
+    def __init__(self, where: str | ConnectionPool[Any] | PostgresDatabase, *, schema: str = "public") -> None:
+        self._owns_database = not isinstance(where, PostgresDatabase)
+        self.database = where if isinstance(where, PostgresDatabase) else PostgresDatabase(where, schema=schema)
+
+    @classmethod
+    def from_conn_string(cls, where: str, *, schema: str = "public") -> Opened[PostgresSaver]:
+        """Open a database for the length of a `with` or `async with` block."""
+        return Opened(lambda: cls(where, schema=schema))
+
+    def setup(self) -> Setup:
+        """Make the tables now rather than at the first use. May be awaited, and called at any time."""
+        self.database.setup()
+        return Setup()
+
+    def execute(self, operation: Operation[T]) -> T:
+        call = _call(operation)
+        run = self.database.read if isinstance(operation, _READS) else self.database.write
+        result: T = self.database.call(call) if call else run(self._work(operation))
+        return result
+
+    async def aexecute(self, operation: Operation[T]) -> T:
+        call = _call(operation)
+        run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
+        result: T = await (self.database.acall(call) if call else run(self._work(operation)))
+        return result
+
+    def close(self) -> None:
+        if self._owns_database:
+            self.database.close()
+
+    def _work(self, operation: Operation[T]) -> Callable[[psycopg.Connection], T]:
+        kind = type(operation)
+        if kind in _PARTS:
+            return lambda connection: _PARTS[kind](self.database, connection, operation)
+        return lambda connection: _WORK[kind](connection, operation)
+
+
+def _call(operation: Operation[Any]) -> Call[Any] | None:
+    """Return the call that does an operation in one round trip, if there is one."""
+    match operation:
+        case Begin():
+            return leases.begin(operation)
+        case Append() if appending.is_plain(operation):
+            return appending.append(operation)
+        case AddEvents():
+            return events.add_events(operation)
+        case _:
+            return None
+
+
+def _load(connection: psycopg.Connection, operation: Load) -> Run | None:
+    which = "clew_runs.id = head" if operation.run_id is None else "run_id = %s"
+    found = rows(
+        connection,
+        f"SELECT {RUN} FROM clew_threads JOIN clew_runs ON thread = clew_threads.id "
+        f"WHERE thread_id = %s AND workflow = %s AND {which}",
+        operation.thread if operation.run_id is None else (*operation.thread, operation.run_id),
+    )
+    return run_of(found[0]) if found else None
+
+
+def _list_runs(connection: psycopg.Connection, operation: ListRuns) -> list[Run]:
+    found = rows(
+        connection,
+        f"SELECT {RUN} FROM clew_runs WHERE thread = {THREAD} AND number < %s ORDER BY number DESC LIMIT %s",
+        (*operation.thread, 2**31 - 1 if operation.before is None else operation.before, operation.limit),
+    )
+    return [run_of(row) for row in found]
+
+
+def _load_records(connection: psycopg.Connection, operation: LoadRecords) -> list[Record]:
+    which = "" if operation.name is None else " AND name = %s"
+    found = rows(
+        connection,
+        f"SELECT {RECORD} FROM clew_records WHERE run = (SELECT id FROM clew_runs WHERE run_id = %s){which} "
+        "ORDER BY id",
+        (operation.run_id,) if operation.name is None else (operation.run_id, operation.name),
+    )
+    return [record_of(row) for row in found]
+
+
+# The part of a chain up to a piece; what is before its first piece is in another chain.
+_PART = (
+    "SELECT part.name, part.before, part.count, part.body FROM clew_pieces AS last JOIN clew_pieces AS part "
+    "ON part.chain = last.chain AND part.place <= last.place WHERE last.name = %s ORDER BY part.place"
+)
+
+
+def _load_pieces(connection: psycopg.Connection, operation: LoadPieces) -> list[Piece]:
+    pieces: list[Piece] = []
+    last: str | None = operation.last
+    while last is not None:
+        part = rows(connection, _PART, (last,))
+        pieces[:0] = [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in part]
+        last = part[0][1] if part else None
+    return pieces
+
+
+def _list_threads(connection: psycopg.Connection, operation: ListThreads) -> list[ThreadKey]:
+    which = "" if operation.workflow is None else " AND workflow = %s"
+    found = rows(
+        connection,
+        f"SELECT thread_id, workflow FROM clew_threads WHERE head IS NOT NULL{which} "
+        "ORDER BY changed_s DESC, id DESC LIMIT %s",
+        (operation.limit,) if operation.workflow is None else (operation.workflow, operation.limit),
+    )
+    return [ThreadKey(*row) for row in found]
+
+
+_READS = (
+    Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, WalkThreads,
+    ListPieces, LoadThread,
+)  # fmt: skip
+_WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
+    Load: _load,
+    ListRuns: _list_runs,
+    LoadRecords: _load_records,
+    LoadPieces: _load_pieces,
+    ListThreads: _list_threads,
+    Keep: appending.keep,
+    Renew: leases.renew,
+    Watch: leases.watch,
+    Ask: leases.ask,
+    Enqueue: queue.enqueue,
+    StayQueued: queue.stay_queued,
+    LeaveQueue: queue.leave_queue,
+    ListQueue: queue.list_queue,
+    FindWork: queue.find_work,
+    LoadEvents: events.load_events,
+    WalkThreads: upkeep.walk_threads,
+    DeleteThread: upkeep.delete_thread,
+    ForgetDeleted: upkeep.forget_deleted,
+    ListPieces: upkeep.list_pieces,
+    Prune: upkeep.prune,
+    LoadThread: upkeep.load_thread,
+}
+# These are calls in part.
+_PARTS: dict[type, Callable[[PostgresDatabase, psycopg.Connection, Any], Any]] = {
+    Append: appending.append_more,
+    KeepThread: upkeep.keep_thread,
+}
+
+AsyncPostgresSaver = PostgresSaver

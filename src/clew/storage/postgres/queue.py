@@ -1,0 +1,98 @@
+"""Who waits for a thread, and what a worker finds to do: the SQL of the queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clew.engine.records import Queued, ThreadKey, Work
+from clew.storage.base import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued, first_epoch
+from clew.storage.postgres.journals_rows import THREAD, made_thread
+from clew.storage.postgres.statements import change, rows
+
+if TYPE_CHECKING:
+    import psycopg
+
+_PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
+
+
+def enqueue(connection: psycopg.Connection, operation: Enqueue) -> bool:
+    place = operation.place
+    if rows(connection, "SELECT 1 FROM clew_runs WHERE run_id = %s", (place.id,)):
+        return False
+    thread = made_thread(connection, place.thread, first_epoch(place.created_s), place.created_s)
+    return bool(
+        change(
+            connection,
+            f"INSERT INTO clew_queue (thread, {_PLACE}) VALUES (%s{', %s' * 9}) ON CONFLICT (name) DO NOTHING",
+            (
+                thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
+                place.due_s, place.created_s,
+            ),
+        )
+    )  # fmt: skip
+
+
+def stay_queued(connection: psycopg.Connection, operation: StayQueued) -> bool:
+    stay = "UPDATE clew_queue SET until_s = %s WHERE name = %s"
+    return bool(change(connection, stay, (operation.until_s, operation.id)))
+
+
+def leave_queue(connection: psycopg.Connection, operation: LeaveQueue) -> bool:
+    return bool(change(connection, "DELETE FROM clew_queue WHERE name = %s", (operation.id,)))
+
+
+def list_queue(connection: psycopg.Connection, operation: ListQueue) -> list[Queued]:
+    found = rows(connection, f"SELECT {_PLACE} FROM clew_queue WHERE thread = {THREAD} ORDER BY id", operation.thread)
+    return [_place(operation.thread, row) for row in found]
+
+
+def _place(thread: ThreadKey, row: tuple[Any, ...]) -> Queued:
+    return Queued(
+        id=row[0], thread=thread, owner=row[1], until_s=row[2], act=row[3], input=row[4], config=row[5],
+        priority=row[6], due_s=row[7], created_s=row[8],
+    )  # fmt: skip
+
+
+# Each part begins with an index that holds few rows only: leases that are held, deadlines, submitted calls.
+_CRASHED = """
+SELECT thread_id, workflow, CASE WHEN until_s > %(now_s)s THEN owner END, 'crashed', 0, changed_s
+FROM clew_threads
+WHERE owner IS NOT NULL AND (until_s <= %(now_s)s OR starts_with(owner, %(machine)s))
+    AND workflow = ANY (%(workflows)s)
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) = 'running'
+"""
+
+_DUE = """
+SELECT thread_id, workflow, NULL, 'due', 0, due_s
+FROM clew_threads
+WHERE due_s <= %(now_s)s AND (owner IS NULL OR until_s <= %(now_s)s) AND workflow = ANY (%(workflows)s)
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS DISTINCT FROM 'running'
+"""
+
+_QUEUED = """
+SELECT thread_id, workflow, NULL, 'queued', place.priority, greatest(place.due_s, place.created_s)
+FROM clew_queue AS place JOIN clew_threads ON clew_threads.id = place.thread
+WHERE place.owner IS NULL AND place.due_s <= %(now_s)s
+    AND (clew_threads.owner IS NULL OR clew_threads.until_s <= %(now_s)s)
+    AND (clew_threads.due_s IS NULL OR clew_threads.due_s > %(now_s)s)
+    AND workflow = ANY (%(workflows)s)
+    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS DISTINCT FROM 'running'
+    AND NOT EXISTS (
+        SELECT 1 FROM clew_queue AS earlier WHERE earlier.thread = place.thread AND earlier.id < place.id
+            AND CASE WHEN earlier.owner IS NULL THEN earlier.due_s <= %(now_s)s ELSE earlier.until_s > %(now_s)s END
+    )
+"""
+
+_FIND_WORK = f"{_CRASHED} UNION ALL {_DUE} UNION ALL {_QUEUED} ORDER BY 5 DESC, 6 LIMIT %(limit)s"
+
+
+def find_work(connection: psycopg.Connection, operation: FindWork) -> list[Work]:
+    found = rows(
+        connection,
+        _FIND_WORK,
+        {
+            "workflows": list(operation.workflows), "now_s": operation.now_s, "machine": operation.machine,
+            "limit": operation.limit,
+        },
+    )  # fmt: skip
+    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3]) for row in found]

@@ -1,0 +1,194 @@
+"""Deleting, pruning and moving whole threads: the SQL of it. What is to go was decided by the caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from clew.engine.records import Piece, Record, Run, ThreadKey
+from clew.errors import Conflict
+from clew.storage.base import (
+    DeleteThread,
+    Enqueue,
+    ForgetDeleted,
+    KeepThread,
+    ListPieces,
+    ListQueue,
+    LoadThread,
+    Prune,
+    WalkThreads,
+    WholeThread,
+    first_epoch,
+)
+from clew.storage.postgres.appending import KEEP_PIECES
+from clew.storage.postgres.calls import Call
+from clew.storage.postgres.journals_rows import (
+    RECORD,
+    RUN,
+    THREAD,
+    columns_of,
+    find_thread,
+    made_thread,
+    put_run,
+    record_of,
+    run_of,
+)
+from clew.storage.postgres.leases import PUT_RECORDS, changed
+from clew.storage.postgres.queue import enqueue, list_queue
+from clew.storage.postgres.statements import change, rows
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from clew.storage.postgres.database import PostgresDatabase
+
+
+def walk_threads(connection: psycopg.Connection, operation: WalkThreads) -> list[ThreadKey]:
+    after = operation.after or ("", "")
+    found = rows(
+        connection,
+        'SELECT thread_id, workflow FROM clew_threads WHERE (thread_id COLLATE "C", workflow COLLATE "C") > (%s, %s) '
+        "AND (head IS NOT NULL OR EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id)) "
+        'ORDER BY thread_id COLLATE "C", workflow COLLATE "C" LIMIT %s',
+        (*after, operation.limit),
+    )
+    return [ThreadKey(*row) for row in found]
+
+
+def delete_thread(connection: psycopg.Connection, operation: DeleteThread) -> int:
+    found = rows(
+        connection,
+        "SELECT id FROM clew_threads WHERE thread_id = %s ORDER BY id FOR UPDATE",  # nobody writes to them meanwhile
+        (operation.thread_id,),
+    )
+    threads = [id for (id,) in found]
+    removed = change(connection, "DELETE FROM clew_runs WHERE thread = ANY (%s)", (threads,))
+    if operation.entirely:
+        change(connection, "DELETE FROM clew_threads WHERE id = ANY (%s)", (threads,))
+        return removed
+    change(connection, "DELETE FROM clew_pieces WHERE thread = ANY (%s)", (threads,))
+    change(connection, "DELETE FROM clew_queue WHERE thread = ANY (%s)", (threads,))
+    change(
+        connection,
+        "UPDATE clew_threads SET head = NULL, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, "
+        "due_s = NULL, changed_s = %s WHERE id = ANY (%s)",
+        (operation.now_s, threads),
+    )
+    return removed
+
+
+def forget_deleted(connection: psycopg.Connection, operation: ForgetDeleted) -> int:
+    return change(
+        connection,
+        "DELETE FROM clew_threads WHERE head IS NULL AND owner IS NULL AND changed_s < %s "
+        "AND NOT EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id)",
+        (operation.before_s,),
+    )
+
+
+def list_pieces(connection: psycopg.Connection, operation: ListPieces) -> dict[str, str | None]:
+    found = rows(
+        connection, f"SELECT name, before FROM clew_pieces WHERE thread = {THREAD} ORDER BY id", operation.thread
+    )
+    return {name: before for name, before in found}
+
+
+def prune(connection: psycopg.Connection, operation: Prune) -> None:
+    thread = _unchanged(connection, operation.thread, operation.head)
+    gone, trimmed = list(operation.runs), list(operation.trimmed)
+    change(connection, "DELETE FROM clew_runs WHERE thread = %s AND run_id = ANY (%s)", (thread, gone))
+    rest = rows(
+        connection,
+        "UPDATE clew_runs SET input = NULL WHERE thread = %s AND run_id = ANY (%s) RETURNING id",
+        (thread, trimmed),
+    )
+    for table in ("clew_records", "clew_events"):
+        change(connection, f"DELETE FROM {table} WHERE run = ANY (%s)", ([id for (id,) in rest],))
+    pieces = list(operation.pieces)
+    change(connection, "DELETE FROM clew_pieces WHERE thread = %s AND name = ANY (%s)", (thread, pieces))
+
+
+def load_thread(connection: psycopg.Connection, operation: LoadThread) -> WholeThread | None:
+    found = rows(
+        connection, "SELECT id, due_s FROM clew_threads WHERE thread_id = %s AND workflow = %s", operation.thread
+    )
+    if not found:
+        return None
+    [(thread, due_s)] = found
+    whole = WholeThread(
+        thread=operation.thread,
+        runs=_runs(connection, thread),
+        pieces=_pieces(connection, thread),
+        queue=[place for place in list_queue(connection, ListQueue(operation.thread)) if place.owner is None],
+        due_s=due_s,
+    )
+    return whole if whole.runs or whole.queue else None
+
+
+def _runs(connection: psycopg.Connection, thread: int) -> list[tuple[Run, list[Record]]]:
+    runs = rows(connection, f"SELECT {RUN}, id FROM clew_runs WHERE thread = %s ORDER BY number", (thread,))
+    journal = f"SELECT {RECORD} FROM clew_records WHERE run = %s ORDER BY id"
+    return [(run_of(row), [record_of(record) for record in rows(connection, journal, row[-1:])]) for row in runs]
+
+
+def _pieces(connection: psycopg.Connection, thread: int) -> list[Piece]:
+    found = rows(
+        connection, "SELECT name, before, count, body FROM clew_pieces WHERE thread = %s ORDER BY id", (thread,)
+    )
+    return [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in found]
+
+
+def keep_thread(database: PostgresDatabase, connection: psycopg.Connection, operation: KeepThread) -> None:
+    whole, now_s = operation.whole, operation.now_s
+    thread = made_thread(connection, whole.thread, first_epoch(now_s), now_s)
+    if load_thread(connection, LoadThread(whole.thread)) is not None:
+        raise Conflict(f"there is a thread {whole.thread.thread_id!r} of {whole.thread.workflow!r} already")
+    ids = [run.id for run, _ in whole.runs]
+    for (known,) in rows(connection, "SELECT run_id FROM clew_runs WHERE run_id = ANY (%s)", (ids,)):
+        raise _known(known)
+    head: int | None = None
+    for run, _ in whole.runs:
+        head = put_run(connection, thread, run)
+    _put(database, connection, thread, whole)
+    for place in whole.queue:
+        if not enqueue(connection, Enqueue(place)):
+            raise _known(place.id)
+    change(
+        connection,
+        "UPDATE clew_threads SET head = %s, epoch = epoch + 1, due_s = %s, changed_s = %s WHERE id = %s",
+        (head, whole.due_s, now_s, thread),
+    )
+
+
+def _put(database: PostgresDatabase, connection: psycopg.Connection, thread: int, whole: WholeThread) -> None:
+    """Keep the journals and pieces of a thread whose runs are kept."""
+    records = [(run.id, *columns_of(record)) for run, journal in whole.runs for record in journal]
+    pieces = [(thread, piece.id, piece.before, piece.count, piece.body) for piece in whole.pieces]
+    parts: dict[Any, list[tuple[Any, ...]]] = {PUT_RECORDS: records, KEEP_PIECES: pieces}
+
+    def refused(error: psycopg.Error) -> Conflict:
+        return Conflict(f"what thread {whole.thread.thread_id!r} saved is kept already, or lacks a part ({error})")
+
+    rows_of = {function: part for function, part in parts.items() if part}
+    if rows_of:
+        database.exchange(connection, Call(rows_of, lambda found: None, refused))
+
+
+def _unchanged(connection: psycopg.Connection, thread: ThreadKey, head: Run) -> int:
+    """Return the row of a thread whose newest run stands as it was seen, locked until the transaction ends.
+
+    Raises:
+        Conflict: it does not.
+    """
+    id = find_thread(connection, thread)
+    found = rows(
+        connection,
+        "SELECT run_id, status, attempts FROM clew_runs WHERE id = (SELECT head FROM clew_threads WHERE id = %s)",
+        (id,),
+    )
+    if id is None or found != [head.version]:
+        raise changed(thread)
+    return id
+
+
+def _known(run_id: str) -> Conflict:
+    return Conflict(f"there is a run {run_id!r} already, on another thread")
