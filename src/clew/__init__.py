@@ -3,8 +3,9 @@
 Write workflows:        entrypoint, task, TaskFuture, interrupt, sleep, asleep
 Ask the running one:    get_store, get_config, get_stream_writer, stream_message, get_runtime, Runtime
 Answer and look:        Command, Interrupt, StateSnapshot, Output
+Leave work to others:   Worker, Handle, Limit, recover, arecover, Recovered
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
-Keep threads:           Database, EncryptionKeys, SqliteSaver, InMemorySaver
+Keep threads:           Database, EncryptionKeys, SqliteSaver, PostgresSaver, InMemorySaver
 Keep memories:          Database, SqliteStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
 Keep results:           InMemoryCache, SqliteCache
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from clew.database import Database
     from clew.engine.caching import CachePolicy
     from clew.engine.limits import TimeoutPolicy
+    from clew.engine.pacing import Limit
     from clew.engine.questions import Command, Interrupt
     from clew.engine.retry import RetryPolicy
     from clew.engine.state import StateSnapshot
@@ -45,11 +47,14 @@ if TYPE_CHECKING:
         NotInWorkflow,
         NotRecordable,
         ReplayMismatch,
+        RunCancelled,
+        SetAside,
         ThreadBusy,
     )
     from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
     from clew.runner.futures import TaskFuture
     from clew.runner.launching import Output
+    from clew.runner.recovering import Recovered
     from clew.runner.runtime import ExecutionInfo, Runtime
     from clew.storage.base import Checkpointer
     from clew.storage.cache import BaseCache
@@ -57,6 +62,8 @@ if TYPE_CHECKING:
     from clew.storage.inmemory.items import InMemoryStore
     from clew.storage.inmemory.journals import InMemorySaver
     from clew.storage.inmemory.journals import InMemorySaver as MemorySaver
+    from clew.storage.postgres.journals import PostgresSaver
+    from clew.storage.postgres.journals import PostgresSaver as AsyncPostgresSaver
     from clew.storage.sqlite.cache import SqliteCache
     from clew.storage.sqlite.items_store import SqliteStore
     from clew.storage.sqlite.items_store import SqliteStore as AsyncSqliteStore
@@ -74,8 +81,10 @@ if TYPE_CHECKING:
         SearchItem,
         SearchOp,
     )
+    from clew.submission import Handle
     from clew.tasks import Task, task
-    from clew.upkeep import Pruned, aprune, prune
+    from clew.upkeep import Erased, Pruned, aerase, aprune, erase, prune
+    from clew.workers import Worker, arecover, recover
     from clew.workflow import Workflow
 
 # Where each name lives. A name is loaded when it is first used, so that importing clew costs next to nothing.
@@ -87,29 +96,34 @@ _HOMES = {
     "clew.database": "Database",
     "clew.engine.caching": "CachePolicy",
     "clew.engine.limits": "TimeoutPolicy",
+    "clew.engine.pacing": "Limit",
     "clew.engine.questions": "Command Interrupt",
     "clew.engine.retry": "RetryPolicy",
     "clew.engine.state": "StateSnapshot",
     "clew.entrypoints": "entrypoint",
     "clew.errors": "ClewError Conflict InvalidNamespaceError InvalidResume NodeCancelledError NodeTimeoutError "
-    "NotInWorkflow NotRecordable ReplayMismatch ThreadBusy",
+    "NotInWorkflow NotRecordable ReplayMismatch RunCancelled SetAside ThreadBusy",
     "clew.messages": "REMOVE_ALL_MESSAGES RemoveMessage add_messages",
     "clew.runner.futures": "TaskFuture",
     "clew.runner.launching": "Output",
+    "clew.runner.recovering": "Recovered",
     "clew.runner.runtime": "ExecutionInfo Runtime",
     "clew.storage.base": "Checkpointer",
     "clew.storage.cache": "BaseCache",
     "clew.storage.inmemory.cache": "InMemoryCache",
     "clew.storage.inmemory.items": "InMemoryStore",
     "clew.storage.inmemory.journals": "InMemorySaver",
+    "clew.storage.postgres.journals": "PostgresSaver",
     "clew.storage.sqlite.cache": "SqliteCache",
     "clew.storage.sqlite.items_store": "SqliteStore",
     "clew.storage.sqlite.journals": "SqliteSaver",
     "clew.store.base": "BaseStore",
     "clew.store.operations": "GetOp HistoryOp Item ItemVersion ListNamespacesOp MatchCondition PutOp SearchItem "
     "SearchOp",
+    "clew.submission": "Handle",
     "clew.tasks": "Task task",
-    "clew.upkeep": "Pruned aprune prune",
+    "clew.upkeep": "Erased Pruned aerase aprune erase prune",
+    "clew.workers": "Worker arecover recover",
     "clew.workflow": "Workflow",
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -118,6 +132,7 @@ _ALIASES = {
     "MemorySaver": "InMemorySaver",
     "AsyncSqliteStore": "SqliteStore",
     "AsyncSqliteSaver": "SqliteSaver",
+    "AsyncPostgresSaver": "PostgresSaver",
 }
 
 
@@ -134,13 +149,13 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "REMOVE_ALL_MESSAGES", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",
+    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",
     "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys",
-    "ExecutionInfo", "GetOp", "InMemoryCache",
+    "ExecutionInfo", "GetOp", "Handle", "InMemoryCache",
     "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion",
-    "ListNamespacesOp", "MatchCondition", "MemorySaver", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow",
-    "NotRecordable", "Output", "PutOp", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunnableConfig", "Runtime",
-    "SearchItem", "SearchOp", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",
-    "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Workflow", "add_messages", "asleep", "entrypoint", "get_config",
-    "get_runtime", "get_store", "get_stream_writer", "interrupt", "sleep", "stream_message", "task",
+    "Limit", "ListNamespacesOp", "MatchCondition", "MemorySaver", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow",
+    "NotRecordable", "Output", "PostgresSaver", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
+    "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",
+    "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow", "add_messages", "arecover", "asleep", "entrypoint", "get_config",
+    "get_runtime", "get_store", "get_stream_writer", "interrupt", "recover", "sleep", "stream_message", "task",
 ]  # fmt: skip

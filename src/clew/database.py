@@ -80,6 +80,20 @@ class Database:
         self.checkpointer = EncryptedSaver(self.checkpointer, keys)
         self.store.encrypt(keys)
 
+    def compact(self) -> None:
+        """Write the files anew: they get as small as they can, and nothing of what was removed is left in them.
+
+        That takes about as long as copying them, and as much free space; others who write wait.
+
+        Raises:
+            Unavailable: other processes read or write for too long, or there is no space left.
+        """
+        self.checkpointer.database.compact()
+
+    async def acompact(self) -> None:
+        """Like `compact`, for async code."""
+        await self.checkpointer.database.acompact()
+
     def close(self) -> None:
         """Give back files and OS threads. Closing twice is fine."""
         for part in (self.store, self.checkpointer, self._sqlite):

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 
 from clew.database import Database
 from clew.engine.pruning import Keeping
 from clew.errors import InvalidOption
-from clew.runner import pruning
+from clew.runner import erasing, pruning
 from clew.runner.async_io import AsyncIO
+from clew.runner.erasing import Erased
 from clew.runner.io import run_blocking
 from clew.runner.pruning import Pruned
 from clew.runner.sync_io import BLOCKING
 from clew.storage.base import Checkpointer
+from clew.store.namespaces import check_namespace
+from clew.store.operations import Namespace
+from clew.store.transactional import TransactionalStore
 
-__all__ = ["Pruned", "aprune", "prune"]
+__all__ = ["Erased", "Pruned", "aerase", "aprune", "erase", "prune"]
 
 
 def prune(
@@ -63,6 +69,59 @@ async def aprune(
     return await pruning.prune(AsyncIO(), _saver(where), keeping, thread_id=thread_id, dry_run=dry_run)
 
 
+def erase(
+    database: Database,
+    subject: str,
+    *,
+    keys: Collection[str] = ("user_id",),
+    namespaces: Sequence[Sequence[str]] | None = None,
+    dry_run: bool = False,
+) -> Erased:
+    """Remove everything of a subject, such as a user, and leave no trace of it.
+
+    A thread belongs to everybody whom the configs of its runs name, in `configurable` or `metadata`, under one of
+    `keys`; where they name nobody, to the one that the thread is called like. It goes with its runs, with calls that
+    wait for it, and with its name. A namespace belongs to everybody who is one of its labels; it goes with all below
+    it: memories, their old versions and vectors. Then the database is compacted.
+
+    A run under way on one of these threads fails with Conflict. Results in a cache are not looked at; clear it.
+
+    Args:
+        database: where.
+        subject: matched exactly, as a whole.
+        keys: which entries of a thread's metadata name a subject.
+        namespaces: those to be removed with all below them, instead of those that have the subject as a label.
+        dry_run: say only what would go. Do that first: an id such as "1" may also name something else.
+
+    Returns:
+        What went.
+
+    Raises:
+        InvalidOption: there is no subject, or `keys` is a text.
+        StorageError: the database did not do it; it can be done again.
+    """
+    parts = _checked(database, subject, keys, namespaces)
+    erased = run_blocking(erasing.erase(BLOCKING, *parts, dry_run=dry_run))
+    if not dry_run:
+        database.compact()
+    return erased
+
+
+async def aerase(
+    database: Database,
+    subject: str,
+    *,
+    keys: Collection[str] = ("user_id",),
+    namespaces: Sequence[Sequence[str]] | None = None,
+    dry_run: bool = False,
+) -> Erased:
+    """Like `erase`, for async code."""
+    erased = await erasing.erase(AsyncIO(), *_checked(database, subject, keys, namespaces), dry_run=dry_run)
+    if not dry_run:
+        await database.acompact()
+    return erased
+
+
 def check_keeping(keep_last: int | None, keep_for: timedelta | None) -> Keeping:
     """Return what is to stay.
 
@@ -81,3 +140,25 @@ def check_keeping(keep_last: int | None, keep_for: timedelta | None) -> Keeping:
 
 def _saver(where: Database | Checkpointer) -> Checkpointer:
     return where if isinstance(where, Checkpointer) else where.checkpointer
+
+
+def _checked(
+    database: Database, subject: str, keys: Collection[str], namespaces: Sequence[Sequence[str]] | None
+) -> tuple[Checkpointer, TransactionalStore[Any], str, Collection[str], list[Namespace] | None]:
+    if not isinstance(subject, str) or not subject:
+        raise InvalidOption(f"a subject is a text such as a user id, not {subject!r}")
+    if isinstance(keys, str):
+        raise InvalidOption(f"keys is a list of names such as ['user_id'], not the text {keys!r}")
+    prefixes = None if namespaces is None else [check_namespace(tuple(labels)) for labels in namespaces]
+    return database.checkpointer, movable(database), subject, keys, prefixes
+
+
+def movable(database: Database) -> TransactionalStore[Any]:
+    """Return a database's store as one of which everything can be reached.
+
+    Raises:
+        InvalidOption: it is of another kind.
+    """
+    if not isinstance(database.store, TransactionalStore):
+        raise InvalidOption(f"the store of {database!r} does not let everything that it keeps be reached")
+    return database.store

@@ -7,24 +7,25 @@ import concurrent.futures
 import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from clew.engine.limits import Deadlines, TimeoutPolicy
 from clew.errors import NodeCancelledError
-from clew.runner import futures
 from clew.runner.channels import paced
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
-from clew.runner.futures import LoopFuture
 from clew.runner.io import Drain
+from clew.runner.loop_futures import LoopFuture
 from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
+from clew.store.keeper import How, Keeper
 from clew.store.operations import Op, PutOp, Result
 from clew.store.planning import PreparedWrite
+from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 
@@ -83,9 +84,9 @@ class AsyncIO:
         raise error
 
     async def drain(self, frame: Frame, how: Drain) -> None:
-        if frame.lazy is not None:  # called from an OS thread of the body's own
+        if frame.lazy is not None:
             lazy, frame.lazy = frame.lazy, None
-            futures.hand_over(lazy)
+            lazy.start()
         while frame.children:
             waiting = [_on_loop(child) for child in frame.children]
             for future in waiting:
@@ -104,6 +105,9 @@ class AsyncIO:
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
         await store.aapply(writes)
+
+    async def with_keeper(self, store: TransactionalStore[Any], how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
+        return await store.awith_keeper(how, work)
 
     async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         return await store.aprepare(writes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -13,8 +13,10 @@ from clew.runner.turns import Turn
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
+from clew.store.keeper import How, Keeper
 from clew.store.operations import Op, PutOp, Result
 from clew.store.planning import PreparedWrite
+from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 Drain = Literal["wait", "stop", "abandon"]
@@ -42,6 +44,10 @@ class RunnerIO(Protocol):
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
         """Carry out prepared writes of a store in a transaction of their own."""
+
+    async def with_keeper(self, store: TransactionalStore[Any], how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
+        """Do something with everything that a store keeps, in one transaction."""
+        ...
 
     async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """Check and embed writes of a store, outside any transaction."""

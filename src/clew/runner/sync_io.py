@@ -7,7 +7,7 @@ import concurrent.futures
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any, TypeVar
 
@@ -20,8 +20,10 @@ from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
+from clew.store.keeper import How, Keeper
 from clew.store.operations import Op, PutOp, Result
 from clew.store.planning import PreparedWrite
+from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 
@@ -42,7 +44,7 @@ class SyncIO:
     async def drain(self, frame: Frame, how: Drain) -> None:
         if frame.lazy is not None:
             lazy, frame.lazy = frame.lazy, None
-            lazy.begin()
+            lazy.start()
         while waiting := futures.own(frame):
             for future in waiting:
                 if how == "wait":
@@ -62,6 +64,9 @@ class SyncIO:
 
     async def apply(self, store: BaseStore, writes: Sequence[PreparedWrite]) -> None:
         store.apply(writes)
+
+    async def with_keeper(self, store: TransactionalStore[Any], how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
+        return store.with_keeper(how, work)
 
     async def prepare(self, store: BaseStore, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         return store.prepare(writes)

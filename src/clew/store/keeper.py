@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 from msgspec import Struct, field
 
 from clew.store.history import Moment, Version
+from clew.store.moving import Mover
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
@@ -47,7 +48,7 @@ class Erased(NamedTuple):
     vectors: int
 
 
-class Keeper(Protocol[State]):
+class Keeper(Mover[State], Protocol[State]):
     """What an engine can do inside a transaction on its state."""
 
     def get(self, state: State, read: PreparedGet, reading: Reading) -> Item | None:

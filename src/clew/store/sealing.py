@@ -20,6 +20,7 @@ from clew.errors import UnreadableRecord
 from clew.store.filters import Behind
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Keeper, Place, Reading
+from clew.store.moving import Memory
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
@@ -105,9 +106,7 @@ class SealedKeeper(Generic[S]):
     def versions(
         self, state: S, prefix: Namespace, key: str | None = None, moment: Moment | None = None
     ) -> Iterable[Version]:
-        for version in self._keeper.versions(state, prefix, key, moment):
-            value = version.value
-            yield version if value is None else version._replace(value=self._open_at(version, decode_value(value)))
+        return map(self._opened_version, self._keeper.versions(state, prefix, key, moment))
 
     def apply(self, state: S, writes: Sequence[PreparedWrite], now: datetime) -> None:
         self._keeper.apply(state, [self.sealed(write) for write in writes], now)
@@ -136,7 +135,19 @@ class SealedKeeper(Generic[S]):
         ]
         self._keeper.reindex(state, hidden, now)
 
+    def memories(self, state: S, after: int, limit: int, *, past: bool) -> list[Memory]:
+        return [self._opened_memory(memory) for memory in self._keeper.memories(state, after, limit, past=past)]
+
+    def take_in(self, state: S, memories: Sequence[Memory], *, skip: bool) -> int:
+        return self._keeper.take_in(state, [self._sealed_memory(memory) for memory in memories], skip=skip)
+
     # What follows holds no values.
+
+    def all_namespaces(self, state: S) -> list[Namespace]:
+        return self._keeper.all_namespaces(state)
+
+    def forget_writers(self, state: S, thread_ids: Sequence[str]) -> None:
+        self._keeper.forget_writers(state, thread_ids)
 
     def list_namespaces(self, state: S, read: PreparedListing, now: datetime) -> list[Namespace]:
         return self._keeper.list_namespaces(state, read, now)
@@ -172,6 +183,28 @@ class SealedKeeper(Generic[S]):
         content = msgspec.json.encode(_Sealed(namespace, key, msgspec.Raw(value)))
         return msgspec.json.encode({_FIELD: base64.b64encode(self._keys.seal(content, _PLACE)).decode()})
 
+    def _sealed_memory(self, memory: Memory) -> Memory:
+        item = memory.item and replace(memory.item, write=self.sealed(memory.item.write))
+        return replace(memory, item=item, versions=[self._sealed_version(version) for version in memory.versions])
+
+    def _opened_memory(self, memory: Memory) -> Memory:
+        item = memory.item
+        if item is not None:
+            opened = self._open_at(memory, decode_value(item.write.value or b"{}"))
+            item = replace(item, write=replace(item.write, value=opened))
+        return replace(memory, item=item, versions=[self._opened_version(version) for version in memory.versions])
+
+    def _sealed_version(self, version: Version) -> Version:
+        value = version.value
+        if value is None:
+            return version
+        data = value.encode() if isinstance(value, str) else value
+        return version._replace(value=self._seal(version.namespace, version.key, data))
+
+    def _opened_version(self, version: Version) -> Version:
+        value = version.value
+        return version if value is None else version._replace(value=self._open_at(version, decode_value(value)))
+
     def _hidden(self, terms: bytes) -> bytes:
         return array("I", [self._keys.hidden_terms(term)[0] for term in array("I", terms)]).tobytes()
 
@@ -179,7 +212,7 @@ class SealedKeeper(Generic[S]):
         item.value = decode_value(self._open_at(item, item.value))
         return item
 
-    def _open_at(self, found: Item | Version, value: Mapping[str, Any]) -> bytes:
+    def _open_at(self, found: Item | Version | Memory, value: Mapping[str, Any]) -> bytes:
         """Give the JSON of a memory, if it was sealed for the place where it was found."""
         try:
             content = self._content(value)

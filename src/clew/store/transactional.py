@@ -202,6 +202,14 @@ class TransactionalStore(BaseStore, Generic[S]):
         labels = check_labels(prefix, what="prefix")
         return await self._atransact("write", lambda state: self._keeper.erase(state, labels))
 
+    def with_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
+        """Do something with everything that is kept, in one transaction; see clew.store.moving."""
+        return self._transact(how, lambda state: work(self._keeper, state))
+
+    async def awith_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
+        """Like `with_keeper`, off the event loop."""
+        return await self._atransact(how, lambda state: work(self._keeper, state))
+
     def index_status(self) -> IndexStatus:
         """Say how many items are indexed, what waits for its vectors, and why."""
         return self._transact("read", lambda state: self._keeper.index_status(state, self._model))

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from clew.engine.records import Run, run_of
 from clew.storage.inmemory.database import InMemoryDatabase
+from clew.storage.inmemory.items_moving import MemoryMover
 from clew.storage.inmemory.items_state import (
     ItemState,
     Row,
@@ -102,7 +103,7 @@ def _vectors(row: Row, request: PreparedSearch, *, coded: bool) -> bytes:
     return vectors.codes if coded else vectors.data
 
 
-class MemoryKeeper:
+class MemoryKeeper(MemoryMover):
     """The engine's side of the store; see Keeper."""
 
     def __init__(self, cache_bytes: int) -> None:

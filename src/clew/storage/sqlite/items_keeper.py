@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from clew.storage.sqlite import items, items_index, items_past
+from clew.storage.sqlite.items_moving import SqliteMover
 from clew.storage.sqlite.items_search import SqliteShelf
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Version
@@ -18,7 +19,7 @@ from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, Pr
 from clew.store.search import CorpusCache, search
 
 
-class SqliteKeeper:
+class SqliteKeeper(SqliteMover):
     """The engine's side of the store; see Keeper."""
 
     def __init__(self, cache_bytes: int) -> None:
