@@ -17,6 +17,7 @@ from clew.storage.base import (
     Append,
     Ask,
     Begin,
+    DeleteThread,
     End,
     Enqueue,
     FindWork,
@@ -63,6 +64,11 @@ def end(saver: Checkpointer, lease: Lease, status: Any = "done", **more: Any) ->
 def record(key: str, **more: Any) -> Record:
     given: dict[str, Any] = {"name": "t", "fingerprint": b"f", "arguments": "1", "state": "value", "outcome": b"o"}
     return Record(key=key, **{**given, "attempts": 1, "started_s": 1.0, "ended_s": 2.0, **more})
+
+
+def pieces_of(*ids: str) -> list[Piece]:
+    """Pieces that follow one another."""
+    return [Piece(id=id, before=before, count=1, body=b"x") for id, before in zip(ids, (None, *ids), strict=False)]
 
 
 def place(id: str, *, thread: ThreadKey = THREAD, **more: Any) -> Queued:
@@ -117,10 +123,39 @@ class TestReading:
         assert list(saver.execute(LoadRecords("r2"))) == []
 
     def test_pieces_are_read_with_all_before_them_oldest_first(self, saver: Checkpointer) -> None:
-        pieces = [Piece(id=id, before=before, count=1, body=b"x") for id, before in (("p", None), ("q", "p"))]
+        pieces = pieces_of("p", "q")
         saver.execute(Append(lease=begin(saver), pieces=pieces))
         assert list(saver.execute(LoadPieces("q"))) == pieces
         assert list(saver.execute(LoadPieces("p"))) == pieces[:1]
+
+    def test_pieces_that_follow_the_same_one_share_what_comes_before(self, saver: Checkpointer) -> None:
+        lease, pieces = begin(saver), pieces_of("p", "q", "r")
+        forks = [Piece(id=id, before=before, count=2, body=b"y") for id, before in (("s", "p"), ("t", "s"), ("u", "s"))]
+        saver.execute(Append(lease=lease, pieces=pieces))
+        saver.execute(Append(lease=lease, pieces=forks[:2]))
+        saver.execute(Append(lease=lease, pieces=forks[2:]))
+        assert list(saver.execute(LoadPieces("r"))) == pieces
+        assert list(saver.execute(LoadPieces("t"))) == [pieces[0], *forks[:2]]
+        assert list(saver.execute(LoadPieces("u"))) == [pieces[0], forks[0], forks[2]]
+
+    def test_a_piece_that_follows_nothing_that_is_kept_is_refused(self, saver: Checkpointer) -> None:
+        lease, lost = begin(saver), Piece(id="q", before="p", count=1, body=b"x")
+        with pytest.raises(Conflict, match="removed"):
+            saver.execute(Append(lease=lease, records=[record("a#1")], pieces=[lost]))
+        assert list(saver.execute(LoadRecords("r1"))) == []
+
+    @pytest.mark.parametrize("length", [300, 20_000, 40_000])
+    def test_values_that_a_piece_holds_too_come_back_as_they_were(self, saver: Checkpointer, length: int) -> None:
+        said = bytes(range(256)) * (length // 256)
+        run = new_run("r1", parent="r0-1", previous="r0")
+        given = replace(run, input=b"in:" + said)
+        lease = saver.execute(Begin(thread=THREAD, run=given, head=None, owner="a", until_s=LONG_S, now_s=0))
+        values = {"value": said[:200], "saved": b"saved"}
+        piece = Piece(id="p", before=None, count=1, body=b"body:" + said)
+        saver.execute(Append(lease=lease, pieces=[piece], end=End(status="done", ended_s=1.0, **values)))
+        assert saver.execute(Load(THREAD)) == replace(given, status="done", ended_s=1.0, **values)
+        assert saver.execute(ListRuns(THREAD)) == [saver.execute(Load(THREAD, "r1"))]
+        assert list(saver.execute(LoadPieces("p"))) == [piece]
 
     def test_threads_are_listed_by_their_last_change(self, saver: Checkpointer) -> None:
         begin(saver, "r1", now_s=1.0)
@@ -287,10 +322,16 @@ class TestAppending:
 
     def test_finished_runs_of_nested_workflows_are_kept_on_their_own_threads(self, saver: Checkpointer) -> None:
         nested = new_run("n1", source="update", status="done", value=b"v", input=None)
-        saver.execute(Append(lease=begin(saver), records=[record("a#1")], also=[(OTHER, nested)]))
+        pieces = pieces_of("p", "q")
+        saver.execute(Append(lease=begin(saver), records=[record("a#1")], also=[(OTHER, nested, pieces)]))
         kept = saver.execute(Load(OTHER))
         assert kept is not None
         assert (kept.id, kept.value) == ("n1", b"v")
+        assert list(saver.execute(LoadPieces("q"))) == pieces
+        saver.execute(DeleteThread(THREAD.thread_id, 2.0))
+        assert list(saver.execute(LoadPieces("q"))) == pieces
+        saver.execute(DeleteThread(OTHER.thread_id, 2.0))
+        assert list(saver.execute(LoadPieces("q"))) == []
 
     def test_nothing_of_a_refused_append_is_kept(self, saver: Checkpointer) -> None:
         old = begin(saver, until_s=1)
@@ -299,7 +340,7 @@ class TestAppending:
             lease=old,
             records=[record("a#1")],
             pieces=[Piece(id="p", before=None, count=1, body=b"x")],
-            also=[(OTHER, new_run("n1"))],
+            also=[(OTHER, new_run("n1"), [])],
             end=End(status="done", ended_s=1.0),
         )
         with pytest.raises(Conflict, match="taken over"):
@@ -493,7 +534,9 @@ class TestKeepingByHand:
     def test_a_kept_run_gets_the_next_number_and_is_the_newest(self, saver: Checkpointer) -> None:
         end(saver, begin(saver))
         head = saver.execute(Load(THREAD))
-        kept = saver.execute(Keep(THREAD, new_run("k1", 99, status="done"), head, now_s=2.0))
+        pieces = pieces_of("p", "q")
+        kept = saver.execute(Keep(THREAD, new_run("k1", 99, status="done"), head, now_s=2.0, pieces=pieces))
+        assert list(saver.execute(LoadPieces("q"))) == pieces
         assert kept.number == 1
         assert saver.execute(Load(THREAD)) == kept
 

@@ -162,7 +162,7 @@ class Piece(Struct, frozen=True, kw_only=True):
     """Elements of a list, encoded one after another.
 
     Args:
-        id: text that no other piece of the database has.
+        id: text that no other piece of the database has or had: what it names never changes.
         before: id of the piece with the elements before these, or None.
         count: how many elements.
         body: their bytes.

@@ -174,7 +174,7 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
 
     Raises:
         Conflict: the lease was taken by another writer, a record is there already, or what a nested workflow was given
-            as `previous` was deleted. Nothing is kept.
+            as `previous` was deleted, or the piece that another one follows. Nothing is kept.
     """
 
     lease: Lease
@@ -290,7 +290,8 @@ class Keep(Operation[Run], frozen=True):
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
-        Conflict: `head` is no longer the newest run, or no longer stands as it did.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did; or a piece was deleted that one of
+            `pieces` follows.
     """
 
     thread: ThreadKey

@@ -139,7 +139,9 @@ class InMemorySaver(Checkpointer):
         for record in operation.records:
             if record.key in kept and record.key not in operation.replaces:
                 raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer")
-        for nested_key, nested_run, _ in operation.also:
+        self._check_pieces(operation.pieces)
+        for nested_key, nested_run, pieces in operation.also:
+            self._check_pieces(pieces)
             given = self._journals.threads.get(nested_key, Thread()).runs
             if nested_run.previous is not None and nested_run.previous not in given:
                 raise Conflict(f"thread {nested_key.thread_id!r} of {nested_key.workflow!r} was deleted meanwhile")
@@ -171,6 +173,7 @@ class InMemorySaver(Checkpointer):
 
     def _keep(self, operation: Keep) -> Run:
         thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        self._check_pieces(operation.pieces)
         return self._keep_as_head(thread, operation.run, operation.pieces)
 
     def _keep_as_head(self, thread: Thread, run: Run, pieces: Sequence[Piece]) -> Run:
@@ -181,6 +184,12 @@ class InMemorySaver(Checkpointer):
         thread.asked = None
         thread.give_back(run.created_s)
         return run
+
+    def _check_pieces(self, pieces: Sequence[Piece]) -> None:
+        added = {piece.id for piece in pieces}
+        for piece in pieces:
+            if piece.before is not None and piece.before not in added and piece.before not in self._journals.pieces:
+                raise Conflict(f"piece {piece.before!r} of a saved list, which {piece.id!r} follows, was removed")
 
     def _keep_pieces(self, thread: Thread, pieces: Sequence[Piece]) -> None:
         thread.pieces += [piece.id for piece in pieces]
