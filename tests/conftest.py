@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg_pool import ConnectionPool
 
 from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, PostgresSaver, SqliteSaver, SqliteStore
+from clew.storage.postgres.database import PostgresDatabase
 from support.colours import COLOURS, Colour
-from support.postgres import fresh_schema, server
+from support.postgres import empty, fresh_schema, server
 
 ENGINES = ("memory", "sqlite")
 
@@ -23,8 +23,7 @@ def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkpoint
         yield InMemorySaver()
         return
     if request.param == "postgres":
-        where, schema = request.getfixturevalue("postgres_pool"), request.getfixturevalue("postgres_schema")
-        with contextlib.closing(PostgresSaver(where, schema=schema)) as kept_there:
+        with contextlib.closing(PostgresSaver(request.getfixturevalue("postgres_database"))) as kept_there:
             yield kept_there
         return
     with contextlib.closing(SqliteSaver(tmp_path / "threads.db")) as kept:
@@ -49,10 +48,17 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_pool(postgres: str) -> Iterator[ConnectionPool]:
-    """A pool over that server: to connect for each test would take longer than most tests."""
-    with ConnectionPool(postgres, min_size=0, max_size=16) as pool:
-        yield pool
+def one_postgres_database(postgres: str) -> Iterator[PostgresDatabase]:
+    """A schema with its tables: to make them for each test would take longer than most tests."""
+    with fresh_schema(postgres) as schema, contextlib.closing(PostgresDatabase(postgres, schema=schema)) as database:
+        yield database
+
+
+@pytest.fixture
+def postgres_database(one_postgres_database: PostgresDatabase) -> Iterator[PostgresDatabase]:
+    """A database of the server for one test, empty."""
+    yield one_postgres_database
+    empty(one_postgres_database)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from clew.storage.postgres.database import PostgresDatabase
+
 # What a test writes need not survive a power cut.
 _SETTINGS = """
 fsync = off
@@ -75,3 +77,18 @@ def fresh_schema(address: str) -> Iterator[str]:
     yield name
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"SET client_min_messages = warning; DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def empty(database: PostgresDatabase) -> None:
+    """Remove all rows of a database's tables: a hundred times faster than to make the tables anew."""
+
+    def work(connection: psycopg.Connection) -> None:
+        found = connection.execute(
+            "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = %s AND tablename <> 'clew_schema' "
+            "ORDER BY tablename = 'clew_threads' DESC",
+            (database.schema,),
+        )
+        for (table,) in found.fetchall():
+            connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  # its own names
+
+    database.write(work)
