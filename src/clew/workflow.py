@@ -24,6 +24,7 @@ from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Request, Settings, thread_of
 from clew.storage.base import Checkpointer
 from clew.store.base import BaseStore
+from clew.submission import Submits
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
@@ -41,10 +42,10 @@ class RunOptions(TypedDict, total=False):
     debug: bool | None
 
 
-class Workflow(Generic[InputT, OutputT]):
+class Workflow(Submits[InputT], Generic[InputT, OutputT]):
     """A function marked `@entrypoint`.
 
-    Its verbs come in two colours: `invoke`, `stream`, `get_state`, … block; `ainvoke`, `astream`, `aget_state`, … are
+    Its verbs come in two colours: `invoke`, `stream`, `submit`, … block; `ainvoke`, `astream`, `asubmit`, … are
     awaited. Either works for blocking and for async functions.
     """
 

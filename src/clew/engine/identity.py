@@ -97,6 +97,11 @@ def seed_of(thread: Iterable[str], previous: str | None, input: bytes) -> bytes:
     return digest.digest()
 
 
+def keyed_run_id(thread: Iterable[str], run_key: str) -> str:
+    """Return the id of the run that a caller named: the same for the same name on the same thread."""
+    return seed_of(thread, run_key, b"run_key").hex()
+
+
 def drawn_id(seed: bytes, key: str) -> str:
     """Return an id that looks like a random UUID, and is the same for the same run and key."""
     digest = blake2b(key.encode("utf-8", "surrogatepass"), key=seed, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""How many runs of one workflow a worker may carry out at once, and how many it may begin in a while. Reads no clock."""
+"""How many runs of one workflow a worker may carry out at once, and how many it may begin in a while."""
 
 from __future__ import annotations
 
@@ -33,30 +33,24 @@ class Limit:
 
 
 class Pace:
-    """Counts the runs of one workflow against its limit."""
+    """Holds the runs of one workflow to its limit."""
 
-    __slots__ = ("_begun", "_limit", "_under_way")
+    __slots__ = ("_begun", "_limit")
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._under_way = 0
         self._begun: deque[float] = deque()  # when, as far as it still counts
 
-    def may_begin(self, now_s: float) -> bool:
-        """Say whether one more run may begin now."""
+    def may_begin(self, now_s: float, under_way: int) -> bool:
+        """Say whether one more run may begin now, while so many are under way."""
         limit = self._limit
         while self._begun and self._begun[0] <= now_s - limit.per_s:
             self._begun.popleft()
-        if limit.concurrency is not None and self._under_way >= limit.concurrency:
+        if limit.concurrency is not None and under_way >= limit.concurrency:
             return False
         return limit.rate is None or len(self._begun) < limit.rate
 
     def begin(self, now_s: float) -> None:
-        """Take note that a run began."""
-        self._under_way += 1
+        """Take note that a run begins."""
         if self._limit.rate is not None:
             self._begun.append(now_s)
-
-    def end(self) -> None:
-        """Take note that a run ended."""
-        self._under_way -= 1

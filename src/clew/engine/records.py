@@ -150,7 +150,8 @@ class Work(Struct, frozen=True, kw_only=True):
     Args:
         thread: which.
         owner: who holds its lease, if that has not run out; it may be dead all the same. None: nobody.
-        why: its run "crashed", a submitted call is "queued", or a question's time is over ("due").
+        why: its run "crashed", a submitted call is "queued", or a question's time is over, or a run was handed over
+            ("due").
     """
 
     thread: ThreadKey

@@ -20,7 +20,7 @@ log = logging.getLogger("clew")
 
 
 @functools.cache
-def _machine() -> str:
+def this_machine() -> str:
     """Name this machine since its last start, as far as process numbers mean the same on it."""
     boot = _text("/proc/sys/kernel/random/boot_id").strip()
     namespace = ""
@@ -31,7 +31,7 @@ def _machine() -> str:
 
 @functools.cache
 def _process(pid: int) -> str:
-    return f"{_machine()}/{pid}/{_started(pid)}"
+    return f"{this_machine()}/{pid}/{_started(pid)}"
 
 
 def this_process() -> str:
@@ -42,7 +42,7 @@ def this_process() -> str:
 def is_dead(owner: str) -> bool:
     """Say whether the process that took a lease is known to have ended; False where that cannot be known."""
     machine, pid, started = [*owner.rsplit("/", 2), "", ""][:3]
-    if machine != _machine() or not pid.isdigit():
+    if machine != this_machine() or not pid.isdigit():
         return False
     if started:
         return _started(int(pid)) != started

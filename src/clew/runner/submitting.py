@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from clew.codec.failures import decode_failure
 from clew.codec.values import decode, encode
 from clew.engine.events import Event, Wanted
+from clew.engine.identity import FAILURE
 from clew.engine.questions import Command
 from clew.engine.records import Act, Queued, Run, ThreadKey
 from clew.errors import RecordedFailure, RunCancelled
@@ -24,7 +25,7 @@ from clew.runner.dispatching import Ear, dispatcher_of
 from clew.runner.execution import Result
 from clew.runner.io import RunnerIO
 from clew.runner.publishing import END, decoded
-from clew.storage.base import Ask, Checkpointer, LeaveQueue, ListQueue, Load, LoadEvents
+from clew.storage.base import Ask, Checkpointer, LeaveQueue, ListQueue, Load, LoadEvents, LoadRecords
 
 HandleStatus = Literal["queued", "running", "done", "failed", "interrupted", "cancelled"]
 
@@ -85,18 +86,15 @@ class Ticket(Struct, frozen=True, kw_only=True):
     after: int = 0
 
 
-async def submit(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, options: CallOptions, place: Queued
-) -> Ticket:
+async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOptions, place: Queued) -> Ticket:
     """Keep a call in the queue of its thread; one of the same id that is there already stands.
 
     Args:
         io: the verbs.
         saver: where the thread is kept.
-        thread: whose queue.
         input: as for `invoke`.
         options: what goes along.
-        place: with its id, priority and time.
+        place: with all but these.
 
     Raises:
         NotRecordable: the input or the options could not be read back.
@@ -104,7 +102,7 @@ async def submit(
     """
     act, encoded = _encoded(input)
     place = replace(place, act=act, input=encoded, config=options.encode())
-    run_id, after = place.id, 0
+    thread, run_id, after = place.thread, place.id, 0
     if act != "input":
         run_id = await _concerned(io, saver, thread, input, options.config)
         if options.wanted is not None:
@@ -154,7 +152,8 @@ async def result(io: RunnerIO, ticket: Ticket, timeout_s: float | None) -> Resul
                 return await _outcome(io, ticket, run)
             remaining_s = pause_s if until_s is None else until_s - time.monotonic()
             if remaining_s <= 0:
-                raise TimeoutError(f"call {ticket.id} on thread {ticket.thread.thread_id!r} is {now} after {timeout_s} s")
+                where = f"thread {ticket.thread.thread_id!r}"
+                raise TimeoutError(f"call {ticket.id} on {where} is still {now} after {timeout_s} s")
             await io.hear(ear, min(pause_s, remaining_s))
             pause_s = min(pause_s * 1.5, _LONGEST_LOOK_S)
     finally:
@@ -207,22 +206,26 @@ async def _look(io: RunnerIO, ticket: Ticket) -> tuple[HandleStatus, Run | None]
     places = await io.keep(ticket.saver, ListQueue(ticket.thread))
     if any(place.id == ticket.id for place in places):
         return "queued", None
+    head = await io.keep(ticket.saver, Load(ticket.thread))
+    if head is not None and head.id == ticket.run_id:
+        return head.status, head
     run = await io.keep(ticket.saver, Load(ticket.thread, ticket.run_id))
-    return ("cancelled", None) if run is None else (run.status, run)
+    # One that did not end before the next began was given up for that.
+    return ("cancelled", None) if run is None or run.status == "running" else (run.status, run)
 
 
 async def _outcome(io: RunnerIO, ticket: Ticket, run: Run | None) -> Result:
     if run is None or run.status == "cancelled":
         raise RunCancelled(f"call {ticket.id} on thread {ticket.thread.thread_id!r} was cancelled")
     if run.status == "failed":
-        raise _failure(run)
+        raise await _failure(io, ticket, run)
     if run.status == "interrupted":
         interrupts = tuple(question.interrupt for question in taking.questions_of(run))
         return Result(interrupts=interrupts, interrupted=True)
     return Result(value=(await saved.read(io, ticket.saver, run.value)).value)
 
 
-def _failure(run: Run) -> BaseException:
-    if run.value is None:
-        return RecordedFailure("clew", run.error or "")
-    return decode_failure(run.value)
+async def _failure(io: RunnerIO, ticket: Ticket, run: Run) -> BaseException:
+    records = await io.keep(ticket.saver, LoadRecords(run.id, FAILURE))
+    # Of a run that failed before anything was executed, or outside of a worker, there is only the text.
+    return decode_failure(records[-1].outcome) if records else RecordedFailure("the run", run.error or "")

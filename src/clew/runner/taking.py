@@ -127,9 +127,7 @@ async def previous_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, plac
     return await saved.read(io, saver, run.kept)
 
 
-async def planned(
-    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, config: Mapping[str, Any]
-) -> Plan:
+async def planned(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, input: Any, config: Mapping[str, Any]) -> Plan:
     """Say what a call would mean on a thread as it stands.
 
     Raises:

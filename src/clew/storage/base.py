@@ -133,14 +133,15 @@ class End(Struct, frozen=True, kw_only=True):
     """How a run ended; with it the lease is given back.
 
     Args:
-        status: done, failed, interrupted or cancelled.
+        status: done, failed, interrupted or cancelled; "running" to hand the run over to whoever finds it due.
         value: the encoded returned value of a run that is done.
         saved: the encoded value for the next run, where it differs from `value`.
         error: text of the exception of a run that failed.
         questions: the encoded questions of a run that is interrupted.
         ended_s: seconds since the epoch.
         reopened: keys of recorded failures that are to be tried again when the run is continued.
-        due_s: when a worker is to look at the thread again, because a question's time is over then; or None.
+        due_s: when a worker is to look at the thread again, because a question's time is over then or the run is to
+            go on elsewhere; or None.
         removes: whether the run goes with its journal and pieces, so that the run before it is the newest again.
     """
 
@@ -248,7 +249,8 @@ class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):
     Each thread is reported once, for what comes first: its newest run has crashed, a question's time is over, or the
     first of the places that are waited for (see Begin) is a submitted call. A thread whose newest run is "running" has
     crashed when its lease has run out; it is reported as well when an owner on the caller's machine holds the lease
-    (the caller finds out whether that one is dead). Nothing else of a thread whose lease is held is reported.
+    (the caller finds out whether that one is dead). One that was handed over has no lease: it is due. Nothing else of
+    a thread whose lease is held is reported.
 
     Args:
         workflows: only threads of these.
@@ -264,7 +266,10 @@ class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):
 
 
 class AddEvents(Operation[None], frozen=True):
-    """Keep events of a run for readers elsewhere, in order. Raises Conflict if another writer has the lease."""
+    """Keep events of a run for readers elsewhere, in order. Raises Conflict if another writer has taken up the run.
+
+    The last events of a run may come after its end, when the next run of the thread has begun already.
+    """
 
     lease: Lease
     events: Sequence[bytes]

@@ -103,7 +103,8 @@ def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, 
     """Return what there is to do on a thread: (priority, since when it waits, the work)."""
     now_s = operation.now_s
     held = thread.is_held(now_s)
-    if thread.head is not None and thread.head.status == "running":
+    runs = thread.head is not None and thread.head.status == "running"
+    if runs and thread.owner is not None:
         if held and not (thread.owner or "").startswith(operation.machine):
             return None
         return 0, thread.changed_s, Work(thread=key, owner=thread.owner if held else None, why="crashed")
@@ -111,6 +112,8 @@ def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, 
         return None
     if thread.due_s is not None and thread.due_s <= now_s:
         return 0, thread.due_s, Work(thread=key, owner=None, why="due")
+    if runs:
+        return None
     first = next((place for place in thread.queue.values() if _counts(place, now_s)), None)
     if first is None or first.owner is not None:
         return None
@@ -118,7 +121,9 @@ def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, 
 
 
 def add_events(journals: Journals, operation: AddEvents) -> None:
-    journals.held(operation.lease)
+    thread = journals.threads.get(operation.lease.thread)
+    if thread is None or thread.head is None or thread.head.id == operation.lease.run_id:
+        journals.held(operation.lease)
     journals.events.setdefault(operation.lease.run_id, []).extend(operation.events)
 
 

@@ -9,8 +9,10 @@ from clew.storage.sqlite.leases import asked_of
 
 
 def add_events(connection: sqlite3.Connection, operation: AddEvents) -> None:
-    asked_of(connection, operation.lease)  # refuses whoever does not hold the thread any more
-    _, run = operation.lease.handle
+    thread, run = operation.lease.handle
+    is_head = "SELECT 1 FROM clew_threads WHERE id = ?1 AND coalesce(head, ?2) = ?2"
+    if connection.execute(is_head, (thread, run)).fetchone():
+        asked_of(connection, operation.lease)  # refuses whoever does not hold the run any more
     (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM clew_events WHERE run = ?", (run,)).fetchone()
     connection.executemany(
         "INSERT INTO clew_events (run, number, body) VALUES (?, ?, ?)",

@@ -116,7 +116,6 @@ _DUE = """
 SELECT thread_id, workflow, NULL, 'due', 0, due_s
 FROM clew_threads
 WHERE due_s <= ?2 AND (owner IS NULL OR until_s <= ?2) AND workflow IN (SELECT value FROM json_each(?1))
-    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS NOT 'running'
 """
 
 _QUEUED = """

@@ -1,0 +1,218 @@
+"""Looks for work and has it carried out, many runs side by side, until it is told to stop.
+
+It knows when to look, what goes first, and how many runs may be under way. What a run needs, and who may go on with
+it, is decided elsewhere: a worker that looks at the wrong moment, or twice, does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from clew.engine.pacing import Limit, Pace
+from clew.engine.records import ThreadKey, Work
+from clew.errors import StorageError
+from clew.runner import launching, pools
+from clew.runner.async_io import AsyncIO
+from clew.runner.dispatching import dispatcher_of
+from clew.runner.io import run_blocking
+from clew.runner.leases import is_dead, this_machine
+from clew.runner.recovering import Known, Recovered, Terms, carry_out
+from clew.runner.sync_io import BLOCKING
+from clew.runner.workflows import Reins
+from clew.storage.base import Checkpointer, FindWork
+
+log = logging.getLogger("clew")
+
+_PAGE = 100
+_MOST_LOOKED_AT = 100_000
+_FIRST = {"crashed": 0, "due": 1, "queued": 2}
+
+
+class _UnderWay(Struct, frozen=True):
+    """A run that is being carried out."""
+
+    reins: Reins
+    ended: Future[Recovered | None]
+
+
+class WorkLoop:
+    """Carries out the work on one database.
+
+    Args:
+        saver: the database.
+        known: the workflows, by name.
+        concurrency: how many runs side by side.
+        poll_s: how often to look for work of which no news comes, in seconds.
+        max_crashes: see Terms.
+        limits: of single workflows, by name.
+    """
+
+    def __init__(
+        self,
+        saver: Checkpointer,
+        known: Mapping[str, Known],
+        *,
+        concurrency: int,
+        poll_s: float,
+        max_crashes: int,
+        limits: Mapping[str, Limit],
+    ) -> None:
+        self._saver = saver
+        self._known = known
+        self._concurrency = concurrency
+        self._poll_s = poll_s
+        self._terms = Terms(max_crashes=max_crashes)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._paces = {name: Pace(limits.get(name, Limit())) for name in known}
+        self._under_way: dict[ThreadKey, _UnderWay] = {}
+        self._complained: dict[ThreadKey, str] = {}
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung by a signal's handler
+        self._stops = False
+
+    def stop(self) -> None:
+        """Begin nothing more, and hand over each run at its next call. May be called by a signal's handler."""
+        self._stops = True
+        for run in list(self._under_way.values()):
+            run.reins.hand_over("its worker stopped")
+        self._bell.put(None)
+
+    def run_until_stopped(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Look for work and have it carried out.
+
+        Args:
+            loop: runs what is async, or None for the background loop.
+        """
+        self._loop = loop or pools.background_loop()
+        self._terms = replace(self._terms, loop=self._loop)
+        ear = dispatcher_of(self._saver).listen()
+        ear.wake = lambda: self._bell.put(None)
+        try:
+            with ThreadPoolExecutor(self._concurrency, thread_name_prefix="clew-worker") as threads:
+                while not self._stops:
+                    self._begin_what_there_is(threads)
+                    self._wait_for_news()
+                self.stop()  # also what has begun since
+                wait([run.ended for run in list(self._under_way.values())])
+        finally:
+            ear.close()
+
+    def _wait_for_news(self) -> None:
+        try:
+            self._bell.get(timeout=self._poll_s)
+            while True:
+                self._bell.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _begin_what_there_is(self, threads: ThreadPoolExecutor) -> None:
+        limit = _PAGE
+        while len(self._under_way) < self._concurrency and not self._stops:
+            found = self._find(limit)
+            for work in self._in_order(found):
+                if len(self._under_way) < self._concurrency and self._may_begin(work.thread.workflow):
+                    self._begin(work, threads)
+            if len(found) < limit or limit >= _MOST_LOOKED_AT:
+                return
+            limit *= 10  # all that was found may be in other hands
+
+    def _find(self, limit: int) -> Sequence[Work]:
+        workflows = [name for name in self._known if self._may_begin(name)]
+        find = FindWork(workflows=workflows, now_s=time.time(), machine=f"{this_machine()}/", limit=limit)
+        try:
+            return self._saver.execute(find) if workflows else ()
+        except StorageError as error:
+            log.warning("could not look for work: %s", error)
+            return ()
+
+    def _may_begin(self, workflow: str) -> bool:
+        under_way = sum(thread.workflow == workflow for thread in list(self._under_way))
+        return self._paces[workflow].may_begin(time.time(), under_way)
+
+    def _in_order(self, found: Sequence[Work]) -> list[Work]:
+        """Return what nobody is at, as far as is known here: what crashed first, then questions whose time is over."""
+        living = {owner for owner in {work.owner for work in found} if owner is not None and not is_dead(owner)}
+        free = [work for work in found if work.owner not in living and work.thread not in self._under_way]
+        return sorted(free, key=lambda work: _FIRST[work.why])
+
+    def _begin(self, work: Work, threads: ThreadPoolExecutor) -> None:
+        known, reins = self._known[work.thread.workflow], Reins()
+        if known.settings.callee.is_async:
+            assert self._loop is not None
+            procedure = carry_out(AsyncIO(), known, work, self._terms, reins)
+            ended = asyncio.run_coroutine_threadsafe(procedure, self._loop)
+        else:
+            ended = threads.submit(copy_context().run, _blocking, known, work, self._terms, reins)
+        self._paces[work.thread.workflow].begin(time.time())
+        self._under_way[work.thread] = _UnderWay(reins, ended)
+        ended.add_done_callback(partial(self._ended, work.thread))
+
+    def _ended(self, thread: ThreadKey, ended: Future[Recovered | None]) -> None:
+        del self._under_way[thread]
+        error = None if ended.cancelled() else ended.exception()
+        if error is None:
+            self._complained.pop(thread, None)
+            if not ended.cancelled() and ended.result() is not None:
+                self._bell.put(None)  # there may be more to do, there or elsewhere
+        elif self._complained.get(thread) != str(error):  # it is tried again and again: said once is enough
+            self._complained[thread] = str(error)
+            log.error("thread %r of workflow %r: %s", thread.thread_id, thread.workflow, error, exc_info=error)
+
+    async def arun_until_stopped(self) -> None:
+        """Like `run_until_stopped`, with what is async on the running loop. A cancellation stops it."""
+        running = asyncio.ensure_future(asyncio.to_thread(self.run_until_stopped, asyncio.get_running_loop()))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self.stop()
+            await running
+            raise
+
+
+def recover_all(saver: Checkpointer, known: Mapping[str, Known], terms: Terms) -> list[Recovered]:
+    """Carry out what was left half-way, side by side, and return what became of it."""
+    calls = [partial(_blocking, known[work.thread.workflow], work, terms) for work in _left(saver.execute(_all(known)))]
+    return [done for done in launching.side_by_side(calls) if done is not None]
+
+
+async def arecover_all(saver: Checkpointer, known: Mapping[str, Known], terms: Terms) -> list[Recovered]:
+    """Like `recover_all`, for async code."""
+    found = _left(await saver.aexecute(_all(known)))
+    calls = [_on_loop(known[work.thread.workflow], work, terms) for work in found]
+    return [done for done in await launching.aside_by_side(calls) if done is not None]
+
+
+def _all(known: Mapping[str, Known]) -> FindWork:
+    return FindWork(workflows=list(known), now_s=time.time(), machine=f"{this_machine()}/", limit=_MOST_LOOKED_AT)
+
+
+def _left(found: Sequence[Work]) -> list[Work]:
+    return [work for work in found if work.why != "queued"]
+
+
+def _blocking(known: Known, work: Work, terms: Terms, reins: Reins | None = None) -> Recovered | None:
+    """Carry out work for blocking code."""
+    reins = reins or Reins()
+    if known.settings.callee.is_async:
+        return asyncio.run(carry_out(AsyncIO(), known, work, terms, reins))
+    return run_blocking(carry_out(BLOCKING, known, work, terms, reins))
+
+
+async def _on_loop(known: Known, work: Work, terms: Terms) -> Recovered | None:
+    """Carry out work for async code."""
+    if known.settings.callee.is_async:
+        return await carry_out(AsyncIO(), known, work, terms, Reins())
+    terms = replace(terms, loop=asyncio.get_running_loop())
+    context = copy_context()
+    return await asyncio.get_running_loop().run_in_executor(
+        pools.workflows(), lambda: context.run(_blocking, known, work, terms)
+    )
