@@ -8,7 +8,7 @@ keeps the pieces before the change and adds the rest. This file decides what is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from clew.errors import UnreadableRecord
 
 _DEEPEST = 3  # levels of dicts that are looked through for lists
 _SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own would cost more
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Path = tuple[str, ...]
 
 
@@ -184,7 +185,7 @@ def _header(count: int) -> bytes:
 
 def _parts(frame: bytes) -> tuple[bytes, list[tuple[Path, str, int]]]:
     try:
-        rest, places = msgspec.msgpack.decode(frame, type=tuple[bytes, list[tuple[Path, str, int]]])
+        rest, places = msgspec.msgpack.decode(frame, type=tuple[bytes, list[tuple[Path, str, _Count]]])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise unreadable(frame, error) from error
     return rest, places
