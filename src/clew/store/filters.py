@@ -24,7 +24,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from clew.errors import InvalidFilter
+from clew.errors import InvalidFilter, UsageError
 
 _KEY = r"[\w.\-]+"
 _MAX_DEPTH = 50
@@ -76,6 +76,21 @@ def parse_filter(source: object) -> Condition | None:
     if source is None or source == {}:
         return None
     return _parse(source, 0)
+
+
+def check_filter_fields(paths: object) -> list[tuple[str, ...]]:
+    """Give the steps of the paths of fields that filters name.
+
+    Raises:
+        UsageError: they are no list of text, or one goes into a list.
+        InvalidFilter: one of them is no key that a filter can have.
+    """
+    if isinstance(paths, str) or not isinstance(paths, (list, tuple)) or not all(isinstance(p, str) for p in paths):
+        raise UsageError(f"filter_fields is a list of keys as filters have them, such as ['user_id'], not {paths!r}")
+    steps = [_parse_path(path) for path in paths]
+    if numbered := [path for path, taken in zip(paths, steps, strict=True) if any(step.isdecimal() for step in taken)]:
+        raise UsageError(f"filter_fields go through dictionaries alone, not to the elements of a list: {numbered}")
+    return steps
 
 
 def matches(condition: Condition | None, value: Mapping[str, Any]) -> bool:

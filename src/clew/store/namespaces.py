@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice, takewhile
 
 from clew.errors import InvalidNamespaceError, UnreadableRecord
 from clew.store.operations import MatchCondition, Namespace
@@ -108,6 +109,44 @@ def list_matching(
     """Give the distinct namespaces that meet all conditions, cut to `max_depth` labels, sorted, one page of them."""
     met = (n for n in namespaces if all(_meets(n, condition) for condition in conditions))
     return sorted({n[:max_depth] for n in met})[offset : offset + limit]
+
+
+def list_walking(
+    walk: Callable[[tuple[bytes, bytes]], Iterable[Namespace]],
+    conditions: Sequence[MatchCondition],
+    max_depth: int | None,
+    limit: int,
+    offset: int,
+) -> list[Namespace]:
+    """Give what `list_matching` gives, looking at no more namespaces than the page needs.
+
+    Args:
+        walk: gives the namespaces in a range of paths, sorted.
+    """
+    return list(islice(_distinct(walk, conditions, max_depth), offset, offset + limit))
+
+
+def _distinct(
+    walk: Callable[[tuple[bytes, bytes]], Iterable[Namespace]],
+    conditions: Sequence[MatchCondition],
+    max_depth: int | None,
+) -> Iterator[Namespace]:
+    start, end = path_range(max((_plain_start(c) for c in conditions), key=len, default=()))
+    more = True
+    while more:
+        more = False
+        for namespace in walk((start, end)):
+            if all(_meets(namespace, condition) for condition in conditions):
+                yield namespace[:max_depth]
+                if max_depth is not None and len(namespace) >= max_depth:
+                    # Whatever lies below is cut to the same labels: go on behind it.
+                    start, more = path_range(namespace[:max_depth])[1], True
+                    break
+
+
+def _plain_start(condition: MatchCondition) -> Namespace:
+    """Give the labels that every namespace which meets the condition begins with."""
+    return tuple(takewhile(lambda label: label != "*", condition.path)) if condition.match_type == "prefix" else ()
 
 
 def _meets(namespace: Namespace, condition: MatchCondition) -> bool:

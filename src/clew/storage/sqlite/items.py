@@ -119,17 +119,13 @@ def _find_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space 
 
 
 def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
-    made = connection.execute(
-        "INSERT INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(namespace),)
-    )
+    made = connection.execute("INSERT INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(namespace),))
     assert made.lastrowid is not None
     return _Space(made.lastrowid, 0, is_new=True)
 
 
 def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
-    connection.execute(
-        "UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id)
-    )
+    connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id))
     if space.may_be_empty:
         forget_empty(connection, [space.id])
 
@@ -225,12 +221,12 @@ def refresh_item(connection: sqlite3.Connection, namespace: Namespace, key: str,
     )
 
 
-def held_namespaces(connection: sqlite3.Connection, now_us: int) -> Iterator[Namespace]:
-    """Give the namespaces with an item that has not expired."""
+def held_namespaces(connection: sqlite3.Connection, paths: tuple[bytes, bytes], now_us: int) -> Iterator[Namespace]:
+    """Give the namespaces in a range of paths with an item that has not expired, sorted."""
     rows = connection.execute(
-        "SELECT n.path FROM clew_namespaces n "
-        f"WHERE EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = n.id AND {LIVE})",
-        (now_us,),
+        "SELECT n.path FROM clew_namespaces n WHERE n.path >= ? AND n.path < ? "
+        f"AND EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = n.id AND {LIVE}) ORDER BY n.path",
+        (*paths, now_us),
     )
     return (decode(row[0]) for row in rows)
 

@@ -39,25 +39,35 @@ def _compile(condition: Condition | None) -> tuple[str, list[Any]]:
 def _compile_comparison(path: tuple[str, ...], operator: str, operand: Any) -> tuple[str, list[Any]]:
     if any(step.isdecimal() for step in path):
         return _EVERYTHING, []  # an index or a key: SQLite's paths must know which
-    place = "$" + "".join(f'."{step}"' for step in path)
+    place = place_of(path)
     if operator == "$eq":
         return _equal(place, operand)
     if operator == "$in":
         return _join(" OR ", [_equal(place, one) for one in operand]) if operand else ("0", [])
-    if operator in _TEXT_ORDER and _is_plain_text(operand):
+    if operator in _TEXT_ORDER and is_plain_text(operand):
         return f"json_extract(i.value, ?) {_TEXT_ORDER[operator]} ?", [place, operand]
     return _EVERYTHING, []
+
+
+def place_of(path: tuple[str, ...]) -> str:
+    """Give a path into a value as SQLite writes it."""
+    return "$" + "".join(f'."{step}"' for step in path)
 
 
 def _equal(place: str, operand: Any) -> tuple[str, list[Any]]:
     if operand is None:
         return "json_extract(i.value, ?) IS NULL", [place]
-    if _is_plain_text(operand) or isinstance(operand, bool) or (isinstance(operand, int) and operand in _INT_RANGE):
+    if is_plain_text(operand) or is_whole_number(operand):
         return "json_extract(i.value, ?) = ?", [place, operand]
     return _EVERYTHING, []
 
 
-def _is_plain_text(operand: Any) -> bool:
+def is_whole_number(operand: object) -> bool:
+    """Say whether SQLite compares it exactly: a whole number of 64 bits, or a truth value, which is one there."""
+    return isinstance(operand, int) and operand in _INT_RANGE
+
+
+def is_plain_text(operand: object) -> bool:
     """Say whether SQLite can be given it as text: no half of a surrogate pair."""
     return isinstance(operand, str) and not any("\ud800" <= c <= "\udfff" for c in operand)
 

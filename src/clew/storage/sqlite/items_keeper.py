@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from clew.storage.sqlite import items, items_index, items_past
 from clew.storage.sqlite.items_moving import SqliteMover
@@ -12,7 +13,7 @@ from clew.storage.sqlite.items_search import SqliteShelf
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Place, Reading
-from clew.store.namespaces import list_matching
+from clew.store.namespaces import list_walking
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
@@ -40,8 +41,8 @@ class SqliteKeeper(SqliteMover):
         return [item for _, item in found]
 
     def list_namespaces(self, state: sqlite3.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
-        held = items.held_namespaces(state, to_us(now))
-        return list_matching(held, read.conditions, read.max_depth, read.limit, read.offset)
+        walk = partial(items.held_namespaces, state, now_us=to_us(now))
+        return list_walking(walk, read.conditions, read.max_depth, read.limit, read.offset)
 
     def apply(self, state: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
         items.apply_writes(state, writes, now)

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec import json
 
 from clew.storage.sqlite import items
+from clew.storage.sqlite.items_fields import source_of
 from clew.storage.sqlite.items_filter import compile_filter
 from clew.storage.sqlite.items_index import find_model
+from clew.storage.sqlite.items_newest import Newest
 from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
 from clew.store.filters import Condition, matches
@@ -45,13 +47,8 @@ class SqliteShelf:
         self._now_us = to_us(reading.now)
 
     def newest(self, condition: Condition | None) -> Iterator[Stored]:
-        sql, parameters = compile_filter(condition)
-        rows = self._connection.execute(
-            f"SELECT {items.COLUMNS} FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE} AND {sql} "
-            "ORDER BY i.updated_at DESC, i.id DESC",
-            (*self._range, self._now_us, *parameters),
-        )
-        return map(items.as_stored, rows)
+        newest = Newest(self._connection, self._range, self._now_us, condition)
+        return map(items.as_stored, newest.rows(self._request.offset + self._request.limit))
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
@@ -62,9 +59,12 @@ class SqliteShelf:
         if condition is None:
             return self._all_but_expired()
         sql, parameters = compile_filter(condition)
+        source = source_of(self._connection, condition)
         rows = self._connection.execute(
-            f"SELECT i.id, i.value FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE} AND {sql}",
-            (*self._range, self._now_us, *parameters),
+            f"SELECT i.id, i.value FROM clew_namespaces n CROSS JOIN {source.tables} "
+            f"WHERE n.path >= ? AND n.path < ? AND {source.first}.namespace = n.id AND {source.where} "
+            f"AND {items.LIVE} AND {sql}",
+            (*self._range, *source.values, self._now_us, *parameters),
         )
         return {item_id for item_id, value in rows if matches(condition, decode_value(value))}
 

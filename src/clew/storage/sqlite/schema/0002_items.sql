@@ -31,6 +31,50 @@ CREATE INDEX clew_items_expiring ON clew_items (expires_at) WHERE expires_at IS 
 CREATE INDEX clew_items_newest ON clew_items (updated_at);
 CREATE INDEX clew_items_newest_in ON clew_items (namespace, updated_at);
 
+-- Fields of values that were declared for filters (path: as JSON paths are written), and the items by what they have
+-- there, short values alone. Kept by triggers, so that no program that writes to the file can leave an item out.
+CREATE TABLE clew_filter_fields (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE clew_item_fields (
+    field INTEGER NOT NULL,
+    value ANY NOT NULL,
+    namespace INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (field, value, namespace, updated_at, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX clew_item_fields_newest ON clew_item_fields (field, value, updated_at, id);
+
+CREATE VIEW clew_items_by_field AS
+SELECT f.id AS field, json_extract(i.value, f.path) AS value, i.namespace, i.updated_at, i.id
+FROM clew_filter_fields f CROSS JOIN clew_items i
+WHERE json_type(i.value, f.path) IN ('integer', 'real', 'true', 'false')
+OR json_type(i.value, f.path) = 'text' AND length(json_extract(i.value, f.path)) <= 256;
+
+CREATE TRIGGER clew_item_put AFTER INSERT ON clew_items WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
+    INSERT INTO clew_item_fields SELECT * FROM clew_items_by_field WHERE id = new.id;
+END;
+
+CREATE TRIGGER clew_item_replacing BEFORE UPDATE OF value, updated_at ON clew_items
+WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
+    DELETE FROM clew_item_fields WHERE (field, value, namespace, updated_at, id) IN (
+        SELECT * FROM clew_items_by_field WHERE id = old.id);
+END;
+
+CREATE TRIGGER clew_item_replaced AFTER UPDATE OF value, updated_at ON clew_items
+WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
+    INSERT INTO clew_item_fields SELECT * FROM clew_items_by_field WHERE id = new.id;
+END;
+
+CREATE TRIGGER clew_item_removing BEFORE DELETE ON clew_items WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
+    DELETE FROM clew_item_fields WHERE (field, value, namespace, updated_at, id) IN (
+        SELECT * FROM clew_items_by_field WHERE id = old.id);
+END;
+
 -- Values that were replaced, deleted or expired. value: NULL in the row of version 0, which stands for all versions
 -- before those that are kept.
 CREATE TABLE clew_item_versions (

@@ -1,0 +1,73 @@
+"""Fields of values that were declared for filters: keeping an index of them, and finding which one serves a filter.
+
+The index is kept by triggers (see schema/0002_items.sql), so that every program that writes to the file keeps it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.items_filter import is_plain_text, is_whole_number, place_of
+from clew.store.filters import Compare, Condition, Every
+
+_MOST_CHARACTERS = 256  # of a text in the index
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """Where the items that may meet a filter come from: all items, or the entries of one value in the index.
+
+    Args:
+        tables: SQL of the tables; the items are `i`.
+        first: the one of them that gives the order and the namespace.
+        where: SQL that chooses entries of the index.
+        values: its parameters.
+    """
+
+    tables: str = "clew_items i"
+    first: str = "i"
+    where: str = "1"
+    values: tuple[Any, ...] = ()
+
+
+def declare(database: SqliteDatabase, paths: Sequence[tuple[str, ...]]) -> None:
+    """Keep an index of these fields from now on, for every item that is there already, too."""
+    places = [place_of(path) for path in paths]
+    known = database.read(lambda connection: _declared(connection)) if places else {}
+    if missing := [place for place in places if place not in known]:
+        database.write(lambda connection: _add(connection, missing))
+
+
+def source_of(connection: sqlite3.Connection, condition: Condition | None) -> Source:
+    """Give the entries of the index that a filter asks for; all items where it asks for no declared field."""
+    parts = condition.parts if isinstance(condition, Every) else (condition,)
+    equal = [part for part in parts if isinstance(part, Compare) and part.operator == "$eq" and _is_kept(part.operand)]
+    declared = _declared(connection) if equal else {}
+    for part in equal:
+        if (field := declared.get(place_of(part.path))) is not None:
+            tables = "clew_item_fields f CROSS JOIN clew_items i ON i.id = f.id"
+            return Source(tables=tables, first="f", where="f.field = ? AND f.value = ?", values=(field, part.operand))
+    return Source()
+
+
+def _is_kept(operand: object) -> bool:
+    if isinstance(operand, str):
+        return is_plain_text(operand) and len(operand) <= _MOST_CHARACTERS
+    return isinstance(operand, bool) or is_whole_number(operand)
+
+
+def _declared(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT path, id FROM clew_filter_fields").fetchall())
+
+
+def _add(connection: sqlite3.Connection, places: Sequence[str]) -> None:
+    for place in places:
+        added = connection.execute("INSERT OR IGNORE INTO clew_filter_fields (path) VALUES (?)", (place,))
+        if added.rowcount:
+            connection.execute(
+                "INSERT INTO clew_item_fields SELECT * FROM clew_items_by_field WHERE field = ?", (added.lastrowid,)
+            )

@@ -1,0 +1,88 @@
+"""The newest memories at or below a prefix, without a look at the others.
+
+One namespace has them in an index. Below a wider prefix the newest of the whole store are looked at first; where too
+few of these lie there, the newest of each of its namespaces. What is looked at does not grow with the number of items.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from clew.storage.sqlite.items import COLUMNS, LIVE
+from clew.storage.sqlite.items_fields import source_of
+from clew.storage.sqlite.items_filter import compile_filter
+from clew.store.filters import Condition
+
+_LOOKED_AT, _LOOKED_AT_FOR_A_FILTER = 256, 4096
+
+_IN_ONE = """
+SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespace
+WHERE {where} AND {first}.namespace = ? AND {live} AND {filter}
+ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
+"""
+_OF_ALL = """
+SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespace
+WHERE {where} AND {first}.updated_at >= coalesce(
+    (SELECT {first}.updated_at FROM {tables} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?), 0)
+AND n.path >= ? AND n.path < ? AND {live} AND {filter}
+ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
+"""
+_OF_EACH = """
+SELECT {columns} FROM clew_namespaces n CROSS JOIN clew_items i ON i.id IN (
+    SELECT i.id FROM {tables} WHERE {where} AND {first}.namespace = n.id AND {live} AND {filter}
+    ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?)
+WHERE n.path >= ? AND n.path < ? ORDER BY i.updated_at DESC, i.id DESC LIMIT ?
+"""
+
+
+class Newest:
+    """The newest items below a prefix that may meet a condition.
+
+    Args:
+        paths: of the prefix, as a range.
+        now_us: what has expired by then is not seen.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Condition | None
+    ) -> None:
+        self._connection = connection
+        self._paths = paths
+        self._now_us = now_us
+        self._filters = condition is not None
+        self._filter, self._operands = compile_filter(condition)
+        self._source = source_of(connection, condition)
+
+    def rows(self, most: int) -> Iterator[tuple[Any, ...]]:
+        """Give rows of COLUMNS, newest first; `most` is how many are likely to be taken."""
+        spaces = self._connection.execute(
+            "SELECT id FROM clew_namespaces WHERE path >= ? AND path < ? LIMIT 2", self._paths
+        ).fetchall()
+        given = 0
+        while spaces:
+            found = self._in_one(spaces[0][0], most) if len(spaces) == 1 else self._in_many(most)
+            yield from found[given:]
+            if len(found) < most:
+                return
+            given, most = most, 4 * most
+
+    def _in_one(self, space: int, most: int) -> list[tuple[Any, ...]]:
+        s = self._source
+        return self._run(_IN_ONE, *s.values, space, self._now_us, *self._operands, most)
+
+    def _in_many(self, most: int) -> list[tuple[Any, ...]]:
+        s, meets = self._source, (self._now_us, *self._operands)
+        look = max(_LOOKED_AT_FOR_A_FILTER if self._filters else _LOOKED_AT, 2 * most)
+        found = self._run(_OF_ALL, *s.values, *s.values, look, *self._paths, *meets, most)
+        if len(found) == most:
+            return found
+        return self._run(_OF_EACH, *s.values, *meets, most, *self._paths, most)
+
+    def _run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        s = self._source
+        sql = sql.format(
+            columns=COLUMNS, tables=s.tables, first=s.first, where=s.where, live=LIVE, filter=self._filter
+        )  # fmt: skip
+        return self._connection.execute(sql, values).fetchall()
