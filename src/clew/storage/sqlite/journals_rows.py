@@ -13,7 +13,7 @@ RUN = (  # as it is written
     "created_s, ended_s, attempts, crashes"
 )
 _PIECE = "(SELECT {} FROM clew_pieces WHERE clew_pieces.id = dictionary)"
-KEPT_RUN = f"{RUN}, packed, {_PIECE.format('body')}, {_PIECE.format('name')}"
+KEPT_RUN = ", ".join([RUN, "packed", *map(_PIECE.format, ("name", "body", "is_packed"))])
 RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
 
 
@@ -24,7 +24,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
         input=row[7], value=row[8], saved=row[9], error=row[10], questions=row[11], metadata=row[12],
         created_s=row[13], ended_s=row[14], attempts=row[15], crashes=row[16],
     )  # fmt: skip
-    return run if row[17] is None else unpack_run(run, packed=row[17], body=row[18], name=row[19])
+    return run if row[17] is None else unpack_run(run, *row[17:21])
 
 
 def record_of(row: tuple[Any, ...]) -> Record:

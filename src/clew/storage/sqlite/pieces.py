@@ -7,7 +7,6 @@ chain. Where a list goes on from the middle of a chain, as after a fork, a new c
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Sequence
 
 import msgspec
@@ -16,10 +15,9 @@ from msgspec.structs import replace
 from clew.engine.records import Piece, Run
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import LoadPieces
+from clew.storage.sqlite.packing import MESSAGES, WINDOW_BYTES, packed, unpacked
 
 PLACE_BITS = 32  # of an id: the place in the chain; the bits above are the chain's id
-_WINDOW_BYTES = 1 << 15  # how far back zlib refers
-_RAW_DEFLATE = -15
 _values = msgspec.msgpack.Decoder(tuple[bytes | None, bytes | None, bytes | None, str | None])
 
 
@@ -30,12 +28,12 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
         UnreadableRecord: the chains go round in a circle.
     """
     row = connection.execute("SELECT id FROM clew_pieces WHERE name = ?", (operation.last,)).fetchone()
-    parts: list[list[tuple[str, int, bytes]]] = []
+    parts: list[list[tuple[str, int, bytes, int]]] = []
     while row is not None and row[0] is not None:
         chain = row[0] >> PLACE_BITS
         parts.append(
             connection.execute(
-                "SELECT name, count, body FROM clew_pieces WHERE id BETWEEN ? AND ? ORDER BY id",
+                "SELECT name, count, body, is_packed FROM clew_pieces WHERE id BETWEEN ? AND ? ORDER BY id",
                 (chain << PLACE_BITS, row[0]),
             ).fetchall()
         )
@@ -45,8 +43,8 @@ def load_pieces(connection: sqlite3.Connection, operation: LoadPieces) -> list[P
     pieces: list[Piece] = []
     before: str | None = None
     for part in reversed(parts):
-        for name, count, body in part:
-            pieces.append(Piece(id=name, before=before, count=count, body=body))
+        for name, count, body, is_packed in part:
+            pieces.append(Piece(id=name, before=before, count=count, body=body_of(body, is_packed)))
             before = name
     return pieces
 
@@ -58,11 +56,11 @@ def add_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[Pie
         Conflict: the piece before one of them is gone, or one of that name is there.
     """
     for piece in pieces:
-        place = _place(connection, thread, piece)
+        place, fewer = _place(connection, thread, piece), packed(piece.body, MESSAGES)
         try:
             connection.execute(
-                "INSERT INTO clew_pieces (id, name, count, body) VALUES (?, ?, ?, ?)",
-                (place, piece.id, piece.count, piece.body),
+                "INSERT INTO clew_pieces (id, name, count, is_packed, body) VALUES (?, ?, ?, ?, ?)",
+                (place, piece.id, piece.count, fewer is not None, fewer or piece.body),
             )
         except sqlite3.IntegrityError as error:
             raise Conflict(f"a piece {piece.id!r} of a saved list is kept already") from error
@@ -86,6 +84,19 @@ def _place(connection: sqlite3.Connection, thread: int, piece: Piece) -> int:
     return int(chain or 0) << PLACE_BITS
 
 
+def body_of(body: bytes, is_packed: int) -> bytes:
+    """Return the body of a piece as it was before it was kept.
+
+    Args:
+        body: as it is kept.
+        is_packed: whether it is compressed.
+
+    Raises:
+        UnreadableRecord: it is damaged.
+    """
+    return unpacked(body, MESSAGES) if is_packed else body
+
+
 def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
     """Keep the values of a run that has ended as what they hold beside the longest of the pieces that it added.
 
@@ -97,37 +108,31 @@ def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) 
         return
     previous, *values = row
     piece = max(pieces, key=lambda piece: len(piece.body))
-    data = msgspec.msgpack.encode(values)
-    if len(data) > _WINDOW_BYTES:
-        return  # too long to refer to all of the piece
-    deflate = zlib.compressobj(
-        1, zlib.DEFLATED, _RAW_DEFLATE, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY,
-        _dictionary(piece.body, piece.id, previous),
-    )  # fmt: skip
-    packed = deflate.compress(data) + deflate.flush()
-    if len(packed) >= len(data):
-        return  # encrypted, so that nothing is found twice
-    connection.execute(
-        "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ?, "
-        "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
-        (packed, piece.id, run),
-    )
+    fewer = packed(msgspec.msgpack.encode(values), _dictionary(piece.body, piece.id, previous))
+    if fewer is not None:
+        connection.execute(
+            "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ?, "
+            "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
+            (fewer, piece.id, run),
+        )
 
 
-def unpack_run(run: Run, packed: bytes, body: bytes | None, name: str | None) -> Run:
-    """Return a run with the values that `pack_run` has packed with a piece.
+def unpack_run(run: Run, fewer: bytes, name: str | None, body: bytes | None, is_packed: int | None) -> Run:
+    """Return a run with the values that `pack_run` has packed with the piece of this name and body.
 
     Raises:
-        UnreadableRecord: the piece is missing, or the bytes are damaged.
+        UnreadableRecord: the piece is gone, or bytes are damaged.
     """
-    inflate = zlib.decompressobj(_RAW_DEFLATE, _dictionary(body or b"", name or "", run.previous))
+    if name is None or body is None:
+        raise UnreadableRecord(f"the values of run {run.id} are incomplete: a piece of a list that it saved is gone")
+    dictionary = _dictionary(body_of(body, is_packed or 0), name, run.previous)
     try:
-        input, value, saved, parent = _values.decode(inflate.decompress(packed, _WINDOW_BYTES))
-    except (zlib.error, msgspec.MsgspecError) as error:
+        input, value, saved, parent = _values.decode(unpacked(fewer, dictionary))
+    except msgspec.MsgspecError as error:
         raise UnreadableRecord(f"the values of run {run.id} are damaged: {error}") from error
     return replace(run, input=input, value=value, saved=saved, parent=parent)
 
 
 def _dictionary(body: bytes, name: str, previous: str | None) -> bytes:
     """Return what packed values refer to: the end of a piece, its name, and the run before."""
-    return body[-_WINDOW_BYTES:] + name.encode() + (previous or "").encode()
+    return body[-WINDOW_BYTES:] + name.encode() + (previous or "").encode()

@@ -23,10 +23,11 @@ from clew.storage.base import (
 )
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
 from clew.storage.sqlite.leases import new_thread
-from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces
+from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
 from clew.storage.sqlite.queue import enqueue, list_queue
 
 _LAST_PLACE = (1 << PLACE_BITS) - 1
+_ELSEWHERE = "elsewhere"  # owns the lease, which has run out, of a run that was under way where it comes from
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
 
@@ -102,6 +103,9 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
         raise Conflict(f"there is a thread {whole.thread.thread_id!r} of {whole.thread.workflow!r} already")
     thread = new_thread(connection, whole.thread, now_s) if found is None else found
     add_pieces(connection, thread, whole.pieces)
+    own: dict[str, list[Piece]] = {}
+    for piece in whole.pieces:
+        own.setdefault(piece.id.rpartition("-")[0], []).append(piece)  # a run names its pieces after itself
     head: int | None = None
     for run, records in whole.runs:
         if connection.execute("SELECT 1 FROM clew_runs WHERE run_id = ?", (run.id,)).fetchone():
@@ -111,12 +115,13 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
             f"INSERT INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})",
             [(head, *columns_of(record)) for record in records],
         )
+        pack_run(connection, head, own.get(run.id, ()))
     for place in whole.queue:
         if not enqueue(connection, Enqueue(place)):
             raise _known(place.id)
     connection.execute(
-        "UPDATE clew_threads SET head = ?, epoch = epoch + 1, due_s = ?, changed_s = ? WHERE id = ?",
-        (head, whole.due_s, now_s, thread),
+        "UPDATE clew_threads SET head = ?, owner = ?, epoch = epoch + 1, due_s = ?, changed_s = ? WHERE id = ?",
+        (head, _ELSEWHERE if whole.is_running else None, whole.due_s, now_s, thread),
     )
 
 
@@ -183,11 +188,11 @@ def _places(connection: sqlite3.Connection, thread: int) -> list[tuple[str, str 
 
 
 def _pieces(connection: sqlite3.Connection, thread: int) -> list[Piece]:
-    content = "SELECT count, body FROM clew_pieces WHERE id = ?"
+    content = "SELECT count, body, is_packed FROM clew_pieces WHERE id = ?"
     pieces: list[Piece] = []
     for name, before, id in _places(connection, thread):
-        count, body = connection.execute(content, (id,)).fetchone()
-        pieces.append(Piece(id=name, before=before, count=count, body=body))
+        count, *body = connection.execute(content, (id,)).fetchone()
+        pieces.append(Piece(id=name, before=before, count=count, body=body_of(*body)))
     return pieces
 
 

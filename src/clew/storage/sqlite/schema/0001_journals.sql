@@ -48,6 +48,7 @@ CREATE TABLE clew_pieces (
     id    INTEGER PRIMARY KEY,              -- chain * 2^32 + place in the chain, from 0
     name  TEXT NOT NULL UNIQUE,
     count INTEGER NOT NULL,                 -- how many elements
+    is_packed INTEGER NOT NULL,             -- whether the body is compressed
     body  BLOB NOT NULL
 );
 
