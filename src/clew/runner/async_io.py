@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from clew.engine.limits import Deadlines, TimeoutPolicy
 from clew.errors import NodeCancelledError
+from clew.runner.cancelling import Canceller
 from clew.runner.channels import paced
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
@@ -144,6 +145,9 @@ class AsyncIO:
             if not ear.heard:
                 await asyncio.wait_for(came.wait(), seconds)
         ear.wake, ear.heard = None, False
+
+    def canceller(self) -> Canceller | None:
+        return Canceller()
 
     def chance(self, low: float, high: float) -> float:
         return random.uniform(low, high)

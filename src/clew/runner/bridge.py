@@ -15,8 +15,9 @@ from clew.runner import futures, pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.callee import Callee
 from clew.runner.frame import Call, Frame, Scope
-from clew.runner.futures import Future, LoopFuture
+from clew.runner.futures import Future
 from clew.runner.io import run_blocking
+from clew.runner.loop_futures import LoopFuture, on_loop
 from clew.runner.procedures import run_call
 from clew.runner.sync_io import BLOCKING
 
@@ -95,7 +96,7 @@ def _from_thread(call: Call) -> Future[Any]:
         return _placed_from_thread(call)
     future: Future[Any] = Future(call, copy_context(), _blocking)
     if parent.lazy is not None:
-        futures.hand_over(parent.lazy)
+        parent.lazy.start()
     parent.lazy = future
     futures.remember(future)
     return future
@@ -146,10 +147,8 @@ def _from_loop(call: Call) -> LoopFuture[Any]:
     """Any task called by async code."""
     loop = asyncio.get_running_loop()
     if call.callee.is_async:
-        return futures.on_loop(loop, call, _on_own_loop(call, loop))
-    future = futures.on_loop(loop, call, _with_place(call, loop, partial(_on_pool, call, loop)))
-    future.on_pool = True
-    return future
+        return on_loop(call, _on_own_loop(call, loop))
+    return on_loop(call, _with_place(call, loop, partial(_on_pool, call, loop)), on_pool=True)
 
 
 def _on_own_loop(call: Call, loop: asyncio.AbstractEventLoop) -> Coroutine[Any, Any, Any]:

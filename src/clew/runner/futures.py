@@ -107,6 +107,10 @@ class Future(concurrent.futures.Future[T]):
         hand_over(self)
         return asyncio.wrap_future(self).__await__()
 
+    def start(self) -> None:
+        """Let a pool begin the call, if nobody has."""
+        hand_over(self)
+
     def begin(self) -> None:
         """Run the call here and now, unless somebody has begun it already."""
         if self.held:
@@ -152,55 +156,12 @@ class Future(concurrent.futures.Future[T]):
         if parent is not None and parent.lazy is not None:
             lazy, parent.lazy = parent.lazy, None
             if lazy is not self:
-                hand_over(lazy)
+                lazy.start()
         if timeout is None:
             self.begin()
         elif self in _unbegun and not self.held:
             # On an OS thread of its own: every one of the pool may be waiting like this one.
             threading.Thread(target=self.begin, name="clew-awaited", daemon=True).start()
-
-
-class LoopFuture(asyncio.Task[T]):
-    """The future of a call made by async code: an asyncio.Task that knows whether anybody asked for its outcome."""
-
-    heard = False
-    on_pool = False
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        self.heard = True
-        return super().__await__()
-
-    def result(self) -> T:
-        self.heard = True
-        self._check_done()
-        return super().result()
-
-    def exception(self) -> BaseException | None:
-        self.heard = True
-        self._check_done()
-        return super().exception()
-
-    def _check_done(self) -> None:
-        if not self.done():
-            raise asyncio.InvalidStateError("the call has not ended; in async code, await it: `await task(...)`")
-
-
-def on_loop(loop: asyncio.AbstractEventLoop, call: Call, work: Coroutine[Any, Any, T]) -> LoopFuture[T]:
-    """Start a call on the loop that runs here."""
-    future = LoopFuture(work, loop=loop)
-    parent = call.parent
-    assert parent is not None
-    parent.children.add(future)
-
-    def ended(_: asyncio.Task[T]) -> None:
-        parent.children.discard(future)
-        if not future.cancelled():
-            error = super(LoopFuture, future).exception()
-            if error is not None:
-                note_failure(call, future, error)
-
-    future.add_done_callback(ended)
-    return future
 
 
 def note_failure(call: Call, future: Any, error: BaseException) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from clew.errors import NodeCancelledError
 from clew.runner import futures
+from clew.runner.cancelling import Canceller
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
 from clew.runner.io import Drain
@@ -97,6 +98,9 @@ class SyncIO:
         if not ear.heard:
             came.wait(seconds)
         ear.wake, ear.heard = None, False
+
+    def canceller(self) -> Canceller | None:
+        return None
 
     def chance(self, low: float, high: float) -> float:
         return random.uniform(low, high)  # through its module, so that people can patch it
