@@ -495,6 +495,12 @@ class TestFindingWork:
         saver.execute(Enqueue(place("q1", due_s=5)))
         assert list(work(saver, now_s=5)) == [Work(thread=THREAD, owner=None, why="due")]
 
+    def test_a_run_that_was_handed_over_is_due_and_the_queue_waits_for_it(self, saver: Checkpointer) -> None:
+        end(saver, begin(saver), "running", due_s=5.0)
+        saver.execute(Enqueue(place("q1")))
+        assert list(work(saver, now_s=4)) == []
+        assert list(work(saver, now_s=5)) == [Work(thread=THREAD, owner=None, why="due")]
+
     def test_when_a_thread_was_due_is_forgotten_by_the_next_run(self, saver: Checkpointer) -> None:
         end(saver, begin(saver), "interrupted", due_s=5.0)
         end(saver, begin(saver))
@@ -521,6 +527,13 @@ class TestEvents:
         assert list(saver.execute(LoadEvents("r1"))) == [(1, b"a"), (2, b"b"), (3, b"c")]
         assert list(saver.execute(LoadEvents("r1", after=2))) == [(3, b"c")]
         assert list(saver.execute(LoadEvents("r2"))) == []
+
+    def test_the_last_events_of_a_run_may_come_when_the_next_has_begun(self, saver: Checkpointer) -> None:
+        lease = begin(saver, "r1")
+        end(saver, lease)
+        begin(saver, "r2")
+        saver.execute(AddEvents(lease, [b"last"]))
+        assert list(saver.execute(LoadEvents("r1"))) == [(1, b"last")]
 
     def test_who_was_overtaken_adds_no_events(self, saver: Checkpointer) -> None:
         old = begin(saver, until_s=1)

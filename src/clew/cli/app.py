@@ -19,10 +19,12 @@ from clew.cli.memory import memory
 from clew.cli.models import choose_model
 from clew.cli.reindexing import reindex
 from clew.cli.screen import Screen, errors_shown
+from clew.cli.worker import worker
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Durable workflows with memory.")
 app.add_typer(memory, name="memory")
 app.command()(reindex)
+app.command()(worker)
 
 
 def _version(wanted: bool) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from dataclasses import asdict
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from clew import Database, Workflow
+from clew import Database
 from clew.cli.databases import existing_url
 from clew.cli.screen import Screen
-from clew.errors import UsageError
+from clew.cli.targets import find_workflow
 from clew.testing import Finding, check_replay
 
 
@@ -40,39 +34,6 @@ def check(target: str, url: str | None, screen: Screen, *, as_json: bool) -> boo
     else:
         _show(workflow.name, findings, screen)
     return all(finding.problem is None for finding in findings)
-
-
-def find_workflow(target: str) -> Workflow[Any, Any]:
-    """Import the module that a target names, and return the workflow in it.
-
-    Raises:
-        UsageError: there is none.
-    """
-    place, _, name = target.rpartition(":")
-    if not place or not name:
-        raise UsageError(f"{target!r} names no workflow; write FILE:WORKFLOW, such as app.py:chat")
-    found = getattr(_import(place), name, None)
-    if not isinstance(found, Workflow):
-        raise UsageError(f"{place} has no workflow {name!r}; it has to be a name at the top level of the module")
-    return found
-
-
-def _import(place: str) -> ModuleType:
-    file = Path(place)
-    if file.suffix != ".py":
-        sys.path.insert(0, "")
-        try:
-            return importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"there is no module {place!r} here ({error})") from error
-    spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
-    if spec is None or spec.loader is None:
-        raise UsageError(f"there is no file {place!r}")
-    sys.path.insert(0, str(file.resolve().parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _show(name: str, findings: list[Finding], screen: Screen) -> None:

@@ -22,8 +22,8 @@ def add_events(operation: AddEvents) -> Call[None]:
     lease, events = operation.lease, operation.events
     thread, run = lease.handle
     rows_of: dict[Function, list[tuple[Any, ...]]] = {HOLD: [(thread, lease.epoch)]}
-    if events:
-        rows_of[_ADD_EVENTS] = [(thread, lease.epoch, run, body) for body in events]
+    if events:  # which look for themselves whether the run was taken up by another writer
+        rows_of = {_ADD_EVENTS: [(thread, lease.epoch, run, body) for body in events]}
 
     def recover(connection: psycopg.Connection) -> tuple[None] | None:
         lock_thread(connection, thread)

@@ -66,7 +66,6 @@ _DUE = """
 SELECT thread_id, workflow, NULL, 'due', 0, due_s
 FROM clew_threads
 WHERE due_s <= %(now_s)s AND (owner IS NULL OR until_s <= %(now_s)s) AND workflow = ANY (%(workflows)s)
-    AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS DISTINCT FROM 'running'
 """
 
 _QUEUED = """

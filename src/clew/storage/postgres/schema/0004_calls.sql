@@ -225,8 +225,9 @@ LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_
 BEGIN
     FOR i IN 1 .. cardinality(threads) LOOP
         IF i = 1 OR (threads[i], epochs[i]) <> (threads[i - 1], epochs[i - 1]) THEN
-            -- Locked against other events, too, for they are numbered.
-            PERFORM 1 FROM clew_threads WHERE id = threads[i] AND epoch = epochs[i] FOR NO KEY UPDATE;
+            -- Locked against other events, too, for they are numbered. The last ones of a run may come late.
+            PERFORM 1 FROM clew_threads WHERE id = threads[i] AND (epoch = epochs[i] OR head <> runs[i])
+                FOR NO KEY UPDATE;
             IF NOT FOUND THEN
                 RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
             END IF;

@@ -1,0 +1,228 @@
+"""`recover`: runs whose process died are continued, each exactly once, and those that kill their processes are left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew import (
+    Checkpointer,
+    Database,
+    InMemorySaver,
+    Recovered,
+    SqliteSaver,
+    arecover,
+    entrypoint,
+    interrupt,
+    recover,
+    task,
+)
+from clew.errors import ReplayMismatch, SetAside, UsageError
+from clew.storage.base import Append
+from support.colours import Colour, result, thread
+from support.working import hand_over, head, leave_half_way
+
+
+def test_a_run_whose_process_died_goes_on(saver: Checkpointer, colour: Colour) -> None:
+    @colour.task
+    async def double(x: int) -> int:
+        return 2 * x
+
+    @colour.entrypoint
+    async def flow(x: int) -> int:
+        doubled: int = await result(double(x))
+        return doubled
+
+    lease = leave_half_way(saver, "flow", "a", 21)
+    assert recover(saver, [flow]) == [
+        Recovered(thread_id="a", workflow="flow", run_id=lease.run_id, status="done", error=None)
+    ]
+    assert head(saver, "flow", "a").status == "done"
+    assert recover(saver, [flow]) == []
+
+
+def test_async_code_recovers_too(saver: Checkpointer, colour: Colour) -> None:
+    @colour.entrypoint
+    async def flow(x: int) -> int:
+        return x
+
+    leave_half_way(saver, "flow", "a", 1)
+    leave_half_way(saver, "flow", "b", 2)
+    done = asyncio.run(arecover(saver, [flow]))
+    assert sorted((each.thread_id, each.status) for each in done) == [("a", "done"), ("b", "done")]
+
+
+def test_a_run_that_was_handed_over_goes_on(saver: Checkpointer) -> None:
+    @entrypoint
+    def flow(x: int) -> int:
+        return x
+
+    hand_over(saver, leave_half_way(saver, "flow", "a", 1))
+    assert [each.status for each in recover(saver, [flow])] == ["done"]
+
+
+def test_many_recoverers_at_once_continue_each_run_once(saver: Checkpointer) -> None:
+    ran: list[int] = []
+
+    @task
+    def note(x: int) -> None:
+        ran.append(x)
+
+    @entrypoint
+    def flow(x: int) -> None:
+        note(x).result()
+
+    for number in range(20):
+        leave_half_way(saver, "flow", str(number), number)
+    together = threading.Barrier(10)
+
+    def recovered() -> list[Recovered]:
+        together.wait()
+        return recover(saver, [flow])
+
+    with ThreadPoolExecutor(10) as threads:
+        done = [each for future in [threads.submit(recovered) for _ in range(10)] for each in future.result()]
+    assert sorted(ran) == list(range(20))
+    assert sorted(int(each.thread_id) for each in done) == list(range(20))
+
+
+def test_a_run_that_fails_does_not_stop_the_others(saver: Checkpointer) -> None:
+    @entrypoint
+    def flow(x: int) -> int:
+        if x == 1:
+            raise ValueError("one")
+        return x
+
+    for number in range(3):
+        leave_half_way(saver, "flow", str(number), number)
+    statuses = {each.thread_id: (each.status, each.error) for each in recover(saver, [flow])}
+    assert statuses == {"0": ("done", None), "1": ("failed", "ValueError('one')"), "2": ("done", None)}
+
+
+def test_a_failed_run_is_not_continued_by_itself(saver: Checkpointer) -> None:
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> int:
+        raise ValueError(x)
+
+    with pytest.raises(ValueError):
+        flow.invoke(1, thread("a"))
+    assert recover(saver, [flow]) == []
+
+
+def test_the_workflow_sees_what_was_kept_of_its_callers_config(saver: Checkpointer) -> None:
+    @entrypoint(checkpointer=saver)
+    def flow(x: int, *, config: Any) -> Any:
+        if x == 0:
+            raise SystemExit
+        return config["configurable"]
+
+    with pytest.raises(SystemExit):
+        flow.invoke(0, thread("a", metadata={"tag": "t"}) | {"configurable": {"thread_id": "a", "user_id": "1"}})
+
+
+def test_only_runs_of_the_given_workflows_are_continued(saver: Checkpointer) -> None:
+    @entrypoint
+    def flow(x: int) -> int:
+        return x
+
+    leave_half_way(saver, "other", "a", 1)
+    assert recover(saver, [flow]) == []
+    assert head(saver, "other", "a").status == "running"
+
+
+class TestSettingAside:
+    def test_a_run_that_kills_its_processes_is_set_aside_and_goes_on_by_hand(
+        self, saver: Checkpointer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            return x
+
+        leave_half_way(saver, "flow", "1", 7, crashes=2)
+        with caplog.at_level(logging.ERROR, "clew"):
+            (set_aside,) = recover(saver, [flow], max_crashes=3)
+        assert set_aside.status == "failed"
+        state = flow.get_state(thread("1"))
+        assert str(state.tasks[0].error).startswith("set aside: 3 processes in a row died")
+        assert "set aside" in caplog.text
+        assert recover(saver, [flow]) == []
+        with pytest.raises(SetAside, match="3 processes"):
+            flow.submitted(set_aside.run_id, thread("1")).result()
+        assert flow.invoke(None, thread("1")) == 7
+
+    def test_it_goes_on_as_long_as_fewer_processes_died(self, saver: Checkpointer) -> None:
+        @entrypoint
+        def flow(x: int) -> int:
+            return x
+
+        leave_half_way(saver, "flow", "a", 7, crashes=2)
+        assert [each.status for each in recover(saver, [flow], max_crashes=4)] == ["done"]
+        assert head(saver, "flow", "a").crashes == 3
+
+    def test_handing_over_counts_as_no_crash(self, saver: Checkpointer) -> None:
+        @entrypoint
+        def flow(x: int) -> int:
+            return x
+
+        hand_over(saver, leave_half_way(saver, "flow", "a", 7, crashes=2))
+        assert [each.status for each in recover(saver, [flow], max_crashes=1)] == ["done"]
+        assert head(saver, "flow", "a").crashes == 0
+
+
+class TestWhatIsGiven:
+    def test_an_address_is_opened_and_closed(self, tmp_path: Path) -> None:
+        @entrypoint
+        def flow(x: int, *, store: Any) -> int:
+            store.put(("seen",), "x", {"x": x})
+            return x
+
+        url = f"sqlite:///{tmp_path / 'app.db'}"
+        with Database(url) as database:
+            leave_half_way(database.checkpointer, "flow", "a", 1)
+        assert [each.status for each in recover(url, [flow])] == ["done"]
+        with Database(url) as database:
+            item = database.store.get(("seen",), "x")
+            assert item is not None
+            assert item.value == {"x": 1}
+
+    def test_workflows_of_one_name_are_refused(self) -> None:
+        def made() -> Any:
+            @entrypoint
+            def flow(x: int) -> int:
+                return x
+
+            return flow
+
+        with pytest.raises(UsageError, match="two workflows are called 'flow'"):
+            recover(InMemorySaver(), [made(), made()])
+
+    def test_a_workflow_that_keeps_its_threads_elsewhere_is_refused(self) -> None:
+        @entrypoint(checkpointer=InMemorySaver())
+        def flow(x: int) -> int:
+            return x
+
+        with pytest.raises(UsageError, match="another database"):
+            recover(InMemorySaver(), [flow])
+
+    def test_what_is_no_workflow_and_no_database_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="@entrypoint"):
+            recover(InMemorySaver(), [len])  # type: ignore[list-item]
+        with pytest.raises(UsageError, match="Database"):
+            recover(7, [])  # type: ignore[arg-type]
+
+    def test_a_workflow_may_have_its_own_connection_to_the_same_file(self, tmp_path: Path) -> None:
+        saver = SqliteSaver(tmp_path / "app.db")
+
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            return x
+
+        leave_half_way(saver, "flow", "a", 1)
+        assert [each.status for each in recover(str(tmp_path / "app.db"), [flow])] == ["done"]
+        saver.close()
