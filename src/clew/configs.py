@@ -14,7 +14,8 @@ class RunnableConfig(TypedDict, total=False):
 
     Keys:
         configurable: names the thread ("thread_id"), perhaps a checkpoint of it ("checkpoint_id"), and whatever the
-            workflow wants to know.
+            workflow wants to know. With "memory_as_of": "checkpoint" the run sees memory as it was at the checkpoint
+            that it starts from, and what it writes itself; another checkpoint may be named there too.
         metadata: kept with the checkpoints, as far as it is scalar.
         tags: passed on.
         max_concurrency: how many calls of tasks may be under way at once.
@@ -68,7 +69,12 @@ def _check(config: Mapping[str, Any]) -> None:
     most = config.get("max_concurrency")
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         raise UsageError(f"config['max_concurrency'] must be a whole number from 1, not {most!r}")
-    thread_id = (config.get("configurable") or {}).get("thread_id")
+    configurable = config.get("configurable") or {}
+    thread_id, memory_as_of = configurable.get("thread_id"), configurable.get("memory_as_of")
+    if not isinstance(memory_as_of, str | None) or memory_as_of == "":
+        raise UsageError(
+            f"config['configurable']['memory_as_of'] must be 'checkpoint' or a checkpoint_id, not {memory_as_of!r}"
+        )
     if _has_no_text(thread_id) or isinstance(thread_id, bool | bytes | Mapping | list | tuple):
         raise UsageError(f"config['configurable']['thread_id'] must be text, a number or a UUID, not {thread_id!r}")
 

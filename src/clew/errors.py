@@ -10,6 +10,7 @@ ClewError                          anything clew raises on purpose
 │   ├── InvalidFilter              a filter with an unknown operator or key (ValueError)
 │   ├── InvalidValue               a memory that is not JSON; names the path inside it (ValueError)
 │   ├── InvalidMessage             something that is no message, or an id no message has (ValueError)
+│   ├── InvalidExport              a file that is no export of clew, or is damaged; names the line (ValueError)
 │   ├── MissingDependency          an optional package is needed and not installed; names it (ImportError)
 │   ├── NoThreadId                 a workflow with a checkpointer was called without a thread (ValueError)
 │   ├── NoSuchThread               nothing was ever kept on that thread (ValueError)
@@ -22,10 +23,12 @@ ClewError                          anything clew raises on purpose
 │   ├── NodeCancelledError         its own code raised CancelledError
 │   └── RecordedFailure            a replayed error whose class is not known here
 ├── EmbeddingError                 the embedder failed, or gave vectors of another length
-├── RunCancelled                   a submitted call was cancelled
+├── RunStopped                     a run was stopped because somebody asked
+│   └── RunCancelled               it was cancelled, or never begun
 ├── SetAside                       the process of a run died again and again, and it is no longer begun by itself
 └── StorageError                   the database did not do it
     ├── Conflict                   another writer was first
+    │   └── VersionConflict        a memory is of another version than `if_version` says
     ├── Forgotten                  memory as it was then is no longer kept
     ├── ThreadBusy                 another run holds the thread
     ├── Unavailable                the database cannot be reached, read or written
@@ -76,6 +79,10 @@ class InvalidValue(UsageError, ValueError):
 
 class InvalidMessage(UsageError, ValueError):
     """Something given as a message that is none, or a removal of a message that is not there."""
+
+
+class InvalidExport(UsageError, ValueError):
+    """A file that is no export of clew, or a damaged one. The message names the line."""
 
 
 class MissingDependency(UsageError, ImportError):
@@ -173,8 +180,25 @@ class EmbeddingError(ClewError):
     """The embedder failed, or gave vectors of another number or length than was declared."""
 
 
-class RunCancelled(ClewError):
-    """A submitted call was cancelled, or given up for a newer one."""
+class RunStopped(ClewError):
+    """A run was stopped because somebody asked. The message says what became of it, and how to go on.
+
+    Args:
+        message: which run, and what became of it.
+        run_id: the run.
+        why: what was asked: "interrupt" or "rollback" by a newer input, or "cancel".
+    """
+
+    def __init__(
+        self, message: str, run_id: str = "", why: Literal["interrupt", "rollback", "cancel"] = "cancel"
+    ) -> None:
+        self.run_id = run_id
+        self.why = why
+        super().__init__(message)
+
+
+class RunCancelled(RunStopped):
+    """A run was cancelled; or a submitted call was, or was given up for a newer one."""
 
 
 class SetAside(ClewError):
@@ -187,6 +211,10 @@ class StorageError(ClewError):
 
 class Conflict(StorageError):
     """Another writer was first; nothing of this write was kept."""
+
+
+class VersionConflict(Conflict):
+    """A memory is of another version than `if_version` says. A task's retry policy may try again."""
 
 
 class Forgotten(StorageError):

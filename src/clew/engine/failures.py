@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clew.errors import ClewError, TaskError
+from clew.errors import ClewError, TaskError, VersionConflict
 
 
 def lineage(error: BaseException) -> set[int]:
@@ -22,4 +22,6 @@ def lineage(error: BaseException) -> set[int]:
 
 def is_outcome(error: BaseException) -> bool:
     """Say whether an error is what a call came to, and not a stop, a cancellation, or a fault around the call."""
-    return isinstance(error, Exception) and (not isinstance(error, ClewError) or isinstance(error, TaskError))
+    return isinstance(error, Exception) and (
+        not isinstance(error, ClewError) or isinstance(error, TaskError | VersionConflict)
+    )

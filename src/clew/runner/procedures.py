@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
+from functools import partial
 from typing import Any
 
 from clew.codec.failures import decode_failure, encode_failure
@@ -29,6 +30,11 @@ from clew.runner.keeping import keep, record_of
 from clew.runner.nesting import saved_run
 
 log = logging.getLogger("clew")
+
+_NAP_S = 1.0  # how long a pause goes on after the run was asked to stop
+
+Settle = Callable[[Any], None]
+Commit = Callable[[Any, Frame], Awaitable[None]]
 
 
 async def run_call(io: RunnerIO, call: Call) -> Any:
@@ -53,16 +59,9 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         execution.emitter.started(call)
     started_s = time.time()
     try:
-        value, frame = await (produce if call.callee.cache else run_attempts)(io, call, started_s)
-        if execution.questions and _asks_below(call):
-            raise Suspended("a question was asked below, and the code caught it")
+        commit = partial(_commit, io, call, digest, started_s)
+        value, frame = await (produce if call.callee.cache else run_attempts)(io, call, started_s, commit=commit)
         returned = value.value if isinstance(value, final) else value
-        if execution.journal is not None:
-            record = _record(call, digest, returned, frame.attempt, started_s)
-            also = saved_run(call, value) if call.scope.remembers_on is not None else ()
-            await keep(io, execution, [record], frame.writes, also=also)
-        elif frame.writes:
-            await keep(io, execution, (), frame.writes)
         if frame.entry is not None:
             await frame.entry.keep(io, value)
     except Suspended:
@@ -80,8 +79,22 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
     return returned
 
 
+async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, value: Any, frame: Frame) -> None:
+    """Keep what an attempt came to, together with the memories that it wrote."""
+    execution = call.execution
+    if execution.questions and _asks_below(call):
+        raise Suspended("a question was asked below, and the code caught it")
+    if execution.journal is not None:
+        returned = value.value if isinstance(value, final) else value
+        record = _record(call, digest, returned, frame.attempt, started_s)
+        also = saved_run(call, value) if call.scope.remembers_on is not None else ()
+        await keep(io, execution, [record], frame.writes, also=also)
+    elif frame.writes:
+        await keep(io, execution, (), frame.writes)
+
+
 async def produce(
-    io: RunnerIO, call: Call, first_s: float, settle: Callable[[Any], None] | None = None
+    io: RunnerIO, call: Call, first_s: float, settle: Settle | None = None, commit: Commit | None = None
 ) -> tuple[Any, Frame]:
     """Give what a cache keeps for a call, or else run its attempts; see `run_attempts`.
 
@@ -89,7 +102,7 @@ async def produce(
     """
     entry = entry_for(call)
     if entry is None:
-        return await run_attempts(io, call, first_s, settle)
+        return await run_attempts(io, call, first_s, settle, commit)
     journal = call.execution.journal
     # A body that was begun goes on: what was answered in it must not give way to the result of another call.
     is_new = journal is None or not journal.has_begun(call.key)
@@ -97,14 +110,16 @@ async def produce(
     if found:
         frame = Frame(call, 1, first_s)
         frame.is_cached = True
+        if commit is not None:
+            await commit(value, frame)
         return value, frame
-    value, frame = await run_attempts(io, call, first_s, settle)
+    value, frame = await run_attempts(io, call, first_s, settle, commit)
     frame.entry = entry
     return value, frame
 
 
 async def run_attempts(
-    io: RunnerIO, call: Call, first_s: float, settle: Callable[[Any], None] | None = None
+    io: RunnerIO, call: Call, first_s: float, settle: Settle | None = None, commit: Commit | None = None
 ) -> tuple[Any, Frame]:
     """Call the function, again after failures that its policies retry, until it returns or fails for good.
 
@@ -113,6 +128,8 @@ async def run_attempts(
         call: what is called.
         first_s: when the first attempt begins, seconds since the epoch.
         settle: called with what the body returned, before the calls are waited for that it left under way.
+        commit: keeps what an attempt came to, as its last step: it may find that another writer was first, and then
+            the attempt has failed.
 
     Returns:
         (what the function returned, the frame of the attempt that succeeded).
@@ -129,6 +146,8 @@ async def run_attempts(
                 await io.drain(frame, "wait")
             if frame.unheard:
                 _report_unheard(frame)
+            if commit is not None:
+                await commit(value, frame)
             return value, frame
         except Suspended:
             await io.drain(frame, "wait")
@@ -161,6 +180,7 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         ReplayMismatch: the answer that was kept is to another question.
     """
     execution = frame.call.execution
+    execution.check_stopped()
     digest = fingerprint((value,), {})
     key, order = frame.next_key(INTERRUPT, lambda: digest), frame.next_order()
     if execution.journal is not None:
@@ -205,8 +225,10 @@ async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
         else:
             execution.check_new(key)
             await keep(io, execution, [record_of(execution, key, SLEEP, digest, str(seconds), until_s, now_s)])
-    if until_s > now_s:
-        await io.sleep(until_s - now_s)
+    while (rest_s := until_s - now_s) > 0:
+        await io.sleep(min(rest_s, _NAP_S))
+        execution.check_stopped()
+        now_s = max(now_s + _NAP_S, time.time())  # the one where nobody really sleeps, the other where they oversleep
 
 
 def _replayed(call: Call, record: Record) -> Any:

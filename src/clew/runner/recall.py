@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
+
+from msgspec.structs import replace
 
 from clew.codec.fingerprint import describe, fingerprint
+from clew.codec.values import decode
 from clew.engine.identity import READ, WRITE
+from clew.errors import UsageError
 from clew.runner.frame import Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.store.base import BaseStore
-from clew.store.operations import Op, PutOp, Result
+from clew.store.operations import GetOp, Op, PutOp, Result, SearchOp, SeenBy, Writer
+from clew.store.planning import PreparedWrite
 
 
 async def use_store(io: RunnerIO, frame: Frame, store: BaseStore, ops: Sequence[Op]) -> list[Result]:
@@ -26,17 +32,25 @@ async def use_store(io: RunnerIO, frame: Frame, store: BaseStore, ops: Sequence[
 
 
 async def _read_in_task(io: RunnerIO, frame: Frame, store: BaseStore, reads: Sequence[Op]) -> list[Result]:
-    return await io.remember(store, reads, frame.pending(store))
+    return await io.remember(store, _as_wanted(frame, reads), frame.pending(store))
 
 
 async def _write_in_task(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> None:
-    frame.writes.append((store, list(await io.prepare(store, writes))))
+    frame.writes.append((store, await _prepared(io, frame, store, writes)))
+
+
+async def _prepared(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> list[PreparedWrite]:
+    """Prepare writes that say which run they are of."""
+    execution = frame.call.execution
+    thread_id = execution.lease.thread.thread_id if execution.lease else None
+    writer = Writer(run_id=execution.run_id, thread_id=thread_id)
+    return [replace(write, writer=writer) for write in await io.prepare(store, writes)]
 
 
 async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Sequence[Op]) -> list[Result]:
     execution = frame.call.execution
     if execution.journal is None:
-        return await io.remember(store, reads, ())
+        return await io.remember(store, _as_wanted(frame, reads), ())
     digest = fingerprint(tuple(reads), {})
     key = frame.next_key(READ, lambda: digest)
     if record := execution.journal.find(key, digest, lambda: _shown(reads)):
@@ -44,7 +58,7 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
         return found
     execution.check_new(key)
     now_s = time.time()
-    found = await io.remember(store, reads, ())
+    found = await io.remember(store, _as_wanted(frame, reads), ())
     await keep(io, execution, [record_of(execution, key, READ, digest, _shown(reads), found, now_s)])
     return found
 
@@ -52,7 +66,7 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
 async def _write_in_body(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> None:
     execution = frame.call.execution
     if execution.journal is None:
-        await io.remember(store, writes, ())
+        await io.apply(store, await _prepared(io, frame, store, writes))
         return
     digest = fingerprint(tuple(writes), {})
     key = frame.next_key(WRITE, lambda: digest)
@@ -60,7 +74,30 @@ async def _write_in_body(io: RunnerIO, frame: Frame, store: BaseStore, writes: S
         return
     execution.check_new(key)
     record = record_of(execution, key, WRITE, digest, _shown(writes), None, time.time())
-    await keep(io, execution, [record], [(store, await io.prepare(store, writes))])
+    await keep(io, execution, [record], [(store, await _prepared(io, frame, store, writes))])
+
+
+def _as_wanted(frame: Frame, reads: Sequence[Op]) -> Sequence[Op]:
+    """Let reads look back if their run is to see memory as it was."""
+    execution = frame.call.execution
+    if execution.run is None:
+        if "memory_as_of" in (frame.call.scope.config.get("configurable") or {}):
+            raise UsageError("memory_as_of needs a checkpointer: without one there is no checkpoint to look back to")
+        return reads
+    wanted = _memory_as_of(execution.run.metadata)
+    if wanted == "checkpoint":
+        wanted = execution.run.parent
+    if wanted is None:
+        return reads
+    then = SeenBy(wanted, execution.run_id)
+    return [op._replace(as_of=then) if isinstance(op, GetOp | SearchOp) and op.as_of is None else op for op in reads]
+
+
+@lru_cache(maxsize=256)
+def _memory_as_of(metadata: bytes) -> str | None:
+    """Read from a run's metadata when it wants memory to be as it was; it is the same for all its life."""
+    wanted = decode(metadata).get("memory_as_of") if metadata else None
+    return wanted if isinstance(wanted, str) else None
 
 
 def _shown(ops: Sequence[Op]) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, field
 
-from clew.errors import Conflict
+from clew.errors import VersionConflict
 from clew.storage.inmemory.database import InMemoryDatabase
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
@@ -133,7 +133,7 @@ def apply_writes(database: InMemoryDatabase, writes: Sequence[PreparedWrite], no
     """Apply writes in order, inside a transaction that the caller has open; `now` is the time if left out.
 
     Raises:
-        Conflict: an item is of another version than the write demands.
+        VersionConflict: an item is of another version than the write demands.
     """
     state, now_us = items_of(database), to_us(now or datetime.now(UTC))
     for position, write in enumerate(writes):
@@ -147,7 +147,7 @@ def _apply(state: ItemState, write: PreparedWrite, now_us: int, moment_us: int) 
     live = old if old is not None and old.lives(now_us) else None
     version = live.stored.version if live else 0
     if write.if_version is not None and write.if_version != version:
-        raise Conflict(
+        raise VersionConflict(
             f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
             "another writer was first; read it again"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from clew.errors import Conflict
+from clew.errors import VersionConflict
 from clew.storage.sqlite.items_index import keep_index, keep_waiting
 from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
 from clew.store.corpus import SEQUENCE_BITS
@@ -31,18 +31,15 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
     """Apply writes in order, inside a transaction that the caller has open; `now` is the time if left out.
 
     Raises:
-        Conflict: an item is of another version than the write demands.
+        VersionConflict: an item is of another version than the write demands.
     """
     now_us = to_us(now or datetime.now(UTC))
-    spaces: dict[Namespace, _Space | None] = {}
+    spaces: dict[Namespace, _Space] = {}
     for position, write in enumerate(writes):
-        if write.namespace not in spaces:
-            spaces[write.namespace] = _find_space(connection, write.namespace)
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.
-        spaces[write.namespace] = _apply(connection, write, spaces[write.namespace], now_us, now_us + position)
+        _apply(connection, write, spaces, now_us, now_us + position)
     for space in spaces.values():
-        if space is not None:
-            _keep_space(connection, space)
+        _keep_space(connection, space)
 
 
 class _Space(Struct):
@@ -50,7 +47,7 @@ class _Space(Struct):
 
     id: int
     next_sequence: int
-    is_new: bool = False
+    has_grown: bool = False
     may_be_empty: bool = False
 
 
@@ -65,25 +62,26 @@ class _Old(Struct):
 
 
 def _apply(
-    connection: sqlite3.Connection, write: PreparedWrite, space: _Space | None, now_us: int, moment_us: int
-) -> _Space | None:
-    old = _find_old(connection, space, write.key, now_us) if space else None
+    connection: sqlite3.Connection, write: PreparedWrite, spaces: dict[Namespace, _Space], now_us: int, moment_us: int
+) -> None:
+    space, old, last = _find(connection, write, now_us)
     version = old.version if old and old.is_live else 0
     if write.if_version is not None and write.if_version != version:
-        raise Conflict(
+        raise VersionConflict(
             f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
             "another writer was first; read it again"
         )
-    if write.value is None and (old is None or space is None):
-        return space
-    space = space or _make_space(connection, write.namespace)
+    if write.value is None and old is None:
+        return
+    space = spaces.setdefault(write.namespace, space or _make_space(connection, write.namespace))
     if old is not None:
         _end(connection, write, space, old, now_us, moment_us)
     if old is not None and (write.value is None or not old.is_live):
         delete_items(connection, [old.id])
         space.may_be_empty = True
+        last = last_version(connection, space.id, write.key)
     if write.value is None:
-        return space
+        return
     if old is not None and old.is_live:
         _replace(connection, write, old, now_us, moment_us)
         keep_index(connection, old.id, write.words, write.marks, write.vectors)
@@ -91,12 +89,11 @@ def _apply(
     else:
         item_id = space.id << SEQUENCE_BITS | space.next_sequence
         space.next_sequence += 1
-        version = 1 if space.is_new else last_version(connection, space.id, write.key) + 1
-        _insert(connection, write, item_id, version, now_us, moment_us)
+        space.has_grown = True
+        _insert(connection, write, item_id, last + 1, now_us, moment_us)
         keep_index(connection, item_id, write.words, write.marks, write.vectors)
         if write.waiting is not None:
             keep_waiting(connection, item_id, write.waiting, now_us)
-    return space
 
 
 def _end(
@@ -111,32 +108,35 @@ def _end(
         trim(connection, space.id, write.key, old.version - write.keeps)
 
 
-def _find_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space | None:
-    row = connection.execute(
-        "SELECT id, next_sequence FROM clew_namespaces WHERE path = ?", (encode(namespace),)
-    ).fetchone()
-    return _Space(*row) if row else None
+_FIND = """
+SELECT n.id, n.next_sequence,
+    (SELECT max(v.version) FROM clew_item_versions v WHERE v.namespace = n.id AND v.key = ?1),
+    i.id, i.version, i.created_at, i.updated_at, i.expires_at IS NULL OR i.expires_at > ?2
+FROM clew_namespaces n LEFT JOIN clew_items i ON i.namespace = n.id AND i.key = ?1 WHERE n.path = ?3
+"""
+
+
+def _find(connection: sqlite3.Connection, write: PreparedWrite, now_us: int) -> tuple[_Space | None, _Old | None, int]:
+    """Give the namespace, the item that is there, and the number of the last version that has ended."""
+    row = connection.execute(_FIND, (write.key, now_us, encode(write.namespace))).fetchone()
+    if row is None:
+        return None, None, 0
+    space_id, next_sequence, last, item_id, *rest = row
+    old = None if item_id is None else _Old(item_id, *rest)
+    return _Space(space_id, next_sequence), old, last or 0
 
 
 def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
     made = connection.execute("INSERT INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(namespace),))
     assert made.lastrowid is not None
-    return _Space(made.lastrowid, 0, is_new=True)
+    return _Space(made.lastrowid, 0)
 
 
 def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
-    connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id))
+    if space.has_grown:
+        connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id))
     if space.may_be_empty:
         forget_empty(connection, [space.id])
-
-
-def _find_old(connection: sqlite3.Connection, space: _Space, key: str, now_us: int) -> _Old | None:
-    row = connection.execute(
-        "SELECT id, version, created_at, updated_at, expires_at IS NULL OR expires_at > ? FROM clew_items "
-        "WHERE namespace = ? AND key = ?",
-        (now_us, space.id, key),
-    ).fetchone()
-    return _Old(*row) if row else None
 
 
 def _insert(
