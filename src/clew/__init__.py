@@ -48,10 +48,12 @@ if TYPE_CHECKING:
         NotRecordable,
         ReplayMismatch,
         RunCancelled,
+        RunStopped,
         SetAside,
         ThreadBusy,
     )
     from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
+    from clew.moving import Moved, aexport_lines, aimport_lines, export_lines, import_lines
     from clew.runner.futures import TaskFuture
     from clew.runner.launching import Output
     from clew.runner.recovering import Recovered
@@ -102,8 +104,9 @@ _HOMES = {
     "clew.engine.state": "StateSnapshot",
     "clew.entrypoints": "entrypoint",
     "clew.errors": "ClewError Conflict InvalidNamespaceError InvalidResume NodeCancelledError NodeTimeoutError "
-    "NotInWorkflow NotRecordable ReplayMismatch RunCancelled SetAside ThreadBusy",
+    "NotInWorkflow NotRecordable ReplayMismatch RunCancelled RunStopped SetAside ThreadBusy",
     "clew.messages": "REMOVE_ALL_MESSAGES RemoveMessage add_messages",
+    "clew.moving": "Moved aexport_lines aimport_lines export_lines import_lines",
     "clew.runner.futures": "TaskFuture",
     "clew.runner.launching": "Output",
     "clew.runner.recovering": "Recovered",
@@ -149,13 +152,15 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy",
-    "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys",
-    "ExecutionInfo", "GetOp", "Handle", "InMemoryCache",
-    "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion",
-    "Limit", "ListNamespacesOp", "MatchCondition", "MemorySaver", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow",
-    "NotRecordable", "Output", "PostgresSaver", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
-    "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot", "StreamWriter", "Task",
-    "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow", "add_messages", "arecover", "asleep", "entrypoint", "get_config",
-    "get_runtime", "get_store", "get_stream_writer", "interrupt", "recover", "sleep", "stream_message", "task",
+    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore",
+    "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys", "Erased",
+    "ExecutionInfo", "GetOp", "Handle", "InMemoryCache", "InMemorySaver", "InMemoryStore", "Interrupt",
+    "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit", "ListNamespacesOp", "MatchCondition",
+    "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow", "NotRecordable", "Output",
+    "PostgresSaver", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
+    "RunStopped", "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore",
+    "StateSnapshot", "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow",
+    "add_messages", "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase",
+    "export_lines", "get_config", "get_runtime", "get_store", "get_stream_writer", "import_lines", "interrupt",
+    "prune", "recover", "sleep", "stream_message", "task",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
@@ -16,8 +17,10 @@ from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
 from clew.errors import InvalidOption
 from clew.listening import hear_life
+from clew.options import checked_on_conflict
 from clew.runner import caching
 from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
+from clew.runner.waiting import OnConflict
 from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
@@ -51,6 +54,11 @@ class entrypoint:
         timeout: limits on the whole function; only if it is async.
         on_mismatch: what a replay does when the code no longer makes the calls that were recorded: "raise" a
             ReplayMismatch, "rerun" such calls, or "accept" what was recorded.
+        on_conflict: what a new input does while another run has its thread: "queue" for its turn, in the order of
+            arrival; "reject" with ThreadBusy; "interrupt" that run at its next call of a task, and keep it as
+            interrupted; or "rollback": stop it likewise, and remove it with its records. What its finished tasks wrote
+            to memory stays. Calls that answer or continue a run never stop one, and do not wait for new inputs.
+        wait_s: how long a call waits for others on its thread before it raises ThreadBusy, in seconds.
         allow: types that records may hold, beside those that the code of workflow and tasks names.
         name: the workflow's name; the function's by default. Threads belong to a workflow by this name.
 
@@ -68,6 +76,8 @@ class entrypoint:
     _retry: tuple[RetryPolicy, ...]
     _limit: TimeoutPolicy | None
     _on_mismatch: OnMismatch
+    _on_conflict: OnConflict
+    _wait_s: float
     _allow: tuple[type[Any], ...]
     _name: str | None
 
@@ -108,6 +118,8 @@ class entrypoint:
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
         on_mismatch: OnMismatch = "raise",
+        on_conflict: OnConflict = "queue",
+        wait_s: float = 60.0,
         allow: Sequence[type[Any]] = (),
         name: str | None = None,
     ) -> entrypoint: ...
@@ -125,6 +137,8 @@ class entrypoint:
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         timeout: float | timedelta | TimeoutPolicy | None = None,
         on_mismatch: OnMismatch = "raise",
+        on_conflict: OnConflict = "queue",
+        wait_s: float = 60.0,
         allow: Sequence[type[Any]] = (),
         name: str | None = None,
     ) -> Any:
@@ -140,6 +154,8 @@ class entrypoint:
         if on_mismatch not in ("raise", "rerun", "accept"):
             raise InvalidOption(f"on_mismatch must be 'raise', 'rerun' or 'accept', not {on_mismatch!r}")
         self._on_mismatch = on_mismatch
+        self._on_conflict = checked_on_conflict(on_conflict)
+        self._wait_s = _checked_wait(wait_s)
         self._allow = tuple(allow)
         self._name = name
         return self if function is None else self(function)
@@ -170,8 +186,9 @@ class entrypoint:
         allow_named_by(function)
         allow(*self._allow)
         settings = Settings(
-            callee=callee, saver=self._saver, store=self._store, cache=self._cache, on_mismatch=self._on_mismatch
-        )
+            callee=callee, saver=self._saver, store=self._store, cache=self._cache, on_mismatch=self._on_mismatch,
+            on_conflict=self._on_conflict, wait_s=self._wait_s,
+        )  # fmt: skip
         return Workflow(settings, self._context_schema)
 
 
@@ -202,6 +219,12 @@ def _checked(what: str, kind: type[Any], given: Any) -> Any:
     if given is None or isinstance(given, kind):
         return given
     raise InvalidPart(f"Invalid {what} provided: {given!r}. Pass a {kind.__name__} or None")
+
+
+def _checked_wait(wait_s: Any) -> float:
+    if isinstance(wait_s, bool) or not isinstance(wait_s, int | float) or not 0 <= wait_s < math.inf:
+        raise InvalidOption(f"wait_s must be a number of seconds, 0 or more, not {wait_s!r}")
+    return float(wait_s)
 
 
 def _check_function(function: Callable[..., Any], name: str) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from msgspec.structs import replace
 
 from clew import configs
-from clew.configs import RunnableConfig
-from clew.engine.events import StreamMode, check_version, wanted
+from clew.engine.events import check_version, wanted
 from clew.engine.questions import Command
 from clew.engine.state import StateSnapshot
 from clew.errors import InvalidOption, UsageError
 from clew.listening import listener
+from clew.options import Config, Modes, OnClose, RunOptions, checked_key, checked_on_conflict, detaches, each
 from clew.runner import launching, states
 from clew.runner.async_io import AsyncIO
 from clew.runner.execution import Durability
 from clew.runner.io import run_blocking
 from clew.runner.launching import Output
 from clew.runner.sync_io import BLOCKING
+from clew.runner.waiting import OnConflict
 from clew.runner.workflows import Request, Settings, thread_of
 from clew.storage.base import Checkpointer
 from clew.store.base import BaseStore
@@ -28,18 +29,6 @@ from clew.submission import Submits
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
-
-Config = RunnableConfig | Mapping[str, Any]
-Modes = StreamMode | Sequence[StreamMode]
-OnClose = Literal["stop", "detach"]
-
-
-class RunOptions(TypedDict, total=False):
-    """What `invoke` and `ainvoke` take by keyword, whatever they return."""
-
-    context: Any
-    durability: Durability | None
-    debug: bool | None
 
 
 class Workflow(Submits[InputT], Generic[InputT, OutputT]):
@@ -111,6 +100,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         context: Any = None,
         stream_mode: Modes | None = None,
         durability: Durability | None = None,
+        on_conflict: OnConflict | None = None,
+        run_key: str | None = None,
         version: Literal["v1", "v2"] = "v1",
         debug: bool | None = None,
     ) -> Any:
@@ -123,6 +114,11 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             stream_mode: makes the call return the list of a stream's chunks instead, unless it is "values".
             durability: when outcomes are kept: "sync", before the caller sees them; "async", soon after; "exit", when
                 the run ends, is interrupted or fails.
+            on_conflict: what a new input does while another run has the thread: "queue", "reject", "interrupt" or
+                "rollback"; see `entrypoint`, whose option it replaces for this call.
+            run_key: the caller's name for the run. A call with the same name, thread and input runs nothing twice: it
+                gives the kept value or questions of the run, waits for it, or goes on with it where it failed or was
+                stopped.
             version: "v2" returns an Output with `value` and `interrupts`.
             debug: accepted for those who pass it; nothing depends on it.
 
@@ -132,7 +128,10 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         Raises:
             ValueError: a checkpointer and no thread_id; or nothing to continue.
             InvalidResume: an answer that no question waits for.
-            ThreadBusy: another run held the thread for too long.
+            ThreadBusy: other runs came first, and were not to be waited for, or for too long.
+            RunStopped: the run was stopped because somebody asked, such as a newer input.
+            InvalidOption: a `run_key` that was given with another input, or without a checkpointer.
+            RecordedFailure: the run of that `run_key` failed, and newer ones have begun since.
             ReplayMismatch: the code no longer makes the calls that were recorded.
             StorageError: what has to be kept could not be.
             Whatever the workflow raises.
@@ -140,11 +139,19 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         if stream_mode not in (None, "values"):
             return list(
                 self.stream(
-                    input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
+                    input,
+                    config,
+                    context=context,
+                    stream_mode=stream_mode,
+                    durability=durability,
+                    on_conflict=on_conflict,
+                    run_key=run_key,
+                    version=version,
                 )
             )
         check_version(version)
-        result = launching.invoke(self._settings, self._request(input, config, context, durability))
+        request = self._request(input, config, context, durability, on_conflict, run_key)
+        result = launching.invoke(self._settings, request)
         return Output.of(result, version)
 
     @overload
@@ -174,17 +181,21 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         context: Any = None,
         stream_mode: Modes | None = None,
         durability: Durability | None = None,
+        on_conflict: OnConflict | None = None,
+        run_key: str | None = None,
         version: Literal["v1", "v2"] = "v1",
         debug: bool | None = None,
     ) -> Any:
         """Like `invoke`, for async code. Cancelling it cancels the running async tasks."""
         if stream_mode not in (None, "values"):
             chunks = self.astream(
-                input, config, context=context, stream_mode=stream_mode, durability=durability, version=version
-            )
+                input, config, context=context, stream_mode=stream_mode, durability=durability,
+                on_conflict=on_conflict, run_key=run_key, version=version,
+            )  # fmt: skip
             return [chunk async for chunk in chunks]
         check_version(version)
-        result = await launching.ainvoke(self._settings, self._request(input, config, context, durability))
+        request = self._request(input, config, context, durability, on_conflict, run_key)
+        result = await launching.ainvoke(self._settings, request)
         return Output.of(result, version)
 
     def stream(
@@ -195,6 +206,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         context: Any = None,
         stream_mode: Modes | None = None,
         durability: Durability | None = None,
+        on_conflict: OnConflict | None = None,
+        run_key: str | None = None,
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         on_close: OnClose = "stop",
@@ -209,6 +222,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             stream_mode: one of "values", "updates" (the default), "custom", "messages", "tasks", "checkpoints",
                 "debug", or a list of them.
             durability: as for `invoke`.
+            on_conflict: as for `invoke`.
+            run_key: as for `invoke`.
             subgraphs: whether events of nested workflows are wanted; every chunk then comes with its namespace.
             version: "v2" makes every chunk a dict with "type", "ns" and "data".
             on_close: what becomes of the run when the reader stops early: "stop" it at its next call of a task, or
@@ -223,8 +238,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             What `invoke` raises, after the chunks that came before it.
         """
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability, listener(want))
-        return launching.stream(self._settings, request, want, detach=_detaches(on_close))
+        request = self._request(input, config, context, durability, on_conflict, run_key, listener(want))
+        return launching.stream(self._settings, request, want, detach=detaches(on_close))
 
     def astream(
         self,
@@ -234,6 +249,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         context: Any = None,
         stream_mode: Modes | None = None,
         durability: Durability | None = None,
+        on_conflict: OnConflict | None = None,
+        run_key: str | None = None,
         subgraphs: bool = False,
         version: Literal["v1", "v2"] = "v1",
         on_close: OnClose = "stop",
@@ -241,8 +258,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
     ) -> AsyncIterator[Any]:
         """Like `stream`, for async code. Closing it early cancels the running async tasks, unless it detaches."""
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability, listener(want))
-        return launching.astream(self._settings, request, want, detach=_detaches(on_close))
+        request = self._request(input, config, context, durability, on_conflict, run_key, listener(want))
+        return launching.astream(self._settings, request, want, detach=detaches(on_close))
 
     def batch(
         self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
@@ -254,7 +271,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             config: one for all, or one for each.
             options: as for `invoke`.
         """
-        calls = zip(inputs, _each(config, len(inputs)), strict=True)
+        calls = zip(inputs, each(config, len(inputs)), strict=True)
         return launching.side_by_side(
             [functools.partial(self.invoke, input, config, **options) for input, config in calls]
         )
@@ -263,7 +280,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
     ) -> list[Any]:
         """Like `batch`, for async code."""
-        calls = zip(inputs, _each(config, len(inputs)), strict=True)
+        calls = zip(inputs, each(config, len(inputs)), strict=True)
         return await launching.aside_by_side([self.ainvoke(input, config, **options) for input, config in calls])
 
     def get_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
@@ -349,6 +366,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         config: Config | None,
         context: Any,
         durability: Durability | None,
+        on_conflict: OnConflict | None,
+        run_key: str | None,
         listen: Callable[[], None] | None = None,
     ) -> Request:
         if durability not in (None, "sync", "async", "exit"):
@@ -359,6 +378,8 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             context=configs.context_for(self._context_schema, context),
             durability=durability or "sync",
             listen=listen,
+            on_conflict=None if on_conflict is None else checked_on_conflict(on_conflict),
+            run_key=checked_key(run_key),
         )
 
     def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:
@@ -375,19 +396,3 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
 
 class InvalidPart(UsageError, TypeError):
     """A part of a workflow is of a wrong type."""
-
-
-def _detaches(on_close: str) -> bool:
-    if on_close not in ("stop", "detach"):
-        raise InvalidOption(f"on_close must be 'stop' or 'detach', not {on_close!r}")
-    return on_close == "detach"
-
-
-def _each(config: Config | Sequence[Config] | None, count: int) -> Sequence[Config | None]:
-    if isinstance(config, Sequence):
-        if len(config) != count:
-            raise InvalidOption(
-                f"there are {count} inputs and {len(config)} configs; give one for all, or one for each"
-            )
-        return config
-    return [config] * count

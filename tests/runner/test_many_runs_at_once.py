@@ -148,7 +148,7 @@ def wait_for_queue(length: int) -> None:
 
     pause = threading.Event()
     for _ in range(5000):
-        if sum(map(len, turns._queues.values())) >= length:
+        if sum(map(len, turns._lines.values())) >= length:
             return
         pause.wait(0.001)
     raise TimeoutError(f"{length} runs never came")

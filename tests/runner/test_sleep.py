@@ -14,25 +14,37 @@ from support.colours import Colour, thread
 
 
 class Pauses(list[float]):
-    """The pauses that were asked for; none is made."""
+    """The pauses that were asked for; none is made. All the naps of one `rest` count as one."""
+
+    new = True
+
+    def add(self, seconds: float) -> None:
+        if self.new or not self:
+            self.append(0)
+        self[-1] += seconds
+        self.new = False
+
+
+made = Pauses()
 
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
-    made = Pauses()
+    made.clear()
     real = asyncio.sleep
 
     async def pause(seconds: float, result: Any = None) -> Any:
-        made.append(seconds)
+        made.add(seconds)
         return await real(0, result)
 
-    monkeypatch.setattr(time, "sleep", made.append)
+    monkeypatch.setattr(time, "sleep", made.add)
     monkeypatch.setattr(asyncio, "sleep", pause)
     return made
 
 
 async def rest(seconds: float) -> None:
     """Sleep in the colour of the running body."""
+    made.new = True
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from clew.engine.identity import INTERRUPT, question_id
 from clew.engine.questions import Question, answers, is_map
 from clew.engine.records import Record, Run, end_checkpoint, input_checkpoint
-from clew.errors import InvalidResume, NoSuchThread
+from clew.errors import InvalidResume, NoSuchThread, RecordedFailure, RunStopped
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -102,6 +102,31 @@ def go_on(place: Place, id: str, now_s: float, asked: Sequence[Question], record
     if place.is_latest:
         return Plan(act="continue", run=_taken_up(run), answers=_overdue(asked, now_s), records=records)
     return Plan(act="fork", run=_copy_of_input(place, id, now_s))
+
+
+def again(place: Place, run: Run, now_s: float, asked: Sequence[Question]) -> Plan:
+    """Plan what a call means that names a run which was begun before: it is not run twice.
+
+    Args:
+        place: where on the thread.
+        run: the run.
+        now_s: the clock.
+        asked: its questions that wait.
+
+    Raises:
+        RecordedFailure: it failed, and newer runs have begun since.
+        RunStopped: it ended without a value in another way, and newer runs have begun since.
+    """
+    overdue = _overdue(asked, now_s)
+    if run.status == "done" or (asked and not overdue):
+        return Plan(act="return", run=run)
+    if place.head is not None and place.head.id == run.id:
+        return Plan(act="continue", run=_taken_up(run), answers=overdue)
+    behind = f"run {run.id} of this run_key {{}}, and newer runs have begun on its thread since"
+    if run.status == "failed":
+        name, _, text = (run.error or "").partition("(")
+        raise RecordedFailure(name or "clew", f"{text.removesuffix(')')}; {behind.format('failed')}")
+    raise RunStopped(behind.format("crashed" if run.status == "running" else f"was {run.status}"), run.id)
 
 
 def resume(

@@ -22,9 +22,10 @@ from clew.engine.questions import Interrupt, Question
 from clew.engine.records import Record, Run, input_checkpoint
 from clew.errors import StorageError, Suspended
 from clew.runner import pools
+from clew.runner.cancelling import Canceller
 from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
-from clew.storage.base import Append, Checkpointer, Lease
+from clew.storage.base import Append, Asked, Checkpointer, Lease
 from clew.storage.cache import BaseCache
 
 log = logging.getLogger("clew")
@@ -95,6 +96,8 @@ class Execution:
         self.places = Places(most) if most else None
         self.lock = threading.Lock()
         self.stopped: str | None = None
+        self.told: Asked | None = None  # what somebody has asked of the run
+        self.canceller: Canceller | None = None  # of its async body
         self.hands_over = False  # what stops it is to go on elsewhere
         self._was_cut = False  # it did not only end by itself after it was told to stop
         self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
@@ -140,6 +143,22 @@ class Execution:
         for work in list(self.on_loop):
             work.cancel()
 
+    def tell(self, what: Asked) -> None:
+        """End the run at its next call because somebody asked; with "cancel" also what waits on a loop.
+
+        May be called from any OS thread, and again.
+        """
+        if self.told == what:
+            return
+        self.told = what
+        self.stop(f"asked to stop ({what})")
+        if what != "cancel":
+            return
+        if (canceller := self.canceller) is not None:
+            canceller.cancel()
+        for work in list(self.on_loop):
+            work.get_loop().call_soon_threadsafe(work.cancel)
+
     @property
     def is_handed_over(self) -> bool:
         """Whether the run ended half-way, and another worker is to go on with it."""
@@ -152,7 +171,8 @@ class Execution:
             raise Stopped(self.stopped)
 
     def check_new(self, key: str) -> None:
-        """Raise Stopped if only what is recorded is to be replayed, and a call is not."""
+        """Raise Stopped if the run is to end here, or only what is recorded is to be replayed and a call is not."""
+        self.check_stopped()
         if self.only_replays:
             raise Stopped(f"call {key!r} is not recorded")
 
@@ -215,12 +235,14 @@ class Execution:
             if not waiting:
                 return
             try:
-                self.saver.execute(Append(lease=self.lease, records=waiting, replaces=replaces))
+                told = self.saver.execute(Append(lease=self.lease, records=waiting, replaces=replaces))
             except StorageError as error:
                 self.give_back(waiting)  # the append that ends the run tries again, and tells if it fails too
                 log.warning("run %s could not keep its records in the background: %s", self.run_id, error)
                 return
             self.note_kept(waiting)
+            if told is not None:
+                self.tell(told)
 
     def reopen(self, error: BaseException) -> list[str]:
         """Let the calls whose failures led to an error run again; return the kept failures among them.

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Literal, Protocol, TypeVar
 
 from clew.errors import WouldWait
+from clew.runner.cancelling import Canceller
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame
 from clew.runner.turns import Turn
@@ -69,6 +70,9 @@ class RunnerIO(Protocol):
 
     async def hear(self, ear: Ear, seconds: float) -> None:
         """Wait until there is news, but no longer than so many seconds."""
+
+    def canceller(self) -> Canceller | None:
+        """Return what cancels the code that runs here, or None where that cannot be cancelled."""
 
     def chance(self, low: float, high: float) -> float:
         """Return a number between two others by chance."""

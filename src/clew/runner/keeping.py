@@ -54,12 +54,14 @@ async def keep(
         lease=lease, records=[*waiting, *records], pieces=pieces, writes=together, replaces=replaces, also=also, end=end
     )
     try:
-        await io.keep(saver, append)
+        told = await io.keep(saver, append)
     except BaseException:  # a cancellation, too, even though a write that has begun is finished
         execution.give_back(waiting)
         raise
     execution.has_ended = end is not None
     execution.note_kept([*waiting, *records])
+    if told is not None:
+        execution.tell(told)
 
 
 def record_of(

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from clew.engine.events import Wanted
 from clew.engine.questions import Command, Interrupt
 from clew.engine.records import ThreadKey
-from clew.errors import InvalidResume, UsageError
+from clew.errors import InvalidOption, InvalidResume, UsageError
 from clew.runner import pools, saved
 from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call
@@ -199,6 +199,8 @@ def _refuse_nested() -> None:
 
 
 def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
+    if request.run_key is not None:
+        raise InvalidOption("run_key inside a running workflow: what it calls is recorded there, and not run twice")
     if isinstance(request.input, Command):
         raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
     outer = frame.call.scope

@@ -9,12 +9,16 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Hashable, Mapping
+
+from msgspec import Struct
 
 from clew.errors import Conflict, StorageError
-from clew.storage.base import Checkpointer, Lease, Renew
+from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
 
 LEASE_S = 30.0
 _RENEW_EVERY_S = LEASE_S / 3
+_WATCH_EVERY_S = 1.0
 
 log = logging.getLogger("clew")
 
@@ -55,6 +59,15 @@ def is_dead(owner: str) -> bool:
     return False
 
 
+def called(owner: str) -> str:
+    """Return what people call an owner."""
+    if owner == this_process():
+        return "another run of this process"
+    machine, _, rest = owner.partition("/")
+    pid = rest.rsplit("/", 2)[-2:-1]
+    return f"process {pid[0]} on {machine}" if pid else repr(owner)
+
+
 def _started(pid: int) -> str:
     """Return when a process started, in the kernel's ticks, or "" if it has ended or the system does not tell."""
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
@@ -70,51 +83,77 @@ def _text(path: str) -> str:
         return ""
 
 
+class _Held(Struct):
+    """A lease that is kept fresh."""
+
+    saver: Checkpointer
+    tell: Callable[[Asked], object]
+    renewed_at_s: float
+
+
 class Keeper:
-    """Renews the leases of runs that go on for long, on one daemon OS thread."""
+    """Looks after the leases of runs that go on for long, on one daemon OS thread.
+
+    It renews them, and hears what their runs are asked to do.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[Lease, tuple[Checkpointer, float]] = {}
+        self._held: dict[Lease, _Held] = {}
         self._thread: threading.Thread | None = None
         self._pid = 0
 
-    def hold(self, saver: Checkpointer, lease: Lease) -> None:
-        """Renew a lease from now on."""
+    def hold(self, saver: Checkpointer, lease: Lease, tell: Callable[[Asked], object]) -> None:
+        """Renew a lease from now on, and tell its run what it is asked to do."""
         with self._lock:
             if self._pid != os.getpid():
                 self._pid, self._held, self._thread = os.getpid(), {}, None
-            self._held[lease] = (saver, time.monotonic())
+            self._held[lease] = _Held(saver, tell, time.monotonic())
             if self._thread is None:
-                self._thread = threading.Thread(target=self._renew_all, name="clew-leases", daemon=True)
+                self._thread = threading.Thread(target=self._look_after_all, name="clew-leases", daemon=True)
                 self._thread.start()
 
     def let_go(self, lease: Lease) -> None:
-        """Renew it no more."""
+        """Look after it no more."""
         with self._lock:
             self._held.pop(lease, None)
 
-    def _renew_all(self) -> None:
-        pause = threading.Event()
+    def _look_after_all(self) -> None:
+        pause, known = threading.Event(), dict[Lease, _Held]()
         while True:
-            pause.wait(_RENEW_EVERY_S / 2)
-            now = time.monotonic()
+            pause.wait(min(_WATCH_EVERY_S, _RENEW_EVERY_S / 2))
             with self._lock:
-                due = [(lease, saver) for lease, (saver, at) in self._held.items() if now - at >= _RENEW_EVERY_S]
-            for lease, saver in due:
-                self._renew(lease, saver)
+                held = dict(self._held)
+            self._watch({lease: each for lease, each in held.items() if lease in known})
+            for lease, each in held.items():
+                if time.monotonic() - each.renewed_at_s >= _RENEW_EVERY_S:
+                    self._renew(lease, each)
+            known = held
 
-    def _renew(self, lease: Lease, saver: Checkpointer) -> None:
+    def _watch(self, held: Mapping[Lease, _Held]) -> None:
+        """Hear what is asked of runs, in one operation for each database."""
+        by_database: dict[Hashable, list[Lease]] = {}
+        for lease, each in held.items():
+            by_database.setdefault(each.saver.database.identity, []).append(lease)
+        for leases in by_database.values():
+            try:
+                asked = held[leases[0]].saver.execute(Watch(leases))
+            except StorageError as error:
+                log.warning("could not look what is asked of %d runs: %s", len(leases), error)
+                continue
+            for lease in leases:
+                if lease.run_id in asked:
+                    held[lease].tell(asked[lease.run_id])
+
+    def _renew(self, lease: Lease, held: _Held) -> None:
         try:
-            saver.execute(Renew(lease, time.time() + LEASE_S))
+            held.saver.execute(Renew(lease, time.time() + LEASE_S))
         except Conflict:
             self.let_go(lease)  # taken over; the next append of this run says so to its caller
         except StorageError as error:
             log.warning("could not renew the lease of thread %r: %s", lease.thread.thread_id, error)
         else:
-            with self._lock:
-                if lease in self._held:
-                    self._held[lease] = (saver, time.monotonic())
+            held.renewed_at_s = time.monotonic()
 
 
 keeper = Keeper()

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clew.codec.fingerprint import describe
+from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import decode, encode
 from clew.engine import planning
 from clew.engine.identity import CALL, INTERRUPT, question_id
@@ -20,17 +20,24 @@ from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
 from clew.engine.state import kept_metadata
-from clew.errors import Conflict, InvalidResume, NoSuchThread, NotRecordable, StorageError, ThreadBusy, UnreadableRecord
+from clew.errors import (
+    Conflict,
+    InvalidOption,
+    InvalidResume,
+    NoSuchThread,
+    NotRecordable,
+    StorageError,
+    ThreadBusy,
+    UnreadableRecord,
+)
 from clew.runner import saved
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, is_dead, this_process
 from clew.runner.saved import NOTHING, Saved
+from clew.runner.waiting import Waiting
 from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
 
 log = logging.getLogger("clew")
-
-_POLL_S = 0.02
-_LONGEST_POLL_S = 0.5
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -55,7 +62,7 @@ async def take(
     thread: ThreadKey,
     input: Any,
     config: Mapping[str, Any],
-    wait_s: float,
+    waiting: Waiting,
     queued: Queued | None = None,
     head: Run | None = None,
 ) -> Taken:
@@ -67,33 +74,31 @@ async def take(
         thread: which.
         input: as for `invoke`.
         config: the caller's.
-        wait_s: how long others are waited for.
+        waiting: how others are waited for.
         queued: the place of a submitted call, or None.
         head: what the thread's newest run must be, or None.
 
     Raises:
         NoSuchThread, InvalidResume: see planning.
-        ThreadBusy: another process held the thread for longer than `wait_s` seconds.
+        InvalidOption, RecordedFailure, RunStopped: the call names a run that was begun with another input, or that
+            has ended without a value and lies behind.
+        ThreadBusy: others came first, and were not to be waited for, or for too long.
     """
-    until_s, poll_s, evicts = time.monotonic() + wait_s, _POLL_S, list[str]()
+    evicts: list[str] = []
     while True:
         place = await find_place(io, saver, thread, config)
         if head is not None and (place.head is None or place.head.version != head.version):
             raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has gone on meanwhile")
-        plan = await _plan(io, saver, thread, place, input, config, queued)
+        plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_id)
         try:
-            return await _begin(io, saver, thread, place, plan, evicts, queued)
-        except Conflict:
-            if time.monotonic() > until_s:
-                raise
+            return await _begin(io, saver, thread, place, plan, evicts, queued, waiting)
+        except Conflict as conflict:
+            await waiting.for_change(io, conflict)
         except ThreadBusy as busy:
             if is_dead(busy.owner):
                 evicts.append(busy.owner)
-                continue
-            if time.monotonic() > until_s:
-                raise
-            await io.sleep(poll_s)
-            poll_s = min(poll_s * 1.5, _LONGEST_POLL_S)
+            else:
+                await waiting.for_others(io, busy, place.head, plan.run)
 
 
 async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any]) -> Place:
@@ -144,12 +149,15 @@ async def _plan(
     input: Any,
     config: Mapping[str, Any],
     queued: Queued | None,
+    run_id: str | None = None,
 ) -> Plan:
     if queued is not None and queued.act == "input":
         assert queued.input is not None
         return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_metadata(config)))
     try:
-        return _with_memory_as_of(await _plan_call(io, saver, place, input, config), config)
+        if run_id is not None and (run := await _named(io, saver, thread, place, run_id)) is not None:
+            return _plan_again(place, run, input)
+        return _with_memory_as_of(await _plan_call(io, saver, place, input, config, run_id), config)
     except (NoSuchThread, InvalidResume) as error:
         raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
 
@@ -163,8 +171,29 @@ def _with_memory_as_of(plan: Plan, config: Mapping[str, Any]) -> Plan:
     return replace(plan, run=replace(plan.run, metadata=metadata))
 
 
-async def _plan_call(io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any]) -> Plan:
-    id, now_s = uuid.uuid4().hex, time.time()
+async def _named(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str) -> Run | None:
+    """Return the run that a caller has named, if it was begun."""
+    if place.head is not None and place.head.id == run_id:
+        return place.head
+    return await io.keep(saver, Load(thread, run_id))
+
+
+def _plan_again(place: Place, run: Run, input: Any) -> Plan:
+    """Plan what a call means whose run was begun by an earlier call with the same `run_key`."""
+    if run.input is not None and run.input != encoded_input(input):
+        kept = decode(run.input)
+        if fingerprint((kept,), {}) != fingerprint((input,), {}):
+            raise InvalidOption(
+                f"run {run.id} was begun with this run_key and another input ({describe((kept,), {})}); "
+                "give another input another run_key"
+            )
+    return planning.again(place, run, time.time(), questions_of(run))
+
+
+async def _plan_call(
+    io: RunnerIO, saver: Checkpointer, place: Place, input: Any, config: Mapping[str, Any], run_id: str | None
+) -> Plan:
+    id, now_s = run_id or uuid.uuid4().hex, time.time()
     if isinstance(input, Command):
         records = await _records_to_answer(io, saver, place)
         return planning.resume(place, id, now_s, input.resume, _asked(place, records), records)
@@ -245,6 +274,7 @@ async def _begin(
     plan: Plan,
     evicts: Sequence[str],
     queued: Queued | None,
+    waiting: Waiting,
 ) -> Taken:
     now_s = time.time()
     if plan.act == "return":
@@ -257,9 +287,10 @@ async def _begin(
     taken_along = [] if queued is None else [_call_record(queued, now_s)]
     begin = Begin(
         thread=thread, run=plan.run, head=place.head, records=[*copied, *taken_along, *answers], owner=this_process(),
-        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=None if queued is None else queued.id,
+        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=waiting.place,
     )  # fmt: skip
     lease = await io.keep(saver, begin)
+    waiting.is_served()
     if plan.act == "begin":
         report_dropped(thread, place)
     try:

@@ -1,24 +1,55 @@
-"""Whose turn it is on a thread among the runs of this process: first come, first served."""
+"""Whose turn it is on a thread among the callers of this process: first come, first served.
+
+Callers that go on with what is there come before new inputs. A caller may want whoever is before it to stop.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
+from typing import Protocol
 
 from clew.engine.records import ThreadKey
+from clew.storage.base import Asked
+
+
+class Told(Protocol):
+    """A run that can be told to stop, from any OS thread."""
+
+    def tell(self, what: Asked) -> None: ...
 
 
 class Turn:
-    """A place in the queue of a thread. It has come when `ready` is true; `leave` it in any case."""
+    """A place in the line for a thread. It has come when `ready` is true; `leave` it in any case.
 
-    __slots__ = ("_key", "_turns", "ready", "wake")
+    Args:
+        turns: all lines.
+        key: which line.
+        run: what is run when the turn has come.
+        goes_on: whether it goes on with what is there, and so comes before new inputs.
+        wants: what those before it are to be told, or None.
+        run_id: of the run, where its caller has named it; it is never told anything by another call for itself.
+    """
 
-    def __init__(self, turns: Turns, key: Hashable) -> None:
+    __slots__ = ("_key", "_turns", "goes_on", "ready", "run", "run_id", "wake", "wants")
+
+    def __init__(
+        self, turns: Turns, key: Hashable, run: Told, *, goes_on: bool, wants: Asked | None, run_id: str | None
+    ) -> None:
         self._turns = turns
         self._key = key
+        self.run = run
+        self.goes_on = goes_on
+        self.wants = wants
+        self.run_id = run_id
         self.ready = False
         self.wake: Callable[[], object] | None = None
+
+    @property
+    def is_behind_itself(self) -> bool:
+        """Whether it waits for another call of the run that its caller has named."""
+        return self.run_id is not None and self._turns._holder(self._key).run_id == self.run_id
 
     def leave(self) -> None:
         """Give the place up, and with it the turn."""
@@ -26,34 +57,52 @@ class Turn:
 
 
 class Turns:
-    """The queues of all threads of this process."""
+    """The lines before all threads of this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[Hashable, deque[Turn]] = {}
+        self._lines: dict[Hashable, deque[Turn]] = {}
 
-    def join(self, database: Hashable, thread: ThreadKey) -> Turn:
-        """Take a place in the queue of a thread in the database of that identity."""
+    def join(
+        self,
+        database: Hashable,
+        thread: ThreadKey,
+        run: Told,
+        *,
+        goes_on: bool = False,
+        wants: Asked | None = None,
+        run_id: str | None = None,
+    ) -> Turn:
+        """Take a place in the line for a thread in the database of that identity; see Turn."""
         key = (database, thread)
-        turn = Turn(self, key)
+        turn = Turn(self, key, run, goes_on=goes_on, wants=wants, run_id=run_id)
         with self._lock:
-            queue = self._queues.setdefault(key, deque())
-            queue.append(turn)
-            turn.ready = len(queue) == 1
+            line = self._lines.setdefault(key, deque())
+            turn.ready = not line
+            line.insert(_position(line, turn), turn)
+            what = _told(line)
+        if what is not None:
+            line[0].run.tell(what)
         return turn
+
+    def _holder(self, key: Hashable) -> Turn:
+        with self._lock:
+            return self._lines[key][0]
 
     def _leave(self, key: Hashable, turn: Turn) -> None:
         with self._lock:
-            queue = self._queues[key]
-            queue.remove(turn)
-            if not queue:
-                del self._queues[key]
+            line = self._lines[key]
+            line.remove(turn)
+            if not line:
+                del self._lines[key]
                 return
-            following = queue[0]
+            following = line[0]
             if following.ready:
                 return
             following.ready = True
-            wake = following.wake
+            wake, what = following.wake, _told(line)
+        if what is not None:
+            following.run.tell(what)
         if wake is not None:
             wake()
 
@@ -64,6 +113,20 @@ class Turns:
             ready = turn.ready
         if ready:
             wake()
+
+
+def _position(line: deque[Turn], turn: Turn) -> int:
+    """Return where a turn stands: at the end, or before the first new input that waits."""
+    if turn.goes_on:
+        return next((place for place, other in enumerate(line) if place and not other.goes_on), len(line))
+    return len(line)
+
+
+def _told(line: deque[Turn]) -> Asked | None:
+    """Return what the first of a line is to be told, because of those behind it."""
+    first = line[0]
+    wanted = [turn.wants for turn in line if turn is not first and (turn.run_id is None or turn.run_id != first.run_id)]
+    return next((what for what in reversed(wanted) if what is not None), None)
 
 
 turns = Turns()

@@ -5,32 +5,34 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
 
 from clew.codec.values import decode
 from clew.engine.final import final
+from clew.engine.identity import keyed_run_id
 from clew.engine.journal import Journal, OnMismatch
-from clew.engine.questions import Command, Question
+from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey
-from clew.errors import Conflict, InvalidResume, NoThreadId, NotInWorkflow, NotRecordable, Suspended, ThreadBusy
-from clew.runner import saved, taking
+from clew.errors import InvalidOption, InvalidResume, NoThreadId, NotInWorkflow, Suspended, UsageError
+from clew.runner import ending, saved, taking
 from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Result, Stopped
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
-from clew.runner.keeping import failure_record, keep
 from clew.runner.leases import keeper
 from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
 from clew.runner.publishing import Publisher
 from clew.runner.saved import Saved
-from clew.runner.showing import show_end, show_input
+from clew.runner.showing import show_input
 from clew.runner.streams import Emitter
+from clew.runner.taking import Taken
 from clew.runner.turns import turns
-from clew.storage.base import Checkpointer, End, Lease
+from clew.runner.waiting import OnConflict, Waiting
+from clew.storage.base import Asked, Checkpointer, Lease
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
 
@@ -44,7 +46,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         store: long-term memory, or None.
         cache: results of tasks with a cache policy, or None.
         on_mismatch: what a replay does where journal and code disagree.
-        wait_s: how long a run waits for another on its thread.
+        on_conflict: what a new input does where another run has its thread.
+        wait_s: how long a run waits for others on its thread.
     """
 
     callee: Callee
@@ -52,6 +55,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: BaseStore | None = None
     cache: BaseCache | None = None
     on_mismatch: OnMismatch = "raise"
+    on_conflict: OnConflict = "queue"
     wait_s: float = 60.0
 
     @property
@@ -66,6 +70,7 @@ class Reins:
     def __init__(self) -> None:
         self._execution: Execution | None = None
         self._why: str | None = None
+        self._told: Asked | None = None
         self.hands_over = False
 
     def hold(self, execution: Execution) -> None:
@@ -74,6 +79,14 @@ class Reins:
         execution.hands_over = self.hands_over
         if self._why is not None:
             execution.stop(self._why)
+        if self._told is not None:
+            execution.tell(self._told)
+
+    def tell(self, what: Asked) -> None:
+        """Stop the run because somebody asked; one that has not begun is kept all the same, and stops then."""
+        self._told = what
+        if self._execution is not None:
+            self._execution.tell(what)
 
     def check(self) -> None:
         """Raise Stopped if the run was stopped before it began."""
@@ -126,6 +139,8 @@ class Request(Struct, frozen=True, kw_only=True):
         publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
         keeps_failure: whether what the run raises is kept for those who ask later.
         head: what the newest run of the thread must be, or None.
+        on_conflict: what to do where another run has the thread, or None for what the workflow says.
+        run_key: the caller's name for the run, or None.
     """
 
     input: Any
@@ -140,6 +155,8 @@ class Request(Struct, frozen=True, kw_only=True):
     publisher: Publisher | None = None
     keeps_failure: bool = False
     head: Run | None = None
+    on_conflict: OnConflict | None = None
+    run_key: str | None = None
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -148,7 +165,8 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
     Raises:
         ValueError: a checkpointer and no thread_id; or nothing to continue.
         InvalidResume: an answer that nothing waits for.
-        ThreadBusy: another run held the thread for too long.
+        ThreadBusy: other runs came first, and were not to be waited for, or for too long.
+        RunStopped: it was stopped because somebody asked.
         StorageError: what has to be kept could not be.
         Whatever the workflow raises.
     """
@@ -158,6 +176,8 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
     if saver is None:
         if isinstance(request.input, Command):
             raise InvalidResume("Command(resume=...) needs a checkpointer: without one nothing is kept to be resumed")
+        if request.run_key is not None:
+            raise InvalidOption("run_key needs a checkpointer: without one nothing is kept to be found again")
         if settings.saver:
             raise NotInWorkflow(
                 f"workflow {settings.callee.name!r} has checkpointer=True, which means that of the workflow that calls "
@@ -166,21 +186,41 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         execution = _execution(settings, request, run_id=uuid.uuid4().hex)
         return await _execute(io, settings, request, execution, request.input, saved.NOTHING)
     thread = thread_of(settings, request.config)
-    turn = turns.join(saver.database.identity, thread)
+    waiting = _waiting(settings, request, saver, thread)
+    turn = turns.join(
+        saver.database.identity, thread, request.reins, goes_on=waiting.goes_on, wants=waiting.wants,
+        run_id=waiting.run_id,
+    )  # fmt: skip
     try:
-        if not turn.ready and not await io.wait_for(turn, settings.wait_s):
-            raise ThreadBusy(f"another run held thread {thread.thread_id!r} for {settings.wait_s:.0f} s")
-        request.reins.check()
-        return await _run_kept(io, settings, request, saver, thread)
+        try:
+            await waiting.for_turn(io, turn)
+            request.reins.check()
+            taken = await taking.take(
+                io, saver, thread, request.input, request.config, waiting, queued=request.place, head=request.head
+            )
+        finally:
+            await waiting.leave(io)
+        return await _run_taken(io, settings, request, saver, taken)
     finally:
         turn.leave()
+
+
+def _waiting(settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey) -> Waiting:
+    is_input = request.input is not None and not isinstance(request.input, Command)
+    if request.run_key is not None and not is_input:
+        raise InvalidOption("run_key names a run that begins with an input; continue and answer it by its thread")
+    return Waiting(
+        saver, thread, wait_s=settings.wait_s, on_conflict=request.on_conflict or settings.on_conflict,
+        goes_on=not is_input, run_id=None if request.run_key is None else keyed_run_id(thread, request.run_key),
+        served=None if request.place is None else request.place.id,
+    )  # fmt: skip
 
 
 def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
     """Return the thread that a config names.
 
     Raises:
-        ValueError: it names none.
+        UsageError: it names none (NoThreadId), or one that no database can keep.
     """
     thread_id = (config.get("configurable") or {}).get("thread_id")
     if thread_id is None or thread_id == "":
@@ -188,24 +228,23 @@ def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
             f"workflow {settings.callee.name!r} has a checkpointer, so it needs to know the thread: "
             'pass config={"configurable": {"thread_id": ...}}'
         )
-    return ThreadKey(str(thread_id), settings.callee.name)
+    name = str(thread_id)
+    if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise UsageError(f"thread_id {name!r:.100} holds half of a surrogate pair, which no database can keep")
+    return ThreadKey(name, settings.callee.name)
 
 
-async def _run_kept(
-    io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey
-) -> Result:
-    taken = await taking.take(
-        io, saver, thread, request.input, request.config, settings.wait_s, queued=request.place, head=request.head
-    )
-    if taken.lease is None:
-        return await _returned(io, saver, request, taken.plan.run)
+async def _run_taken(io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, taken: Taken) -> Result:
     run = taken.plan.run
+    if taken.lease is None:
+        return await _returned(io, saver, request, run)
+    thread = taken.lease.thread
     where = f"workflow {thread.workflow!r} on thread {thread.thread_id!r}"
     execution = _execution(
         settings, request, run_id=run.id, saver=saver, lease=taken.lease, run=run,
         journal=Journal(taken.records, settings.on_mismatch, where),
     )  # fmt: skip
-    keeper.hold(saver, taken.lease)
+    keeper.hold(saver, taken.lease, execution.tell)
     if request.publisher is not None:
         request.publisher.open(saver, taken.lease)
     try:
@@ -229,6 +268,12 @@ async def _shown_input(io: RunnerIO, execution: Execution, saver: Checkpointer, 
 
 
 async def _returned(io: RunnerIO, saver: Checkpointer, request: Request, run: Run) -> Result:
+    """Return what a run came to that is not run again."""
+    if run.status != "done":
+        interrupts = tuple(question.interrupt for question in taking.questions_of(run))
+        if request.emitter is not None:
+            request.emitter.interrupted(interrupts)
+        return Result(interrupts=interrupts, interrupted=True)
     value = (await saved.read(io, saver, run.value)).value
     if request.emitter is not None:
         request.emitter.value(value)
@@ -269,87 +314,37 @@ async def _execute(
     value: Any = None
     result: Result | None = None
     try:
-        value, frame = await produce(io, call, time.time(), settle)
+        value, frame = await _produce(io, call, settle)
         if not execution.questions:
-            result = await _finish(io, execution, call, value, frame)
+            result = await ending.finish(io, execution, call, value, frame)
     except BaseException as error:
         if isinstance(error, Exception) or not _stopped(execution, error):
-            await _fail(io, execution, call, error)
+            await ending.fail(io, execution, call, error)
             raise
     if result is None:
-        return await _suspend(io, execution, call)
+        return await ending.suspend(io, execution, call)
     if frame.entry is not None:
         await frame.entry.keep(io, value)
     return result
 
 
+async def _produce(io: RunnerIO, call: Call, settle: Callable[[Any], None]) -> tuple[Any, Frame]:
+    """Run the body, so that it can be cancelled from elsewhere."""
+    execution = call.execution
+    execution.canceller = canceller = io.canceller() if execution.saver is not None else None
+    if canceller is None:
+        return await produce(io, call, time.time(), settle)
+    try:
+        return await produce(io, call, time.time(), settle)
+    except asyncio.CancelledError:
+        if canceller.disarm():
+            execution.check_stopped()
+        raise
+    finally:
+        canceller.disarm()
+
+
 def _stopped(execution: Execution, error: BaseException) -> bool:
     """Say whether a body ended because of a question or of a stop, however the error was wrapped on its way."""
-    return isinstance(error, Suspended) or (bool(execution.questions) and isinstance(error, BaseExceptionGroup))
-
-
-async def _finish(io: RunnerIO, execution: Execution, call: Call, value: Any, frame: Frame) -> Result:
-    returned = value.value if isinstance(value, final) else value
-    if execution.journal is not None and execution.saver is not None:
-        execution.journal.check_finished()
-    if execution.saver is not None:
-        left = _left(call, value)
-        error = "; ".join(execution.unheard) or None
-        end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
-        await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
-        left.is_kept(execution.saver)
-    if execution.emitter is not None:
-        if frame.is_cached:
-            execution.emitter.finished(call, returned, cached=True)
-        else:
-            execution.emitter.returned(call, returned)
-            execution.emitter.value(returned)
-        if execution.lease is not None:
-            await show_end(io, execution, execution.lease.thread)
-    return Result(value=returned)
-
-
-def _left(call: Call, value: Any) -> saved.Left:
-    try:
-        return saved.left(value, call.scope.grows_from)
-    except NotRecordable as error:
-        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
-
-
-async def _suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
-    questions = execution.asked
-    interrupts = tuple(question.interrupt for question in questions)
-    if execution.saver is not None:
-        await keep(io, execution, end=_suspended(execution, questions))
-    if execution.emitter is not None:
-        execution.emitter.interrupted(interrupts)
-        execution.emitter.suspended(call, interrupts)
-    return Result(interrupts=interrupts, interrupted=True)
-
-
-def _suspended(execution: Execution, questions: Sequence[Question]) -> End:
-    now_s = time.time()
-    if execution.is_handed_over:
-        return End(status="running", ended_s=now_s, due_s=now_s)
-    deadlines = [question.deadline_s for question in questions if question.deadline_s is not None]
-    return End(
-        status="interrupted", questions=taking.encode_questions(questions), error=execution.stopped, ended_s=now_s,
-        due_s=min(deadlines, default=None),
-    )  # fmt: skip
-
-
-async def _fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
-    if execution.emitter is not None:
-        execution.emitter.failed(call, error)
-    if execution.saver is None or execution.has_ended:
-        return
-    await io.wait(execution.flushing)  # only then is it known which failures are kept
-    reopened = execution.reopen(error)
-    end = End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened)
-    records = [failure_record(error)] if execution.keeps_failure else []
-    try:
-        await keep(io, execution, records, end=end)
-    except Conflict:
-        if not isinstance(error, Conflict):
-            raise
-        # The thread was taken over: whoever has it now says how the run ends.
+    is_over = bool(execution.questions) or execution.told is not None
+    return isinstance(error, Suspended) or (is_over and isinstance(error, BaseExceptionGroup))

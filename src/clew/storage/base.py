@@ -386,6 +386,11 @@ class WholeThread(Struct, frozen=True, kw_only=True):
     queue: Sequence[Queued] = ()
     due_s: float | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its newest run was under way."""
+        return bool(self.runs) and self.runs[-1][0].status == "running"
+
 
 class LoadThread(Operation[WholeThread | None], frozen=True):
     """Read a whole thread as it is at one moment; None where there is no such thread."""

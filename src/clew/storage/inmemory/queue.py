@@ -102,17 +102,14 @@ def find_work(journals: Journals, operation: FindWork) -> list[Work]:
 def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, float, Work] | None:
     """Return what there is to do on a thread: (priority, since when it waits, the work)."""
     now_s = operation.now_s
-    held = thread.is_held(now_s)
-    runs = thread.head is not None and thread.head.status == "running"
-    if runs and thread.owner is not None:
-        if held and not (thread.owner or "").startswith(operation.machine):
-            return None
+    held, is_running = thread.is_held(now_s), thread.head is not None and thread.head.status == "running"
+    if is_running and thread.owner is not None and (not held or thread.owner.startswith(operation.machine)):
         return 0, thread.changed_s, Work(thread=key, owner=thread.owner if held else None, why="crashed")
     if held:
         return None
     if thread.due_s is not None and thread.due_s <= now_s:
         return 0, thread.due_s, Work(thread=key, owner=None, why="due")
-    if runs:
+    if is_running:
         return None
     first = next((place for place in thread.queue.values() if _counts(place, now_s)), None)
     if first is None or first.owner is not None:
