@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import enum
 import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clew.codec.allowed import allow
 from clew.codec.growing import Chain, Folded, Path, Piece, fold, joined, last_pieces, unfold
 from clew.errors import NotRecordable, UnreadableRecord
 
@@ -23,6 +26,12 @@ class Shelf:
         self.written: list[int] = []
         self._ids = itertools.count()
         self._chains: Mapping[Path, Chain] = {}
+
+    def go_on_from(self, place: int) -> Any:
+        """Read an old value back, from which the next one grows."""
+        frame = self.frames[place]
+        self._chains = {path: joined(self._chain(last)) for path, last in last_pieces(frame).items()}
+        return unfold(frame, self._chains)
 
     def put(self, value: Any) -> Folded:
         folded = fold(value, self._chains, lambda: f"p{next(self._ids)}")
@@ -137,3 +146,72 @@ def test_any_sequence_of_values_can_be_read_back(sequence: list[Any]) -> None:
     for value in sequence:
         shelf.put(value)
     assert [shelf.read(place) for place in range(len(sequence))] == sequence
+
+
+edits = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from(["append", "extend", "change", "retype", "cut", "insert", "swap"])),
+    max_size=12,
+)
+
+
+@given(edits)
+def test_any_edits_of_any_earlier_value_are_noticed_and_leave_the_earlier_ones_alone(
+    edits: list[tuple[int, str]],
+) -> None:
+    shelf, numbers = Shelf(), itertools.count()
+    kept = [[message(next(numbers)) for _ in range(3)]]
+    shelf.put(kept[0])
+    for back, edit in edits:
+        origin = max(len(kept) - 1 - back, 0)
+        value = shelf.go_on_from(origin)
+        assert value == kept[origin]
+        _edit(value, edit, next(numbers))
+        shelf.put(value)
+        kept.append(copy.deepcopy(value))
+    read = [shelf.read(place) for place in range(len(kept))]
+    assert read == kept
+    assert repr(read) == repr(kept)  # types, too: 1 is True, and 1.0
+
+
+def _edit(messages: list[Any], edit: str, number: int) -> None:
+    """Change a list in place, as a workflow may."""
+    place = number % max(len(messages), 1)
+    if edit == "append" or not messages:
+        messages.append(message(number))
+    elif edit == "extend":
+        messages += [message(number), message(-number), message(number)]
+    elif edit == "change":
+        messages[place]["content"] += "!"
+    elif edit == "retype":
+        messages[place]["mark"] = (True, 1, 1.0)[number % 3]
+    elif edit == "cut":
+        del messages[place:]
+    elif edit == "insert":
+        messages.insert(place, message(number))
+    else:
+        messages[0], messages[place] = messages[place], messages[0]
+
+
+class Mark(enum.StrEnum):
+    USER = "user"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda first: first.update(role=Mark.USER),
+        lambda first: first.update(tags=("a",)),
+        lambda first: first.update(id=0, flag=True),
+        lambda first: first.update(role=first.pop("role")),
+    ],
+    ids=["a type", "a tuple", "a number", "the order of keys"],
+)
+def test_a_change_that_compares_equal_is_noticed(change: Callable[[Any], None]) -> None:
+    allow(Mark)
+    shelf = Shelf()
+    shelf.put([{**message(1), "tags": ["a"], "id": 0.0, "flag": 1}, message(2)])
+    value = shelf.go_on_from(0)
+    change(value[0])
+    shelf.put(value)
+    assert repr(shelf.read(1)) == repr(value)
+    assert repr(shelf.read(0)) != repr(value)
