@@ -97,8 +97,9 @@ async def _threads(io: RunnerIO, saver: Checkpointer) -> AsyncIterator[tuple[str
             yield name, runs, queue
             runs, queue = [], []
         name = thread.thread_id
-        runs.extend(await io.keep(saver, ListRuns(thread)))
-        queue.extend(await io.keep(saver, ListQueue(thread)))
+        more_runs = await io.keep(saver, ListRuns(thread))
+        more_places = await io.keep(saver, ListQueue(thread))
+        runs, queue = [*runs, *more_runs], [*queue, *more_places]
     if name is not None:
         yield name, runs, queue
 

@@ -369,6 +369,10 @@ class Prune(Operation[None], frozen=True, kw_only=True):
     pieces: Sequence[str] = ()
 
 
+#: Owns the lease, which has run out, of a run that was under way in the database where its thread comes from.
+ELSEWHERE = "elsewhere"
+
+
 class WholeThread(Struct, frozen=True, kw_only=True):
     """Everything that is kept of a thread.
 

@@ -237,6 +237,16 @@ class SealedKeeper(Generic[S]):
         return _decode_sealed(self._keys.open(sealed, _PLACE))
 
 
+def is_sealed(value: bytes | str | None, mark: bytes) -> bool:
+    """Say whether a value is what a SealedKeeper keeps, in which encrypted bytes begin with a mark."""
+    content = {} if value is None else decode_value(value)
+    text = content.get(_FIELD)
+    try:
+        return len(content) == 1 and isinstance(text, str) and base64.b64decode(text, validate=True).startswith(mark)
+    except ValueError:
+        return False
+
+
 def _without_details(reason: str | None) -> str | None:
     """Give what went wrong without the words of who told it, which may quote the text that it failed on."""
     return reason if reason is None else reason.partition(":")[0]

@@ -204,10 +204,12 @@ class TransactionalStore(BaseStore, Generic[S]):
 
     def with_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
         """Do something with everything that is kept, in one transaction; see clew.store.moving."""
+        self._some_wait = self._some_wait or how == "write"
         return self._transact(how, lambda state: work(self._keeper, state))
 
     async def awith_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
         """Like `with_keeper`, off the event loop."""
+        self._some_wait = self._some_wait or how == "write"
         return await self._atransact(how, lambda state: work(self._keeper, state))
 
     def index_status(self) -> IndexStatus:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from clew.engine.records import ThreadKey
 from clew.errors import Conflict
 from clew.storage.base import (
+    ELSEWHERE,
     DeleteThread,
     ForgetDeleted,
     KeepThread,
@@ -93,6 +94,7 @@ def keep_thread(journals: Journals, operation: KeepThread) -> None:
     thread = journals.made(key, operation.now_s)
     thread.epoch += 1
     thread.changed_s, thread.due_s = operation.now_s, whole.due_s
+    thread.owner = ELSEWHERE if whole.is_running else None
     thread.runs = {run.id: run for run, _ in whole.runs}
     thread.pieces = [piece.id for piece in whole.pieces]
     thread.queue = {place.id: place for place in whole.queue}

@@ -10,6 +10,7 @@ from typing import Any
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict
 from clew.storage.base import (
+    ELSEWHERE,
     DeleteThread,
     Enqueue,
     ForgetDeleted,
@@ -27,7 +28,6 @@ from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
 from clew.storage.sqlite.queue import enqueue, list_queue
 
 _LAST_PLACE = (1 << PLACE_BITS) - 1
-_ELSEWHERE = "elsewhere"  # owns the lease, which has run out, of a run that was under way where it comes from
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
 
@@ -121,7 +121,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
             raise _known(place.id)
     connection.execute(
         "UPDATE clew_threads SET head = ?, owner = ?, epoch = epoch + 1, due_s = ?, changed_s = ? WHERE id = ?",
-        (head, _ELSEWHERE if whole.is_running else None, whole.due_s, now_s, thread),
+        (head, ELSEWHERE if whole.is_running else None, whole.due_s, now_s, thread),
     )
 
 
