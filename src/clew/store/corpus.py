@@ -306,7 +306,9 @@ def code_of(vectors: bytes, dims: int) -> bytes:
     import numpy as np
 
     signs = np.packbits(np.frombuffer(vectors, dtype="<f4").reshape(-1, dims) > 0, axis=1)
-    return np.pad(signs, ((0, 0), (0, code_bytes(dims) - signs.shape[1]))).tobytes()
+    codes = np.zeros((len(signs), code_bytes(dims)), dtype=np.uint8)
+    codes[:, : signs.shape[1]] = signs
+    return codes.tobytes()
 
 
 def _ones(words: NDArray[np.uint64]) -> NDArray[np.uint8]:

@@ -236,12 +236,13 @@ class Embedder:
             raise EmbeddingError(
                 f"the embedder {self.model!r} gave vectors of length {matrix.shape[1]}, declared is dims={self.dims}"
             )
-        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))[:, None]
+        lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
         if not np.isfinite(lengths).all():
             raise EmbeddingError(f"the embedder {self.model!r} gave a vector that is not finite")
-        self.dims = matrix.shape[1]
-        matrix = np.divide(matrix, np.where(lengths > 0, lengths, 1)).astype("<f4")
-        return {text: row.tobytes() for text, row in zip(texts, matrix, strict=True)}
+        self.dims = size = matrix.shape[1]
+        lengths[lengths == 0] = 1
+        data = (matrix / lengths[:, None]).astype("<f4").tobytes()
+        return {text: data[4 * size * row : 4 * size * (row + 1)] for row, text in enumerate(texts)}
 
 
 def model_name(given: Any) -> str:

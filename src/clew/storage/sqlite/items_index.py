@@ -18,12 +18,15 @@ def keep_index(
     connection: sqlite3.Connection, item_id: int, words: bytes, marks: bytes, vectors: Vectors | None
 ) -> None:
     """Keep what is indexed of an item instead of what was."""
-    model = _make_model(connection, vectors.model) if vectors else None
-    connection.execute(
+    kept = (vectors.model, vectors.codes, vectors.hashes, vectors.data) if vectors else (None, None, None, None)
+    has_no_model = connection.execute(
         "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, codes, hashes, vectors) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (item_id, words, marks, model, vectors and vectors.codes, vectors and vectors.hashes, vectors and vectors.data),
-    )
+        "VALUES (?, ?, ?, (SELECT id FROM clew_embedders WHERE name = ?), ?, ?, ?) RETURNING model IS NULL",
+        (item_id, words, marks, *kept),
+    ).fetchone()[0]
+    if vectors and has_no_model:
+        model = _make_model(connection, vectors.model)
+        connection.execute("UPDATE clew_item_index SET model = ? WHERE id = ?", (model, item_id))
 
 
 def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | None, now_us: int) -> None:
