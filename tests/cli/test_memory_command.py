@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from clew import Database
+from clew import Database, entrypoint, get_store
 from clew.cli.app import app
 from clew.cli.namespaces import parse_namespace, show_namespace
 from clew.errors import InvalidNamespaceError
@@ -102,6 +102,45 @@ class TestLooking:
         ask = ("memory", "search", "Bob", "--embed", "none", "--json")
         assert [item["key"] for item in printed(clew(*ask, "--filter", '{"n": 2}', "--min-score", "0.01"))] == ["car"]
         assert len(printed(clew(*ask, "--limit", "1"))) == 1
+
+    def test_history_shows_every_version_with_who_wrote_it(self, clew: Clew, url: str) -> None:
+        with Database(url) as database:
+
+            @entrypoint(database=database)
+            def flow(text: str) -> None:
+                get_store().put(BOB, "tea", {"data": text})
+
+            flow.invoke("Bob likes coffee", {"configurable": {"thread_id": "t-1"}})
+            run_id = flow.get_state({"configurable": {"thread_id": "t-1"}}).config["configurable"]["checkpoint_id"][:32]
+            database.store.delete(BOB, "tea")
+        newest, oldest = printed(clew("memory", "history", "memories/1", "tea", "--json"))
+        assert (newest["value"]["data"], newest["version"], newest["ended"]) == ("Bob likes coffee", 2, "deleted")
+        assert newest["written_by"] == oldest["ended_by"] == {"run_id": run_id, "thread_id": "t-1"}
+        assert (oldest["ended"], oldest["written_by"], newest["ended_by"]) == ("replaced", None, None)
+        lines = clew("memory", "history", "memories/1", "tea").stdout.splitlines()
+        assert lines[0].split() == ["version", "written", "by", "ended", "by", "value"]
+        assert f"thread t-1, run {run_id[:8]}" in lines[1]
+        assert "deleted 20" in lines[1]
+        assert "coffee" in lines[1]
+        assert len(lines) == 3
+
+    def test_a_memory_without_history_is_named(self, clew: Clew) -> None:
+        result = clew("memory", "history", "memories/1", "none")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "no memory 'none' in 'memories/1'" in result.stderr
+
+    def test_memory_is_shown_as_it_was(self, clew: Clew, url: str) -> None:
+        before = printed(clew("memory", "get", "memories/1", "tea", "--json"))["updated_at"]
+        with Database(url) as database:
+            database.store.put(BOB, "tea", {"data": "Bob likes coffee"})
+        as_of = ("--as-of", before, "--json")
+        assert printed(clew("memory", "get", "memories/1", "tea", *as_of))["value"]["data"] == "Bob likes tea"
+        assert [item["key"] for item in printed(clew("memory", "ls", *as_of))] == ["tea"]
+        found = printed(clew("memory", "search", "likes", "--embed", "none", *as_of))
+        assert [item["value"]["data"] for item in found] == ["Bob likes tea"]
+        assert "there was no memory" in clew("memory", "get", "memories/2", "sea", *as_of).stderr
+        assert "no checkpoint 'nowhere'" in clew("memory", "get", "memories/1", "tea", "--as-of", "nowhere").stderr
+        assert "leave out --as-of" in clew("memory", "ls", "--namespaces", "--as-of", before).stderr
 
     def test_get_shows_one_memory_and_its_version(self, clew: Clew) -> None:
         item = printed(clew("memory", "get", "memories/1", "tea", "--json"))

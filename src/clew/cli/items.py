@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from clew import Item
+from clew import Item, ItemVersion
 from clew.cli.namespaces import show_namespace
 from clew.cli.screen import Screen
 from clew.errors import InvalidValue, UsageError
-from clew.store.operations import Explanation
+from clew.store.operations import Explanation, Writer
 
 ITEM_COLUMNS = ["namespace", "key", "updated", "value"]
+VERSION_COLUMNS = ["version", "written", "by", "ended", "by", "value"]
 _MOST_CHARACTERS = 300
 
 
@@ -37,9 +39,28 @@ def show_item(screen: Screen, as_json: bool, item: Item) -> None:
 
 def item_row(item: Item) -> list[str]:
     """Give a memory's cells below ITEM_COLUMNS."""
-    value = json.dumps(item.value, ensure_ascii=False)
-    short = value if len(value) <= _MOST_CHARACTERS else value[: _MOST_CHARACTERS - 1] + "…"
-    return [show_namespace(item.namespace), item.key, f"{item.updated_at:%Y-%m-%d %H:%M}", short]
+    return [show_namespace(item.namespace), item.key, f"{item.updated_at:%Y-%m-%d %H:%M}", _short(item.value)]
+
+
+def version_row(version: ItemVersion) -> list[str]:
+    """Give a version's cells below VERSION_COLUMNS."""
+    ended = f"{version.ended} {version.ended_at:%Y-%m-%d %H:%M:%S}" if version.ended_at else ""
+    return [
+        str(version.version), f"{version.updated_at:%Y-%m-%d %H:%M:%S}", _writer_text(version.written_by), ended,
+        _writer_text(version.ended_by), _short(version.value),
+    ]  # fmt: skip
+
+
+def _writer_text(writer: Writer | None) -> str:
+    if writer is None:
+        return ""
+    run = f"run {writer.run_id[:8]}"
+    return run if writer.thread_id is None else f"thread {writer.thread_id}, {run}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"
 
 
 def score_text(score: float | None) -> str:
@@ -65,6 +86,15 @@ def parse_memory(text: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidValue(f"a memory is a JSON object, not {text!r}: wrap it, as in '{{\"data\": ...}}'")
     return value
+
+
+def parse_moment(text: str | None) -> datetime | str | None:
+    """Read a time, in UTC where it names no zone; anything else names a checkpoint."""
+    try:
+        moment = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
 
 
 def parse_json(text: str | None, what: str) -> Any:

@@ -13,7 +13,19 @@ import typer
 
 from clew import BaseStore, Database, Item
 from clew.cli.databases import NO_EMBEDDER, choose_embedder, existing_url, indexed_store, kept_url
-from clew.cli.items import ITEM_COLUMNS, item_row, parse_json, parse_memory, score_text, show_item, show_rows, why_text
+from clew.cli.items import (
+    ITEM_COLUMNS,
+    VERSION_COLUMNS,
+    item_row,
+    parse_json,
+    parse_memory,
+    parse_moment,
+    score_text,
+    show_item,
+    show_rows,
+    version_row,
+    why_text,
+)
 from clew.cli.namespaces import parse_namespace, show_namespace
 from clew.cli.screen import Screen, errors_shown
 from clew.errors import UsageError
@@ -44,6 +56,9 @@ _Limit = Annotated[int, typer.Option(min=1, help="The most to show.")]
 _Offset = Annotated[int, typer.Option(min=0, help="How many to skip.")]
 _Filter = Annotated[str | None, typer.Option(help='Conditions on the value as JSON, such as \'{"kind": "food"}\'.')]
 _Below = Annotated[str, typer.Argument(metavar="[NAMESPACE]", help="Only what is in or below it, such as memories/1.")]
+_AsOf = Annotated[
+    str | None, typer.Option(help="As it was then: a time such as 2026-01-31T18:00 (UTC), or a checkpoint's id.")
+]
 _Namespace = Annotated[str, typer.Argument(help="Where it is kept, such as memories/1.")]
 _Key = Annotated[str, typer.Argument(help="Its key.")]
 Embed = Annotated[
@@ -57,6 +72,7 @@ def ls(
     namespace: _Below = "",
     namespaces: Annotated[bool, typer.Option("--namespaces", help="List namespaces, not what is in them.")] = False,
     filter: _Filter = None,
+    as_of: _AsOf = None,
     limit: _Limit = 20,
     offset: _Offset = 0,
     db: _Db = None,
@@ -66,13 +82,17 @@ def ls(
     with _reading(db) as (store, screen):
         prefix, one_more = parse_namespace(namespace), limit + 1
         if namespaces:
+            if as_of is not None:
+                raise UsageError("namespaces are listed as they are now: leave out --as-of")
             listed = store.list_namespaces(prefix=prefix, limit=one_more, offset=offset)
             rows = [[show_namespace(one)] for one in listed[:limit]]
             show_rows(screen, listed[:limit] if as_json else None, ["namespace"], rows)
             found = len(listed)
         else:
             conditions = parse_json(filter, "--filter")
-            items = store.search(prefix, filter=conditions, limit=one_more, offset=offset, refresh_ttl=False)
+            items = store.search(
+                prefix, filter=conditions, limit=one_more, offset=offset, refresh_ttl=False, as_of=parse_moment(as_of)
+            )
             data = [Item.dict(item) for item in items[:limit]]
             show_rows(screen, data if as_json else None, ITEM_COLUMNS, map(item_row, items[:limit]))
             found = len(items)
@@ -87,6 +107,7 @@ def search(
     mode: Annotated[_Modes | None, typer.Option(help="Rank by meaning, by words or by both; both by default.")] = None,
     filter: _Filter = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out what scores lower.")] = None,
+    as_of: _AsOf = None,
     limit: _Limit = 10,
     offset: _Offset = 0,
     embed: Embed = None,
@@ -99,6 +120,7 @@ def search(
         found = database.store.search(
             parse_namespace(namespace), query=query, filter=parse_json(filter, "--filter"), limit=limit, offset=offset,
             refresh_ttl=False, mode=cast(Mode | None, mode and mode.value), min_score=min_score, explain=True,
+            as_of=parse_moment(as_of),
         )  # fmt: skip
         data = [{**item.dict(), "why": asdict(item.why) if item.why else None} for item in found]
         rows = [[score_text(item.score), *item_row(item), why_text(item.why)] for item in found]
@@ -106,10 +128,21 @@ def search(
 
 
 @memory.command("get")
-def get(namespace: _Namespace, key: _Key, db: _Db = None, as_json: _Json = False) -> None:
+def get(namespace: _Namespace, key: _Key, as_of: _AsOf = None, db: _Db = None, as_json: _Json = False) -> None:
     """Show one memory; its time to live does not change by that."""
     with _reading(db) as (store, screen):
-        show_item(screen, as_json, _existing(store, namespace, key))
+        show_item(screen, as_json, _existing(store, namespace, key, as_of))
+
+
+@memory.command("history")
+def history(namespace: _Namespace, key: _Key, db: _Db = None, as_json: _Json = False) -> None:
+    """Show what a memory was before, the newest first: who wrote it, and how it ended."""
+    with _reading(db) as (store, screen):
+        versions = store.history(parse_namespace(namespace), key)
+        if not versions:
+            raise UsageError(f"there is no memory {key!r} in {namespace!r}, and none is remembered")
+        data = [version.dict() for version in versions]
+        show_rows(screen, data if as_json else None, VERSION_COLUMNS, map(version_row, versions))
 
 
 @memory.command("put")
@@ -211,10 +244,14 @@ def open_embedding(url: str, wanted: str | None, screen: Screen) -> Generator[Da
         yield database
 
 
-def _existing(store: BaseStore, namespace: str, key: str) -> Item:
-    item = store.get(parse_namespace(namespace), key, refresh_ttl=False)
+def _existing(store: BaseStore, namespace: str, key: str, as_of: str | None = None) -> Item:
+    item = store.get(parse_namespace(namespace), key, refresh_ttl=False, as_of=parse_moment(as_of))
     if item is None:
-        raise UsageError(f"there is no memory {key!r} in {namespace!r}")
+        raise UsageError(
+            f"there is no memory {key!r} in {namespace!r}"
+            if as_of is None
+            else f"there was no memory {key!r} in {namespace!r} then; `clew memory history` shows what was"
+        )
     return item
 
 
