@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.codec.allowed import allow
-from clew.codec.growing import Chain, Folded, Path, Piece, fold, joined, last_pieces, unfold
+from clew.codec.growing import Chain, Folded, Path, Piece, beginning, fold, joined, last_pieces, unfold
 from clew.errors import NotRecordable, UnreadableRecord
 
 
@@ -98,6 +98,19 @@ def test_a_list_that_shrinks_or_starts_anew_is_kept() -> None:
     for value in values:
         shelf.put(value)
     assert [shelf.read(place) for place in range(len(values))] == values
+
+
+@pytest.mark.parametrize("most", [4, 20, 70_000 // 300])
+def test_the_beginnings_of_a_list_are_the_lists_that_it_grew_from(most: int) -> None:
+    shelf, whole = Shelf(), Chain(data=b"", links=())
+    for length in range(1, most):
+        whole = shelf.put([message(n) for n in range(length)]).chains[()]
+    for place, frame in enumerate(shelf.frames):
+        last = last_pieces(frame)[()]
+        begun = beginning(whole, last)
+        assert begun is not None
+        assert unfold(frame, {(): begun}) == shelf.read(place)
+    assert beginning(whole, "elsewhere") is None
 
 
 def test_an_unchanged_value_adds_no_piece() -> None:

@@ -62,8 +62,18 @@ class Folded(msgspec.Struct, frozen=True, kw_only=True):
 def joined(pieces: Sequence[Piece]) -> Chain:
     """Return the chain of pieces that were read back, oldest first."""
     links = [Link(piece.id, piece.count, len(piece.body)) for piece in pieces]
-    header = _header(sum([link.count for link in links]))
-    return Chain(data=b"".join([header, *[piece.body for piece in pieces]]), links=links)
+    return Chain(data=b"".join([_header(_count(links)), *[piece.body for piece in pieces]]), links=links)
+
+
+def beginning(chain: Chain, last: str) -> Chain | None:
+    """Return the part of a list that ends with a piece, or None if the piece is not in it."""
+    for place in range(len(chain.links), 0, -1):
+        if chain.links[place - 1].id == last:
+            links = chain.links[:place]
+            start = len(_header(_count(chain.links)))
+            end = start + sum([link.size_bytes for link in links])
+            return Chain(data=_header(_count(links)) + chain.data[start:end], links=links)
+    return None
 
 
 def fold(value: Any, before: Mapping[Path, Chain], new_id: Callable[[], str], name: str = "result") -> Folded:
@@ -143,7 +153,7 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
 def _grown(before: Chain, data: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:
     """Return the chain of a list, and the pieces of it that are new: as many old ones as begin it, then the rest."""
     kept, end = before.links, len(_header(count))
-    old = memoryview(before.data)[len(_header(sum([link.count for link in kept]))) :]
+    old = memoryview(before.data)[len(_header(_count(kept))) :]
     if data.startswith(old, end):
         end += len(old)
     else:
@@ -153,7 +163,7 @@ def _grown(before: Chain, data: bytes, count: int, new_id: Callable[[], str]) ->
     rest = Piece(
         id=new_id(),
         before=kept[-1].id if kept else None,
-        count=count - sum([link.count for link in kept]),
+        count=count - _count(kept),
         body=data[end:],
     )
     return Chain(data=data, links=[*kept, Link(rest.id, rest.count, len(rest.body))]), (rest,)
@@ -174,6 +184,10 @@ def _with(value: Any, path: Path, inner: Any) -> Any:
     if not path:
         return inner
     return {**value, path[0]: _with(value[path[0]], path[1:], inner)}
+
+
+def _count(links: Sequence[Link]) -> int:
+    return sum([link.count for link in links])
 
 
 def _header(count: int) -> bytes:

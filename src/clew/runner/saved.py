@@ -33,16 +33,30 @@ class Saved(Struct, frozen=True, kw_only=True):
 NOTHING = Saved()
 
 
-async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None) -> Saved:
-    """Read back what a run left."""
+async def read(io: RunnerIO, saver: Checkpointer, frame: bytes | None, near: dict[Path, Chain] | None = None) -> Saved:
+    """Read back what a run left.
+
+    Args:
+        io: the verbs.
+        saver: where it is kept.
+        frame: what is kept of it beside its long lists, or None.
+        near: the lists of a run close by, of which these may be the beginning; they take its place.
+
+    Raises:
+        UnreadableRecord: what is kept is damaged.
+    """
     if frame is None:
         return NOTHING
-    chains = {path: await _chain(io, saver, last) for path, last in growing.last_pieces(frame).items()}
+    near = {} if near is None else near
+    last = growing.last_pieces(frame)
+    chains = {path: await _chain(io, saver, piece, near.get(path)) for path, piece in last.items()}
+    near.update(chains)
     return Saved(value=growing.unfold(frame, chains), chains=chains)
 
 
-async def _chain(io: RunnerIO, saver: Checkpointer, last: str) -> Chain:
-    return recent_chains(saver).find(last) or growing.joined(await io.keep(saver, LoadPieces(last)))
+async def _chain(io: RunnerIO, saver: Checkpointer, last: str, near: Chain | None) -> Chain:
+    found = recent_chains(saver).find(last) or (near and growing.beginning(near, last))
+    return found or growing.joined(await io.keep(saver, LoadPieces(last)))
 
 
 class Left(Struct, frozen=True, kw_only=True):

@@ -26,5 +26,5 @@ async def _show(io: RunnerIO, execution: Execution, thread: ThreadKey, *, ended:
         return
     run = await io.keep(saver, Load(thread, execution.run_id))
     if run is not None:
-        view = await view_of(io, saver, thread, run)
+        view = await view_of(io, saver, thread, run, {})
         emitter.checkpoint(at_end(thread, view) if ended else at_input(thread, view))

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from clew.codec.growing import Chain, Path
 from clew.codec.values import decode, encode
 from clew.engine import planning
 from clew.engine.identity import INTERRUPT
@@ -40,7 +41,7 @@ async def get_state(
         return missing(dict(config))
     if place.run is None:
         return missing(dict(config))
-    view = await view_of(io, saver, thread, place.run, history=place.chosen and not place.is_latest)
+    view = await view_of(io, saver, thread, place.run, {}, history=place.chosen and not place.is_latest)
     if place.at_end:
         return at_end(thread, view)
     return at_input(thread, view, nested(thread, place.run, questions_of(place.run)) if subgraphs else None)
@@ -70,25 +71,30 @@ async def get_history(
     if before is not None and newest is None:
         return []
     found: list[StateSnapshot] = []
+    near: dict[Path, Chain] = {}
     for run in await io.keep(saver, ListRuns(thread, newest.number + 1 if newest else None)):
         if limit is not None and len(found) >= limit:
             break
         is_newest = newest is not None and run.id == newest.id
         found += [
             snapshot
-            for snapshot in await _checkpoints(io, saver, thread, run)
+            for snapshot in await _checkpoints(io, saver, thread, run, near)
             if matches(snapshot, filter) and not (is_newest and not (at_end_of_it and snapshot.next))
         ]
     return found[:limit]
 
 
-async def _checkpoints(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run) -> list[StateSnapshot]:
-    view = await view_of(io, saver, thread, run, history=True)
+async def _checkpoints(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, near: dict[Path, Chain]
+) -> list[StateSnapshot]:
+    view = await view_of(io, saver, thread, run, near, history=True)
     ends = [at_end(thread, view)] if run.status == "done" else []
     return [*ends, at_input(thread, view)] if run.has_input_checkpoint else ends
 
 
-async def view_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, *, history: bool = False) -> View:
+async def view_of(
+    io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run, near: dict[Path, Chain], *, history: bool = False
+) -> View:
     """Decode what a snapshot shows of a run.
 
     Args:
@@ -96,14 +102,15 @@ async def view_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run
         saver: where the thread is kept.
         thread: whose.
         run: as it is kept.
+        near: long lists of a run close by; see saved.read.
         history: whether questions that were answered are shown, too.
     """
     previous = await io.keep(saver, Load(thread, run.previous)) if run.previous else None
     asked = questions_of(run)
     if history and run.has_input_checkpoint:
         asked = [*answered_questions(run, await io.keep(saver, LoadRecords(run.id, INTERRUPT))), *asked]
-    value, left = await _values(io, saver, run)
-    before, left_before = (None, None) if previous is None else await _values(io, saver, previous)
+    value, left = await _values(io, saver, run, near)
+    before, left_before = (None, None) if previous is None else await _values(io, saver, previous, near)
     metadata = decode(run.metadata) if run.metadata else {}
     if run.status == "done" and run.error:
         metadata = {**metadata, "unheard_errors": run.error}
@@ -113,12 +120,12 @@ async def view_of(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run
     )  # fmt: skip
 
 
-async def _values(io: RunnerIO, saver: Checkpointer, run: Run) -> tuple[Any, Any]:
+async def _values(io: RunnerIO, saver: Checkpointer, run: Run, near: dict[Path, Chain]) -> tuple[Any, Any]:
     """Read back what a run returned, and what it saved for the next."""
     if run.value is None:
         return None, None
-    value = (await saved.read(io, saver, run.value)).value
-    return value, value if run.saved is None else (await saved.read(io, saver, run.saved)).value
+    value = (await saved.read(io, saver, run.value, near)).value
+    return value, value if run.saved is None else (await saved.read(io, saver, run.saved, near)).value
 
 
 async def update_state(
