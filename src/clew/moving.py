@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from clew.database import Database
 from clew.errors import InvalidOption
@@ -11,11 +11,9 @@ from clew.runner.async_io import AsyncIO
 from clew.runner.io import run_blocking
 from clew.runner.moving import Moved
 from clew.runner.sync_io import BLOCKING
-from clew.upkeep import movable
+from clew.upkeep import Progress, movable
 
 __all__ = ["Moved", "aexport_lines", "aimport_lines", "export_lines", "import_lines"]
-
-Progress = Callable[[int], object]
 
 
 def export_lines(database: Database, *, threads: bool = True, memories: bool = True) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from clew.store.transactional import TransactionalStore
 
 __all__ = ["Erased", "Pruned", "aerase", "aprune", "erase", "prune"]
 
+Progress = Callable[[int], object]
+
 
 def prune(
     where: Database | Checkpointer,
@@ -31,6 +33,7 @@ def prune(
     keep_for: timedelta | None = None,
     thread_id: str | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Pruned:
     """Remove old runs with their checkpoints and journals, and what is left of deleted threads.
 
@@ -43,6 +46,7 @@ def prune(
         keep_for: how long after they began or ended runs stay.
         thread_id: only this thread; all if not given.
         dry_run: whether to say only what would go.
+        progress: called with the number of threads that were looked at.
 
     Returns:
         How much went. The file does not shrink by it, but what is added next takes the free place; `compact` of the
@@ -53,7 +57,9 @@ def prune(
         StorageError: the database did not do it; threads that came before are pruned.
     """
     keeping = check_keeping(keep_last, keep_for)
-    return run_blocking(pruning.prune(BLOCKING, _saver(where), keeping, thread_id=thread_id, dry_run=dry_run))
+    return run_blocking(
+        pruning.prune(BLOCKING, _saver(where), keeping, thread_id=thread_id, dry_run=dry_run, seen=progress)
+    )
 
 
 async def aprune(
@@ -63,10 +69,11 @@ async def aprune(
     keep_for: timedelta | None = None,
     thread_id: str | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Pruned:
     """Like `prune`, for async code."""
     keeping = check_keeping(keep_last, keep_for)
-    return await pruning.prune(AsyncIO(), _saver(where), keeping, thread_id=thread_id, dry_run=dry_run)
+    return await pruning.prune(AsyncIO(), _saver(where), keeping, thread_id=thread_id, dry_run=dry_run, seen=progress)
 
 
 def erase(
@@ -76,6 +83,7 @@ def erase(
     keys: Collection[str] = ("user_id",),
     namespaces: Sequence[Sequence[str]] | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Erased:
     """Remove everything of a subject, such as a user, and leave no trace of it.
 
@@ -92,6 +100,7 @@ def erase(
         keys: which entries of a thread's metadata name a subject.
         namespaces: those to be removed with all below them, instead of those that have the subject as a label.
         dry_run: say only what would go. Do that first: an id such as "1" may also name something else.
+        progress: called with the number of threads that were looked at.
 
     Returns:
         What went.
@@ -101,7 +110,7 @@ def erase(
         StorageError: the database did not do it; it can be done again.
     """
     parts = _checked(database, subject, keys, namespaces)
-    erased = run_blocking(erasing.erase(BLOCKING, *parts, dry_run=dry_run))
+    erased = run_blocking(erasing.erase(BLOCKING, *parts, dry_run=dry_run, seen=progress))
     if not dry_run:
         database.compact()
     return erased
@@ -114,9 +123,11 @@ async def aerase(
     keys: Collection[str] = ("user_id",),
     namespaces: Sequence[Sequence[str]] | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Erased:
     """Like `erase`, for async code."""
-    erased = await erasing.erase(AsyncIO(), *_checked(database, subject, keys, namespaces), dry_run=dry_run)
+    parts = _checked(database, subject, keys, namespaces)
+    erased = await erasing.erase(AsyncIO(), *parts, dry_run=dry_run, seen=progress)
     if not dry_run:
         await database.acompact()
     return erased

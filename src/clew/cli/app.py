@@ -15,8 +15,11 @@ from clew import Database
 from clew.cli import checks
 from clew.cli.chat import Chat
 from clew.cli.databases import made_default_url
+from clew.cli.erasing import erase
 from clew.cli.memory import memory
 from clew.cli.models import choose_model
+from clew.cli.moving import export_, import_
+from clew.cli.pruning import prune
 from clew.cli.reindexing import reindex
 from clew.cli.screen import Screen, errors_shown
 from clew.cli.worker import worker
@@ -24,6 +27,10 @@ from clew.cli.worker import worker
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Durable workflows with memory.")
 app.add_typer(memory, name="memory")
 app.command()(reindex)
+app.command()(prune)
+app.command()(erase)
+app.command("export")(export_)
+app.command("import")(import_)
 app.command()(worker)
 
 

@@ -55,7 +55,7 @@ async def erase(
     namespaces: Sequence[Namespace] | None,
     *,
     dry_run: bool,
-    seen: Callable[[str], object] | None = None,
+    seen: Callable[[int], object] | None = None,
 ) -> Erased:
     """Remove what belongs to a subject.
 
@@ -67,17 +67,18 @@ async def erase(
         keys: which entries of the metadata of threads name a subject.
         namespaces: those to be removed with all below them; None: those that have the subject as a label.
         dry_run: whether to count only.
-        seen: called with the id of each thread that was looked at.
+        seen: called with the number of thread_ids that were looked at.
     """
-    erased = Erased()
+    erased, looked_at = Erased(), 0
     async for thread_id, runs, queue in _threads(io, saver):
         if owns_thread(subject, thread_id, [*map(_metadata, runs), *map(_queued_metadata, queue)], keys):
             erased.thread_ids.append(thread_id)
             erased.threads += 1
             erased.runs += len(runs)
             erased.queued += sum(place.owner is None for place in queue)
+        looked_at += 1
         if seen is not None:
-            seen(thread_id)
+            seen(looked_at)
     await _erase_threads(io, saver, store, erased.thread_ids, dry_run=dry_run)
     if namespaces is None:
         every = await io.with_keeper(store, "read", lambda keeper, state: keeper.all_namespaces(state))

@@ -42,7 +42,7 @@ async def prune(
     *,
     thread_id: str | None = None,
     dry_run: bool = False,
-    seen: Callable[[ThreadKey], object] | None = None,
+    seen: Callable[[int], object] | None = None,
 ) -> Pruned:
     """Remove what is old and not needed, thread by thread.
 
@@ -52,17 +52,18 @@ async def prune(
         keeping: which runs stay for their own sake.
         thread_id: only threads of that name, or None.
         dry_run: whether to count only.
-        seen: called after each thread.
+        seen: called with the number of threads that were looked at.
 
     Raises:
         Conflict: a thread was changed by others again and again. What went before is gone.
     """
-    total = Pruned()
+    total, looked_at = Pruned(), 0
     async for thread in walk(io, saver):
         if thread_id in (None, thread.thread_id):
             await _prune_thread(io, saver, thread, keeping, total, dry_run=dry_run)
+        looked_at += 1
         if seen is not None:
-            seen(thread)
+            seen(looked_at)
     if thread_id is None and keeping.since_s is not None and not dry_run:
         total.tombstones = await io.keep(saver, ForgetDeleted(keeping.since_s))
     return total
