@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"errors", "face", "store", "contracts"},
     "shell": {"errors", "face", "integrations", "store", "contracts"},
 }
-CONTRACTS = {"clew.storage.base", "clew.storage.cache"}
+CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.upkeep"}
 SHELL = {"cli", "server", "studio"}
 OUTER_ROOMS = {"integrations", "shell"}
 CORE_DEPENDENCIES = {"msgspec", "numpy"}
@@ -36,7 +36,7 @@ ROOMS_THAT_WAIT = {"runner", "storage"} | OUTER_ROOMS
 FILES_THAT_WAIT = {
     "clew.store.embedding": "calls embedders that are sync or async, from sync or async code",
     "clew.store.sweeping": "deletes what has expired, in the background",
-    "clew.store.transactional": "one OS thread at a time looks for vectors that are missing",
+    "clew.store.indexing": "one OS thread at a time looks for vectors that are missing",
 }
 NOT_PURE = WAITING | {"os", "random", "secrets", "socket", "sqlite3", "subprocess", "time"}
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-from clew.errors import UsageError
 from clew.store.expiry import NOT_GIVEN, Expiry, NotGiven
-from clew.store.namespaces import check_labels, check_namespace, list_matching
+from clew.store.namespaces import check_namespace
 from clew.store.operations import (
     AsOf,
     GetOp,
@@ -30,10 +28,10 @@ from clew.store.operations import (
     SearchItem,
     SearchOp,
 )
-from clew.store.planning import PreparedWrite, check_listing
+from clew.store.planning import PreparedWrite
+from clew.store.scope import Scope
 
 Index = Literal[False] | list[str] | None
-_EVERY = 2**31 - 1
 
 
 class BaseStore(ABC):
@@ -292,24 +290,26 @@ class ScopedStore(BaseStore):
         self.store = store
         self.labels = labels
         self.expiry = store.expiry
+        self._scope = Scope(labels)
 
     def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
         """See BaseStore.execute."""
-        inner = self.store.execute([self._inward(op) for op in ops], pending=[self._write(w) for w in pending])
-        return [self._outward(op, result) for op, result in zip(ops, inner, strict=True)]
+        inner = self.store.execute([self._scope.inward(op) for op in ops], pending=[self._write(w) for w in pending])
+        return [self._scope.outward(op, result) for op, result in zip(ops, inner, strict=True)]
 
     async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
         """See BaseStore.aexecute."""
-        inner = await self.store.aexecute([self._inward(op) for op in ops], pending=[self._write(w) for w in pending])
-        return [self._outward(op, result) for op, result in zip(ops, inner, strict=True)]
+        inward = [self._scope.inward(op) for op in ops]
+        inner = await self.store.aexecute(inward, pending=[self._write(w) for w in pending])
+        return [self._scope.outward(op, result) for op, result in zip(ops, inner, strict=True)]
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.prepare. What it gives is for the store below: the labels are added already."""
-        return self.store.prepare([self._put(op) for op in writes])
+        return self.store.prepare([self._scope.put(op) for op in writes])
 
     async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.aprepare."""
-        return await self.store.aprepare([self._put(op) for op in writes])
+        return await self.store.aprepare([self._scope.put(op) for op in writes])
 
     def apply(self, writes: Sequence[PreparedWrite]) -> None:
         """See BaseStore.apply. What was prepared here has its labels already."""
@@ -321,55 +321,14 @@ class ScopedStore(BaseStore):
 
     def delete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.delete_namespace."""
-        return self.store.delete_namespace(self.labels + check_labels(prefix, what="prefix"))
+        return self.store.delete_namespace(self._scope.prefix(prefix))
 
     async def adelete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.adelete_namespace."""
-        return await self.store.adelete_namespace(self.labels + check_labels(prefix, what="prefix"))
-
-    def _inward(self, op: Op) -> Op:
-        match op:
-            case GetOp() | HistoryOp():
-                return op._replace(namespace=self.labels + check_namespace(op.namespace))
-            case PutOp():
-                return self._put(op)
-            case SearchOp():
-                return op._replace(namespace_prefix=self.labels + check_labels(op.namespace_prefix, what="prefix"))
-            case ListNamespacesOp():
-                check_listing(op)
-                # Matched, cut and paged after the labels are cut off: a suffix must not reach into them.
-                return ListNamespacesOp([MatchCondition("prefix", self.labels)], None, _EVERY, 0)
-        raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp, HistoryOp, ...")
-
-    def _put(self, op: PutOp) -> PutOp:
-        return op._replace(namespace=self.labels + check_namespace(op.namespace))
+        return await self.store.adelete_namespace(self._scope.prefix(prefix))
 
     def _write(self, write: PutOp | PreparedWrite) -> PutOp | PreparedWrite:
-        return self._put(write) if isinstance(write, PutOp) else write
-
-    def _outward(self, op: Op, result: Result) -> Result:
-        match op, result:
-            case ListNamespacesOp(), list():
-                return self._listed(op, _namespaces([result]))
-            case SearchOp(), list():
-                return [replace(found, namespace=self._cut(found.namespace)) for found in _items([result])]
-            case HistoryOp(), list():
-                return [replace(version, namespace=self._cut(version.namespace)) for version in _versions([result])]
-            case GetOp(), Item():
-                return replace(result, namespace=self._cut(result.namespace))
-            case _:
-                return result
-
-    def _listed(self, op: ListNamespacesOp, namespaces: list[Namespace]) -> list[Namespace]:
-        listing = check_listing(op)
-        inside = [self._cut(n) for n in namespaces if self._is_inside(n)]
-        return list_matching(inside, listing.conditions, listing.max_depth, listing.limit, listing.offset)
-
-    def _is_inside(self, namespace: Namespace) -> bool:
-        return len(namespace) > len(self.labels) and namespace[: len(self.labels)] == self.labels
-
-    def _cut(self, namespace: Namespace) -> Namespace:
-        return namespace[len(self.labels) :]
+        return self._scope.put(write) if isinstance(write, PutOp) else write
 
 
 def _given_back(error: Exception, return_exceptions: bool) -> list[Any]:

@@ -7,33 +7,21 @@ transaction) and the two verbs that open one. The embedder is called before the 
 from __future__ import annotations
 
 import logging
-import threading
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
 from clew.errors import EmbeddingError, UsageError
-from clew.store.base import BaseStore
 from clew.store.embedding import Embedded
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
+from clew.store.indexing import IndexingStore
 from clew.store.keeper import Erased, How, Keeper, Reading
 from clew.store.namespaces import check_labels
-from clew.store.operations import Mode, Namespace, NamespacePath, Op, PutOp, Result
-from clew.store.outbox import (
-    Indexed,
-    IndexStatus,
-    Waiting,
-    Worked,
-    finish_reindexing,
-    finish_waiting,
-    stale_texts,
-    waiting_texts,
-)
+from clew.store.operations import Namespace, NamespacePath, Op, PutOp, Result
 from clew.store.past import past_texts, search_past
 from clew.store.planning import (
     Draft,
@@ -49,16 +37,13 @@ from clew.store.planning import (
     with_vectors,
     words_to_embed,
 )
-from clew.store.sealing import Keys, SealedKeeper
-from clew.store.settings import LoadEmbedder, check_settings
+from clew.store.sealing import SealedKeeper
 from clew.store.sweeping import Done, DoneCount, Sweeper
 
 log = logging.getLogger("clew.store")
 
 S = TypeVar("S")
 T = TypeVar("T")
-Progress = Callable[[int, int], object]
-_AT_ONCE = 256
 
 
 class _Plan(Struct, frozen=True, kw_only=True):
@@ -86,49 +71,8 @@ class _Drafts(Struct, kw_only=True):
         return [text for draft in (*self.writes, *self.pending) for text in draft.texts]
 
 
-class TransactionalStore(BaseStore, Generic[S]):
-    """A store on an engine with transactions.
-
-    Args:
-        keeper: the engine's items.
-        index, ttl, search_mode, history: see `check_settings`.
-        load_embedder: turns the name of an embedder into one.
-        clock: gives the time, aware UTC.
-    """
-
-    def __init__(
-        self,
-        keeper: Keeper[S],
-        *,
-        index: Mapping[str, Any] | None = None,
-        ttl: Mapping[str, Any] | None = None,
-        search_mode: Mode | None = None,
-        load_embedder: LoadEmbedder | None = None,
-        history: Mapping[str, Any] | bool | None = None,
-        clock: Callable[[], datetime] | None = None,
-    ) -> None:
-        self.settings = check_settings(index, ttl, search_mode, load_embedder, history)
-        self.index_config = dict(index) if index is not None else None
-        self.ttl_config = dict(ttl) if ttl is not None else None
-        self.expiry = self.settings.expiry
-        self._keeper: Keeper[S] | SealedKeeper[S] = keeper
-        self._clock = clock or (lambda: datetime.now(UTC))
-        self._some_wait = True  # until the outbox was seen empty
-        self._looked_for_others = False
-        self._working = threading.Lock()
-        self._sweeper = Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
-
-    def encrypt(self, keys: Keys) -> None:
-        """Keep what is put from now on encrypted, and read nothing else; called before the store is used."""
-        self._keeper = SealedKeeper(self._keeper, keys)
-
-    @abstractmethod
-    def _transact(self, how: How, work: Callable[[S], T]) -> T:
-        """Run work in a transaction: read it, commit it, or take back what it wrote."""
-
-    @abstractmethod
-    async def _atransact(self, how: How, work: Callable[[S], T]) -> T:
-        """Like `_transact`, off the event loop."""
+class TransactionalStore(IndexingStore[S]):
+    """A store on an engine with transactions; see IndexingStore for what it is made with."""
 
     def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
         """See BaseStore.execute."""
@@ -212,81 +156,6 @@ class TransactionalStore(BaseStore, Generic[S]):
         self._some_wait = self._some_wait or how == "write"
         return await self._atransact(how, lambda state: work(self._keeper, state))
 
-    def index_status(self) -> IndexStatus:
-        """Say how many items are indexed, what waits for its vectors, and why."""
-        return self._transact("read", lambda state: self._keeper.index_status(state, self._model))
-
-    async def aindex_status(self) -> IndexStatus:
-        """Like `index_status`, off the event loop."""
-        return await self._atransact("read", lambda state: self._keeper.index_status(state, self._model))
-
-    def embed_waiting(self) -> int:
-        """Make the vectors that wait, and give their number; what fails again goes on waiting."""
-        made = 0
-        if self.settings.embedder is None or not self._working.acquire(blocking=False):
-            return made
-        try:
-            while found := self._transact("read", self._find_waiting):
-                worked = finish_waiting(found, self._embed(waiting_texts(found, self.settings)), self.settings)
-                self._transact("write", partial(self._set_vectors, worked))
-                made += sum(w.vectors is not None for w in worked)
-                if any(w.vectors is None for w in worked):
-                    break
-            else:
-                self._some_wait = False
-        finally:
-            self._working.release()
-        return made
-
-    async def aembed_waiting(self) -> int:
-        """Like `embed_waiting`, off the event loop."""
-        made = 0
-        if self.settings.embedder is None or not self._working.acquire(blocking=False):
-            return made
-        try:
-            while found := await self._atransact("read", self._find_waiting):
-                worked = finish_waiting(found, await self._aembed(waiting_texts(found, self.settings)), self.settings)
-                await self._atransact("write", partial(self._set_vectors, worked))
-                made += sum(w.vectors is not None for w in worked)
-                if any(w.vectors is None for w in worked):
-                    break
-            else:
-                self._some_wait = False
-        finally:
-            self._working.release()
-        return made
-
-    def reindex(self, progress: Progress | None = None) -> int:
-        """Index every item anew, as after a change of the embedder or the stemming, while searches go on.
-
-        Args:
-            progress: called with the items done and their number.
-
-        Returns:
-            how many items got new vectors; those whose texts and model are the same keep theirs.
-        """
-        items, done, after, anew = self.index_status().items, 0, -1, 0
-        while found := self._transact("read", partial(self._find_indexed, after)):
-            texts = stale_texts(found, self.settings)
-            made = self._transact("write", partial(self._reindex, found, self._embed(texts)))
-            after, done, anew = found[-1].id, done + len(found), anew + made
-            if progress:
-                progress(done, max(items, done))
-        self._transact("write", self._keeper.forget_models)
-        return anew
-
-    async def areindex(self, progress: Progress | None = None) -> int:
-        """Like `reindex`, off the event loop."""
-        items, done, after, anew = (await self.aindex_status()).items, 0, -1, 0
-        while found := await self._atransact("read", partial(self._find_indexed, after)):
-            texts = stale_texts(found, self.settings)
-            made = await self._atransact("write", partial(self._reindex, found, await self._aembed(texts)))
-            after, done, anew = found[-1].id, done + len(found), anew + made
-            if progress:
-                progress(done, max(items, done))
-        await self._atransact("write", self._keeper.forget_models)
-        return anew
-
     def sweep_ttl(self) -> DoneCount:
         """Delete what has expired and give its number; may be awaited.
 
@@ -306,9 +175,9 @@ class TransactionalStore(BaseStore, Generic[S]):
         self._sweeper.stop(timeout)
         return Done()
 
-    @property
-    def _model(self) -> str:
-        return self.settings.embedder.model if self.settings.embedder else ""
+    @cached_property
+    def _sweeper(self) -> Sweeper:
+        return Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
 
     def _draft(self, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> _Drafts:
         drafts = _Drafts(size=len(ops))
@@ -394,12 +263,6 @@ class TransactionalStore(BaseStore, Generic[S]):
     def _refresh_ending(self, reading: Reading, state: S) -> None:
         self._keeper.refresh(state, reading.ending, reading.now)
 
-    def _embed(self, texts: list[str]) -> Embedded:
-        return self.settings.embedder.documents(texts) if texts and self.settings.embedder else Embedded()
-
-    async def _aembed(self, texts: list[str]) -> Embedded:
-        return await self.settings.embedder.adocuments(texts) if texts and self.settings.embedder else Embedded()
-
     def _with_vector(self, read: PreparedRead) -> PreparedRead:
         embedder = self.settings.embedder
         if embedder is None or not isinstance(read, PreparedSearch) or read.mode not in ("semantic", "hybrid"):
@@ -420,36 +283,6 @@ class TransactionalStore(BaseStore, Generic[S]):
             return with_vectors(read, await embedder.aquery(read.query), words, vectors)
         except EmbeddingError as error:
             return _by_words(read, error)
-
-    def _outbox_is_due(self, embedded: Embedded) -> bool:
-        """Say whether to work off the outbox: something may wait, and the embedder has just answered."""
-        return self._some_wait and bool(embedded.vectors) and embedded.failure is None
-
-    def _find_waiting(self, state: S) -> list[Waiting]:
-        return self._keeper.waiting(state, _AT_ONCE, self._model, self._clock())
-
-    def _set_vectors(self, worked: list[Worked], state: S) -> None:
-        self._keeper.set_vectors(state, worked, self._clock())
-
-    def _find_indexed(self, after: int, state: S) -> list[Indexed]:
-        return self._keeper.indexed(state, after, _AT_ONCE)
-
-    def _reindex(self, found: list[Indexed], embedded: Embedded, state: S) -> int:
-        anew = finish_reindexing(found, embedded, self.settings)
-        self._some_wait = self._some_wait or any(one.waiting for one in anew)
-        self._keeper.reindex(state, anew, self._clock())
-        return sum(
-            new.vectors is not None and new.vectors is not old.vectors for old, new in zip(found, anew, strict=True)
-        )
-
-    def _look_for_other_models(self, state: S) -> None:
-        """Say once when this store's embedder is not the one that made what is kept."""
-        self._looked_for_others = True
-        if self._model and (others := self._keeper.other_models(state, self._model)):
-            log.warning(
-                "some memories have vectors of %s and are not found by meaning with %s: call reindex()",
-                ", ".join(others), self._model,
-            )  # fmt: skip
 
 
 def _looking_back(plan: _Plan, results: list[Any]) -> list[tuple[int, PreparedSearch, list[Version]]]:
