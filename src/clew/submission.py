@@ -67,7 +67,7 @@ class Handle:
 
         Raises:
             TimeoutError: it has not ended in time; it goes on all the same.
-            RunCancelled: it was cancelled.
+            RunCancelled, RunStopped: it was cancelled, or stopped by a newer input.
             Whatever the workflow raised; a RecordedFailure where the class of that is not known here.
         """
         return Output.of(run_blocking(submitting.result(BLOCKING, self._ticket, timeout_s)), "v1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,13 +31,19 @@ def working(database: Any, *workflows: Workflow[Any, Any], **options: Any) -> It
 
 
 def leave_half_way(
-    saver: Checkpointer, workflow: str, thread_id: str, input: Any, *, run_id: str = "", crashes: int = 0
+    saver: Checkpointer,
+    workflow: str,
+    thread_id: str,
+    input: Any,
+    *,
+    crashes: int = 0,
+    metadata: dict[str, Any] | None = None,
 ) -> Lease:
     """Begin a run as a process that died meanwhile, and whose lease has run out."""
     now_s = time.time()
     run = Run(
-        id=run_id or f"{thread_id:0>32}", number=0, source="input", parent=None, previous=None, step=-1,
-        status="running", input=encode(input), created_s=now_s, crashes=crashes,
+        id=uuid.uuid4().hex, number=0, source="input", parent=None, previous=None, step=-1,
+        status="running", input=encode(input), created_s=now_s, crashes=crashes, metadata=encode(metadata or {}),
     )  # fmt: skip
     begin = Begin(
         thread=ThreadKey(thread_id, workflow), run=run, head=None, owner="elsewhere/1/1", until_s=now_s - 1, now_s=now_s

@@ -29,7 +29,7 @@ from clew.runner.leases import LEASE_S, is_dead, this_process
 from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
 from clew.runner.submitting import CallOptions
-from clew.runner.workflows import Reins, Request, Settings, run_workflow
+from clew.runner.workflows import Reins, Request, Settings, run_found
 from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load, LoadRecords
 
 log = logging.getLogger("clew")
@@ -87,6 +87,14 @@ class Terms(Struct, frozen=True, kw_only=True):
     loop: asyncio.AbstractEventLoop | None = None
 
 
+class _Job(Struct, frozen=True, kw_only=True):
+    """What is to be run: a submitted call with its place, or what goes on with the newest run as it was seen."""
+
+    request: Request
+    place: Queued | None = None
+    head: Run | None = None
+
+
 async def carry_out(io: RunnerIO, known: Known, work: Work, terms: Terms, reins: Reins) -> Recovered | None:
     """Do what there is to do on a thread; return None if somebody else does, or nothing is left to do.
 
@@ -98,17 +106,17 @@ async def carry_out(io: RunnerIO, known: Known, work: Work, terms: Terms, reins:
     if work.owner is not None and not is_dead(work.owner):
         return None
     if work.why == "queued":
-        request = await _submitted(io, known, work.thread)
+        job = await _submitted(io, known, work.thread)
     else:
         run = await io.keep(known.saver, Load(work.thread))
         if run is None or not _needs(run, work):
             return None
         if run.has_crashed and run.crashes + 1 >= terms.max_crashes:
             return await _set_aside(io, known.saver, work, run)
-        request = await _continued(io, known, work.thread, run)
-    if request is None:
+        job = await _continued(io, known, work.thread, run)
+    if job is None:
         return None
-    return await _run(io, known, work.thread, replace(request, loop=terms.loop, reins=reins))
+    return await _run(io, known, work.thread, replace(job, request=replace(job.request, loop=terms.loop, reins=reins)))
 
 
 def _needs(run: Run, work: Work) -> bool:
@@ -116,15 +124,14 @@ def _needs(run: Run, work: Work) -> bool:
     return run.status == "running" or (work.why == "due" and run.status == "interrupted")
 
 
-async def _submitted(io: RunnerIO, known: Known, thread: ThreadKey) -> Request | None:
-    """Return the request of the first submitted call of a queue, or None if there is none."""
+async def _submitted(io: RunnerIO, known: Known, thread: ThreadKey) -> _Job | None:
+    """Return the first submitted call of a queue, or None if there is none."""
     now_s = time.time()
     queue = await io.keep(known.saver, ListQueue(thread))
     place = next((place for place in queue if place.owner is None and place.due_s <= now_s), None)
     if place is None:
         return None
-    request = _request(known, CallOptions.decode(place.config), input=_input(place))
-    return replace(request, place=place)
+    return _Job(request=_request(known, CallOptions.decode(place.config), input=_input(place)), place=place)
 
 
 def _input(place: Queued) -> Any:
@@ -134,15 +141,15 @@ def _input(place: Queued) -> Any:
     return Command(resume=decode(place.input))
 
 
-async def _continued(io: RunnerIO, known: Known, thread: ThreadKey, run: Run) -> Request:
-    """Return the request that goes on with a run, with the config and the readers that it had."""
+async def _continued(io: RunnerIO, known: Known, thread: ThreadKey, run: Run) -> _Job:
+    """Return what goes on with a run, with the config and the readers that it had."""
     records = await io.keep(known.saver, LoadRecords(run.id, CALL))
     if records:
         options = CallOptions.decode(records[-1].outcome)
     else:  # it was not submitted: of its caller's config, scalars were kept
         configurable = {**(decode(run.metadata) if run.metadata else {}), "thread_id": thread.thread_id}
         options = CallOptions(config={"configurable": configurable})
-    return replace(_request(known, options, input=None), head=run)
+    return _Job(request=_request(known, options, input=None), head=run)
 
 
 def _request(known: Known, options: CallOptions, *, input: Any) -> Request:
@@ -157,33 +164,30 @@ def _request(known: Known, options: CallOptions, *, input: Any) -> Request:
     )
 
 
-async def _run(io: RunnerIO, known: Known, thread: ThreadKey, request: Request) -> Recovered | None:
-    reins = request.reins
+async def _run(io: RunnerIO, known: Known, thread: ThreadKey, job: _Job) -> Recovered | None:
+    reins = job.request.reins
     try:
-        await run_workflow(io, replace(known.settings, wait_s=0.0), request)
+        await run_found(io, known.settings, job.request, place=job.place, head=job.head)
     except (Exception, Suspended) as error:
         if reins.run_id is None:
-            await _not_begun(io, known.saver, request, error)
+            await _not_begun(io, known.saver, job.place, error)
             return None
-    except asyncio.CancelledError:
-        if reins.run_id is None or reins.stopped is None:
-            raise  # not the run was cancelled, but whoever carries it out
     finally:
         dispatcher_of(known.saver).announce(thread)
     if reins.run_id is None:  # there was only a kept value to return
-        if request.place is not None:
-            await io.keep(known.saver, LeaveQueue(request.place.id))
+        if job.place is not None:
+            await io.keep(known.saver, LeaveQueue(job.place.id))
         return None
     run = await io.keep(known.saver, Load(thread, reins.run_id))
     return None if run is None else _reported(thread, run)
 
 
-async def _not_begun(io: RunnerIO, saver: Checkpointer, request: Request, error: BaseException) -> None:
+async def _not_begun(io: RunnerIO, saver: Checkpointer, place: Queued | None, error: BaseException) -> None:
     if isinstance(error, Conflict | ThreadBusy | Suspended):
         return  # somebody else was first, or this worker stops
-    if request.place is None or not isinstance(error, InvalidResume | NoSuchThread):
+    if place is None or not isinstance(error, InvalidResume | NoSuchThread):
         raise error
-    if await io.keep(saver, LeaveQueue(request.place.id)):
+    if await io.keep(saver, LeaveQueue(place.id)):
         log.error("a submitted call was dropped, for it makes no sense any more: %s", error)
 
 

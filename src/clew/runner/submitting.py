@@ -19,7 +19,7 @@ from clew.engine.events import Event, Wanted
 from clew.engine.identity import FAILURE
 from clew.engine.questions import Command
 from clew.engine.records import Act, Queued, Run, ThreadKey
-from clew.errors import RecordedFailure, RunCancelled
+from clew.errors import RecordedFailure, RunCancelled, RunStopped
 from clew.runner import saved, taking
 from clew.runner.dispatching import Ear, dispatcher_of
 from clew.runner.execution import Result
@@ -140,7 +140,7 @@ async def result(io: RunnerIO, ticket: Ticket, timeout_s: float | None) -> Resul
 
     Raises:
         TimeoutError: it has not ended in time.
-        RunCancelled: it was cancelled.
+        RunCancelled, RunStopped: it was cancelled, or stopped by a newer input.
         Whatever the run raised.
     """
     until_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -216,11 +216,13 @@ async def _look(io: RunnerIO, ticket: Ticket) -> tuple[HandleStatus, Run | None]
 
 async def _outcome(io: RunnerIO, ticket: Ticket, run: Run | None) -> Result:
     if run is None or run.status == "cancelled":
-        raise RunCancelled(f"call {ticket.id} on thread {ticket.thread.thread_id!r} was cancelled")
+        raise RunCancelled(f"call {ticket.id} on thread {ticket.thread.thread_id!r} was cancelled", ticket.run_id)
     if run.status == "failed":
         raise await _failure(io, ticket, run)
     if run.status == "interrupted":
         interrupts = tuple(question.interrupt for question in taking.questions_of(run))
+        if not interrupts:
+            raise RunStopped(f"run {run.id} on thread {ticket.thread.thread_id!r}: {run.error}", run.id, "interrupt")
         return Result(interrupts=interrupts, interrupted=True)
     return Result(value=(await saved.read(io, ticket.saver, run.value)).value)
 

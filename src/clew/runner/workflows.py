@@ -94,11 +94,6 @@ class Reins:
             raise Stopped(self._why)
 
     @property
-    def stopped(self) -> str | None:
-        """Why the run is to end, or None."""
-        return self._why if self._execution is None else self._execution.stopped
-
-    @property
     def run_id(self) -> str | None:
         """The run, once there is one."""
         return None if self._execution is None else self._execution.run_id
@@ -135,10 +130,8 @@ class Request(Struct, frozen=True, kw_only=True):
         loop: runs async tasks of a blocking workflow, or None.
         listen: called where the run begins, so that what it sets in the context reaches all that runs below; or None.
         reins: stop the run.
-        place: in the queue of the thread, which the run serves, or None.
         publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
         keeps_failure: whether what the run raises is kept for those who ask later.
-        head: what the newest run of the thread must be, or None.
         on_conflict: what to do where another run has the thread, or None for what the workflow says.
         run_key: the caller's name for the run, or None.
     """
@@ -151,10 +144,8 @@ class Request(Struct, frozen=True, kw_only=True):
     loop: asyncio.AbstractEventLoop | None = None
     listen: Callable[[], None] | None = None
     reins: Reins = field(default_factory=Reins)
-    place: Queued | None = None
     publisher: Publisher | None = None
     keeps_failure: bool = False
-    head: Run | None = None
     on_conflict: OnConflict | None = None
     run_key: str | None = None
 
@@ -195,9 +186,7 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         try:
             await waiting.for_turn(io, turn)
             request.reins.check()
-            taken = await taking.take(
-                io, saver, thread, request.input, request.config, waiting, queued=request.place, head=request.head
-            )
+            taken = await taking.take(io, saver, thread, request.input, request.config, waiting)
         finally:
             await waiting.leave(io)
         return await _run_taken(io, settings, request, saver, taken)
@@ -212,8 +201,34 @@ def _waiting(settings: Settings, request: Request, saver: Checkpointer, thread: 
     return Waiting(
         saver, thread, wait_s=settings.wait_s, on_conflict=request.on_conflict or settings.on_conflict,
         goes_on=not is_input, run_id=None if request.run_key is None else keyed_run_id(thread, request.run_key),
-        served=None if request.place is None else request.place.id,
     )  # fmt: skip
+
+
+async def run_found(
+    io: RunnerIO, settings: Settings, request: Request, *, place: Queued | None, head: Run | None
+) -> Result:
+    """Run what a worker found to do on a thread. It waits for nobody, not even for callers of this process.
+
+    Args:
+        io: the verbs.
+        settings: the workflow; it has a checkpointer.
+        request: what continues the thread, or what was submitted.
+        place: of a submitted call, or None.
+        head: what the newest run of the thread must be, or None.
+
+    Raises:
+        ThreadBusy, Conflict: somebody else was first.
+        What `run_workflow` raises.
+    """
+    saver = settings.kept_by
+    assert saver is not None
+    if request.listen is not None:
+        request.listen()
+    thread = thread_of(settings, request.config)
+    waiting = Waiting(saver, thread, wait_s=0.0, served=None if place is None else place.id)
+    request.reins.check()
+    taken = await taking.take(io, saver, thread, request.input, request.config, waiting, queued=place, head=head)
+    return await _run_taken(io, settings, request, saver, taken)
 
 
 def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:

@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from functools import partial
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from clew.engine.pacing import Limit, Pace
@@ -36,13 +35,6 @@ log = logging.getLogger("clew")
 _PAGE = 100
 _MOST_LOOKED_AT = 100_000
 _FIRST = {"crashed": 0, "due": 1, "queued": 2}
-
-
-class _UnderWay(Struct, frozen=True):
-    """A run that is being carried out."""
-
-    reins: Reins
-    ended: Future[Recovered | None]
 
 
 class WorkLoop:
@@ -74,7 +66,8 @@ class WorkLoop:
         self._terms = Terms(max_crashes=max_crashes)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paces = {name: Pace(limits.get(name, Limit())) for name in known}
-        self._under_way: dict[ThreadKey, _UnderWay] = {}
+        self._under_way: dict[ThreadKey, Reins] = {}
+        self._futures: set[Future[Recovered | None]] = set()
         self._complained: dict[ThreadKey, str] = {}
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung by a signal's handler
         self._stops = False
@@ -82,8 +75,8 @@ class WorkLoop:
     def stop(self) -> None:
         """Begin nothing more, and hand over each run at its next call. May be called by a signal's handler."""
         self._stops = True
-        for run in list(self._under_way.values()):
-            run.reins.hand_over("its worker stopped")
+        for reins in list(self._under_way.values()):
+            reins.hand_over("its worker stopped")
         self._bell.put(None)
 
     def run_until_stopped(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -102,7 +95,7 @@ class WorkLoop:
                     self._begin_what_there_is(threads)
                     self._wait_for_news()
                 self.stop()  # also what has begun since
-                wait([run.ended for run in list(self._under_way.values())])
+                wait(list(self._futures))
         finally:
             ear.close()
 
@@ -146,18 +139,20 @@ class WorkLoop:
 
     def _begin(self, work: Work, threads: ThreadPoolExecutor) -> None:
         known, reins = self._known[work.thread.workflow], Reins()
+        self._under_way[work.thread] = reins
+        self._paces[work.thread.workflow].begin(time.time())
         if known.settings.callee.is_async:
             assert self._loop is not None
             procedure = carry_out(AsyncIO(), known, work, self._terms, reins)
             ended = asyncio.run_coroutine_threadsafe(procedure, self._loop)
         else:
             ended = threads.submit(copy_context().run, _blocking, known, work, self._terms, reins)
-        self._paces[work.thread.workflow].begin(time.time())
-        self._under_way[work.thread] = _UnderWay(reins, ended)
+        self._futures.add(ended)
         ended.add_done_callback(partial(self._ended, work.thread))
 
     def _ended(self, thread: ThreadKey, ended: Future[Recovered | None]) -> None:
         del self._under_way[thread]
+        self._futures.discard(ended)
         error = None if ended.cancelled() else ended.exception()
         if error is None:
             self._complained.pop(thread, None)
