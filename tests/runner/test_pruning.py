@@ -30,7 +30,8 @@ from clew import (
 )  # fmt: skip
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption
-from clew.storage.base import ListPieces, ListRuns, LoadRecords
+from clew.storage.base import ListRuns, LoadRecords
+from clew.storage.upkeep import ListPieces
 from support.colours import thread
 
 LONG = "a message that is long enough to be kept as a piece of its own, and longer " * 4

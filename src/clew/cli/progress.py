@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from clew import Database
-from clew.storage.base import WalkThreads
+from clew.storage.upkeep import WalkThreads
 
 _PAGE = 1000
 

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from clew.engine.records import Piece, Queued, Record, Run, ThreadKey
 from clew.errors import InvalidExport, InvalidNamespaceError, InvalidValue, UnreadableRecord
-from clew.storage.base import WholeThread
+from clew.storage.upkeep import WholeThread
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Version
 from clew.store.moving import Current, Memory

@@ -10,7 +10,8 @@ from clew.engine.pruning import Keeping, Outcome, decide, left_over
 from clew.engine.records import Run, ThreadKey
 from clew.errors import Conflict
 from clew.runner.io import RunnerIO
-from clew.storage.base import Checkpointer, ForgetDeleted, ListPieces, ListRuns, Prune, WalkThreads
+from clew.storage.base import Checkpointer, ListRuns
+from clew.storage.upkeep import ForgetDeleted, ListPieces, Prune, WalkThreads
 
 _TRIES = 10
 _PAGE = 100

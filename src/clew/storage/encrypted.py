@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from clew.codec.encryption import EncryptionKeys, Place
 from clew.engine.records import Piece, Queued, Record, Run, ThreadKey
 from clew.errors import UsageError
-from clew.storage import base
-from clew.storage.base import Checkpointer, Operation, WholeThread
+from clew.storage import base, upkeep
+from clew.storage.base import Checkpointer, Operation
+from clew.storage.upkeep import WholeThread
 
 T = TypeVar("T")
 
@@ -188,7 +189,7 @@ _SEAL: dict[type, Callable[[_Seals, Any], Any]] = {
     ),
     base.Enqueue: lambda seals, enqueue: replace(enqueue, place=seals.queued(enqueue.place)),
     base.AddEvents: lambda seals, add: replace(add, events=seals.events(add.lease.run_id, add.events)),
-    base.KeepThread: lambda seals, keep: replace(keep, whole=seals.whole(keep.whole)),
+    upkeep.KeepThread: lambda seals, keep: replace(keep, whole=seals.whole(keep.whole)),
 }
 _OPEN: dict[type, Callable[[_Seals, Any, Any], Any]] = {
     base.Load: lambda seals, load, run: run and seals.run(load.thread, run, open=True),
@@ -198,11 +199,11 @@ _OPEN: dict[type, Callable[[_Seals, Any, Any], Any]] = {
     base.Keep: lambda seals, keep, run: seals.run(keep.thread, run, open=True),
     base.ListQueue: lambda seals, ask, queue: [seals.queued(queued, open=True) for queued in queue],
     base.LoadEvents: lambda seals, load, events: seals.opened_events(load.run_id, events),
-    base.LoadThread: lambda seals, load, whole: whole and seals.whole(whole, open=True),
+    upkeep.LoadThread: lambda seals, load, whole: whole and seals.whole(whole, open=True),
 }
 _WITHOUT_VALUES: frozenset[type] = frozenset(
     {
-        base.ListThreads, base.WalkThreads, base.Renew, base.Watch, base.Ask, base.StayQueued, base.LeaveQueue,
-        base.FindWork, base.DeleteThread, base.ForgetDeleted, base.ListPieces, base.Prune,
+        base.ListThreads, upkeep.WalkThreads, base.Renew, base.Watch, base.Ask, base.StayQueued, base.LeaveQueue,
+        base.FindWork, base.DeleteThread, upkeep.ForgetDeleted, upkeep.ListPieces, upkeep.Prune,
     }
 )  # fmt: skip

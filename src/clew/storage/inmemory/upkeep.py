@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from clew.engine.records import ThreadKey
 from clew.errors import Conflict
-from clew.storage.base import (
+from clew.storage.base import DeleteThread
+from clew.storage.inmemory.threads import Journals, Thread
+from clew.storage.upkeep import (
     ELSEWHERE,
-    DeleteThread,
     ForgetDeleted,
     KeepThread,
     ListPieces,
@@ -20,7 +21,6 @@ from clew.storage.base import (
     WalkThreads,
     WholeThread,
 )
-from clew.storage.inmemory.threads import Journals, Thread
 
 
 def walk_threads(journals: Journals, operation: WalkThreads) -> list[ThreadKey]:

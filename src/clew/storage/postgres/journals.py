@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
+from clew.errors import UnreadableRecord
 from clew.storage.base import (
     AddEvents,
     Append,
@@ -15,11 +18,8 @@ from clew.storage.base import (
     DeleteThread,
     Enqueue,
     FindWork,
-    ForgetDeleted,
     Keep,
-    KeepThread,
     LeaveQueue,
-    ListPieces,
     ListQueue,
     ListRuns,
     ListThreads,
@@ -27,12 +27,9 @@ from clew.storage.base import (
     LoadEvents,
     LoadPieces,
     LoadRecords,
-    LoadThread,
     Operation,
-    Prune,
     Renew,
     StayQueued,
-    WalkThreads,
     Watch,
 )
 from clew.storage.opening import Opened, Setup
@@ -41,6 +38,7 @@ from clew.storage.postgres.calls import Call
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.journals_rows import RECORD, RUN, THREAD, record_of, run_of
 from clew.storage.postgres.statements import rows
+from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads
 
 if TYPE_CHECKING:
     import psycopg
@@ -80,24 +78,18 @@ class PostgresSaver(Checkpointer):
     def execute(self, operation: Operation[T]) -> T:
         call = _call(operation)
         run = self.database.read if isinstance(operation, _READS) else self.database.write
-        result: T = self.database.call(call) if call else run(self._work(operation))
+        result: T = self.database.call(call) if call else run(partial(_work, operation))
         return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
         call = _call(operation)
         run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
-        result: T = await (self.database.acall(call) if call else run(self._work(operation)))
+        result: T = await (self.database.acall(call) if call else run(partial(_work, operation)))
         return result
 
     def close(self) -> None:
         if self._owns_database:
             self.database.close()
-
-    def _work(self, operation: Operation[T]) -> Callable[[psycopg.Connection], T]:
-        kind = type(operation)
-        if kind in _PARTS:
-            return lambda connection: _PARTS[kind](self.database, connection, operation)
-        return lambda connection: _WORK[kind](connection, operation)
 
 
 def _call(operation: Operation[Any]) -> Call[Any] | None:
@@ -111,6 +103,11 @@ def _call(operation: Operation[Any]) -> Call[Any] | None:
             return events.add_events(operation)
         case _:
             return None
+
+
+def _work(operation: Operation[T], connection: psycopg.Connection) -> T:
+    done: T = _WORK[type(operation)](connection, operation)
+    return done
 
 
 def _load(connection: psycopg.Connection, operation: Load) -> Run | None:
@@ -144,20 +141,21 @@ def _load_records(connection: psycopg.Connection, operation: LoadRecords) -> lis
     return [record_of(row) for row in found]
 
 
-# The part of a chain up to a piece; what is before its first piece is in another chain.
+# The part of a chain up to a piece; what is before its first piece is in a chain that began earlier.
 _PART = (
-    "SELECT part.name, part.before, part.count, part.body FROM clew_pieces AS last JOIN clew_pieces AS part "
+    "SELECT part.name, part.before, part.count, part.body, part.chain FROM clew_pieces AS last JOIN clew_pieces AS part "
     "ON part.chain = last.chain AND part.place <= last.place WHERE last.name = %s ORDER BY part.place"
 )
 
 
 def _load_pieces(connection: psycopg.Connection, operation: LoadPieces) -> list[Piece]:
     pieces: list[Piece] = []
-    last: str | None = operation.last
-    while last is not None:
-        part = rows(connection, _PART, (last,))
+    chain, part = math.inf, rows(connection, _PART, (operation.last,))
+    while part:
+        if part[0][4] >= chain:
+            raise UnreadableRecord(f"a saved list is damaged: chain {chain} follows one that began after it")
         pieces[:0] = [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in part]
-        last = part[0][1] if part else None
+        chain, part = part[0][4], rows(connection, _PART, (part[0][1],))
     return pieces
 
 
@@ -198,9 +196,6 @@ _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
     ListPieces: upkeep.list_pieces,
     Prune: upkeep.prune,
     LoadThread: upkeep.load_thread,
-}
-# These are calls in part.
-_PARTS: dict[type, Callable[[PostgresDatabase, psycopg.Connection, Any], Any]] = {
     Append: appending.append_more,
     KeepThread: upkeep.keep_thread,
 }

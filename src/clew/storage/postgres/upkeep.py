@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
-from clew.storage.base import (
-    DeleteThread,
-    Enqueue,
-    ForgetDeleted,
-    KeepThread,
-    ListPieces,
-    ListQueue,
-    LoadThread,
-    Prune,
-    WalkThreads,
-    WholeThread,
-    first_epoch,
-)
-from clew.storage.postgres.appending import KEEP_PIECES
-from clew.storage.postgres.calls import Call
+from clew.storage.base import DeleteThread, Enqueue, ListQueue, first_epoch
+from clew.storage.postgres.appending import KEEP_PIECES, piece_refusal, piece_rows
+from clew.storage.postgres.calls import Call, Function, carry_out
 from clew.storage.postgres.journals_rows import (
     RECORD,
     RUN,
@@ -35,11 +24,10 @@ from clew.storage.postgres.journals_rows import (
 from clew.storage.postgres.leases import PUT_RECORDS, changed
 from clew.storage.postgres.queue import enqueue, list_queue
 from clew.storage.postgres.statements import change, rows
+from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads, WholeThread
 
 if TYPE_CHECKING:
     import psycopg
-
-    from clew.storage.postgres.database import PostgresDatabase
 
 
 def walk_threads(connection: psycopg.Connection, operation: WalkThreads) -> list[ThreadKey]:
@@ -137,7 +125,7 @@ def _pieces(connection: psycopg.Connection, thread: int) -> list[Piece]:
     return [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in found]
 
 
-def keep_thread(database: PostgresDatabase, connection: psycopg.Connection, operation: KeepThread) -> None:
+def keep_thread(connection: psycopg.Connection, operation: KeepThread) -> None:
     whole, now_s = operation.whole, operation.now_s
     thread = made_thread(connection, whole.thread, first_epoch(now_s), now_s)
     if load_thread(connection, LoadThread(whole.thread)) is not None:
@@ -148,29 +136,24 @@ def keep_thread(database: PostgresDatabase, connection: psycopg.Connection, oper
     head: int | None = None
     for run, _ in whole.runs:
         head = put_run(connection, thread, run)
-    _put(database, connection, thread, whole)
+    _put(connection, thread, whole)
     for place in whole.queue:
         if not enqueue(connection, Enqueue(place)):
             raise _known(place.id)
     change(
         connection,
-        "UPDATE clew_threads SET head = %s, epoch = epoch + 1, due_s = %s, changed_s = %s WHERE id = %s",
-        (head, whole.due_s, now_s, thread),
+        "UPDATE clew_threads SET head = %s, owner = %s, epoch = epoch + 1, due_s = %s, changed_s = %s WHERE id = %s",
+        (head, ELSEWHERE if whole.is_running else None, whole.due_s, now_s, thread),
     )
 
 
-def _put(database: PostgresDatabase, connection: psycopg.Connection, thread: int, whole: WholeThread) -> None:
+def _put(connection: psycopg.Connection, thread: int, whole: WholeThread) -> None:
     """Keep the journals and pieces of a thread whose runs are kept."""
     records = [(run.id, *columns_of(record)) for run, journal in whole.runs for record in journal]
-    pieces = [(thread, piece.id, piece.before, piece.count, piece.body) for piece in whole.pieces]
-    parts: dict[Any, list[tuple[Any, ...]]] = {PUT_RECORDS: records, KEEP_PIECES: pieces}
-
-    def refused(error: psycopg.Error) -> Conflict:
-        return Conflict(f"what thread {whole.thread.thread_id!r} saved is kept already, or lacks a part ({error})")
-
-    rows_of = {function: part for function, part in parts.items() if part}
-    if rows_of:
-        database.exchange(connection, Call(rows_of, lambda found: None, refused))
+    parts: dict[Function, list[tuple[Any, ...]]] = {PUT_RECORDS: records, KEEP_PIECES: piece_rows(thread, whole.pieces)}
+    given = {function: part for function, part in parts.items() if part}
+    if given:
+        carry_out(connection, Call(given, lambda found: None, partial(piece_refusal, whole.thread)))
 
 
 def _unchanged(connection: psycopg.Connection, thread: ThreadKey, head: Run) -> int:

@@ -9,23 +9,21 @@ from typing import Any
 
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict
-from clew.storage.base import (
+from clew.storage.base import DeleteThread, Enqueue, ListQueue
+from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
+from clew.storage.sqlite.leases import new_thread
+from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
+from clew.storage.sqlite.queue import enqueue, list_queue
+from clew.storage.upkeep import (
     ELSEWHERE,
-    DeleteThread,
-    Enqueue,
     ForgetDeleted,
     KeepThread,
     ListPieces,
-    ListQueue,
     LoadThread,
     Prune,
     WalkThreads,
     WholeThread,
 )
-from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
-from clew.storage.sqlite.leases import new_thread
-from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
-from clew.storage.sqlite.queue import enqueue, list_queue
 
 _LAST_PLACE = (1 << PLACE_BITS) - 1
 _AMONG = "IN (SELECT value FROM json_each(?))"
