@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items_store import SqliteStore
 from clew.storage.sqlite.journals import SqliteSaver
 from clew.store.base import BaseStore
-from clew.store.settings import name_embedders
+from clew.store.settings import CACHE_BYTES, name_embedders
 from clew.store.transactional import TransactionalStore
 
 
@@ -32,6 +33,10 @@ class Database:
             words alone rank them. Those that nothing ranks come last, the newest first.
         dims: length of the vectors, or None to take it from the first.
         fields: paths of the parts of a value that are searched; the whole value by default.
+        history: which old versions of memories are kept, {"versions": 50, "days": 30} if left out; False: none.
+        filter_fields: keys of values, such as "user_id" or "address.city", of which the file keeps an index from now
+            on, so that a filter for one value of theirs reads no other items.
+        cache_bytes: the most memory for what searches have read and vectors that were made lately; 512 MiB if left out.
         synchronous: see SqliteDatabase.
         encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
             docs/security.md for what is covered. Every process that opens the database needs them.
@@ -51,6 +56,9 @@ class Database:
         embed: Any = None,
         dims: int | None = None,
         fields: list[str] | None = None,
+        history: Mapping[str, Any] | bool | None = None,
+        filter_fields: Sequence[str] = (),
+        cache_bytes: int = CACHE_BYTES,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         encryption: EncryptionKeys | None = None,
     ) -> None:
@@ -59,19 +67,20 @@ class Database:
         if encryption is not None and not isinstance(encryption, EncryptionKeys):
             raise InvalidOption(f"encryption takes EncryptionKeys([...]), not a {type(encryption).__name__}")
         self.url = str(url)
-        index = _index(embed, dims, fields)
+        settings: dict[str, Any] = {
+            "index": _index(embed, dims, fields), "search_mode": "hybrid", "load_embedder": _embedder_named,
+            "history": history, "filter_fields": filter_fields, "cache_bytes": cache_bytes,
+        }  # fmt: skip
         path = _sqlite_path(self.url)
         self._sqlite: SqliteDatabase | None = None
         if path is None:
             memory = InMemoryDatabase()
             self.checkpointer = InMemorySaver(memory)
-            self.store = InMemoryStore(
-                index=index, database=memory, search_mode="hybrid", load_embedder=_embedder_named
-            )
+            self.store = InMemoryStore(database=memory, **settings)
         else:
             self._sqlite = SqliteDatabase(path, synchronous=synchronous)
             self.checkpointer = SqliteSaver(self._sqlite)
-            self.store = SqliteStore(self._sqlite, index=index, search_mode="hybrid", load_embedder=_embedder_named)
+            self.store = SqliteStore(self._sqlite, **settings)
         if encryption is not None:
             self._encrypt(encryption)
 

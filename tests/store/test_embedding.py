@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -120,3 +123,51 @@ def test_a_model_of_langchain_has_the_name_by_which_it_is_asked_for() -> None:
 
     assert Embedder(made_in("langchain_mistralai.embeddings")).model == "mistralai:small-1"
     assert Embedder(made_in("langchain_community.embeddings")).model == "MistralAIEmbeddings:small-1"
+
+
+def test_no_more_calls_are_under_way_than_allowed() -> None:
+    running: list[int] = [0]
+    most: list[int] = []
+
+    async def slow(texts: list[str]) -> list[list[float]]:
+        running[0] += 1
+        most.append(running[0])
+        await asyncio.sleep(0)
+        running[0] -= 1
+        return vectors(texts)
+
+    async def many_at_once() -> None:
+        embedder = Embedder(slow, max_concurrency=3)
+        await asyncio.gather(*(embedder.adocuments([str(n)]) for n in range(20)), embedder.aquery("a"))
+
+    asyncio.run(many_at_once())
+    assert max(most) == 3
+
+
+def test_os_threads_share_the_allowed_calls() -> None:
+    running, most = threading.Semaphore(2), []
+
+    def slow(texts: list[str]) -> list[list[float]]:
+        most.append(running.acquire(blocking=False))
+        time.sleep(0.001)
+        if most[-1]:
+            running.release()
+        return vectors(texts)
+
+    embedder = Embedder(slow, max_concurrency=2)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: embedder.documents([str(n)]), range(20)))
+    assert all(most)
+
+
+def test_vectors_are_remembered_up_to_a_number_of_bytes() -> None:
+    calls: list[str] = []
+
+    def counted(texts: list[str]) -> list[list[float]]:
+        calls.extend(texts)
+        return vectors(texts)
+
+    embedder = Embedder(counted, cache_bytes=2 * (8 + 250))
+    for text in ("a", "bb", "a", "ccc", "a", "bb"):
+        embedder.documents([text])
+    assert calls == ["a", "bb", "ccc", "bb"]

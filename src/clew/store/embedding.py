@@ -26,7 +26,7 @@ log = logging.getLogger("clew.store")
 TextsToVectors = Callable[[Sequence[str]], Any]
 HASH_BYTES = 16
 _MOST_PER_CALL = 256
-MOST_AT_ONCE = 8
+MAX_CONCURRENCY = 8
 CACHE_BYTES = 32 * 2**20
 _BYTES_PER_ENTRY = 250  # what Python needs to keep a vector and its name, about
 
@@ -56,7 +56,7 @@ class Embedder:
             `embed_query`, or their async forms, or both.
         dims: length of its vectors; None: whatever the first one has.
         model: name under which its vectors are kept; vectors of other models are never compared with them.
-        most_at_once: calls of the embedder under way, on each event loop and of all OS threads.
+        max_concurrency: calls of the embedder under way, on each event loop and of all OS threads.
         cache_bytes: the most memory for vectors that were made lately, so that equal texts are not embedded again.
 
     Raises:
@@ -69,7 +69,7 @@ class Embedder:
         *,
         dims: int | None = None,
         model: str | None = None,
-        most_at_once: int = MOST_AT_ONCE,
+        max_concurrency: int = MAX_CONCURRENCY,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.model = model or model_name(given)
@@ -82,8 +82,8 @@ class Embedder:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        self._most_at_once = most_at_once
-        self._turns = threading.BoundedSemaphore(most_at_once)
+        self._max_concurrency = max_concurrency
+        self._turns = threading.BoundedSemaphore(max_concurrency)
         self._loop_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             weakref.WeakKeyDictionary()
         )
@@ -190,7 +190,7 @@ class Embedder:
     def _turns_here(self) -> asyncio.Semaphore:
         """Give the semaphore of the running loop; one cannot be shared by two loops."""
         with self._lock:
-            return self._loop_turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._most_at_once))
+            return self._loop_turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._max_concurrency))
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
         """Give the cached vectors, and each distinct text that has none."""

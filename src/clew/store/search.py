@@ -16,7 +16,6 @@ from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
 from clew.store.values import decode_value
 
-CACHE_BYTES = 512 * 2**20
 EXACT_ITEMS = 20_000  # above, reading all vectors costs more than codes and scoring again
 
 

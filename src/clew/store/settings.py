@@ -8,7 +8,7 @@ from typing import Any, TypedDict, get_args
 from msgspec import Struct, field
 
 from clew.errors import UsageError
-from clew.store.embedding import Embedder
+from clew.store.embedding import MAX_CONCURRENCY, Embedder
 from clew.store.expiry import Expiry, check_expiry
 from clew.store.history import History, check_history
 from clew.store.operations import Mode
@@ -16,22 +16,27 @@ from clew.store.paths import WHOLE
 from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
 
 LoadEmbedder = Callable[[str], Any]
-_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "stem", "ignored_words", "context"}
+CACHE_BYTES = 512 * 2**20
+_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "max_concurrency", "stem", "ignored_words", "context"}
+_SHARE_OF_VECTORS = 8  # of the cache: one part in so many
 
 
 class IndexConfig(TypedDict, total=False):
     """What a store indexes, as users write it.
 
     dims: length of the vectors; optional here. embed: function, object or name. fields: paths of the texts (see
-    paths), default the whole value. model: name that the vectors are kept under. stem: from a word to its stem, or
-    None for none, and ignored_words: words of a query that find nothing, both used by words search. context: whether
-    a hybrid search counts what neighbours in the order of writing say; left out: where the order is seen to matter.
+    paths), default the whole value. model: name that the vectors are kept under. max_concurrency: the most calls of
+    the embedder under way, on one event loop, and of all OS threads together; 8 if left out. stem: from a word to its
+    stem, or None for none, and ignored_words: words of a query that find nothing, both used by words search. context:
+    whether a hybrid search counts what neighbours in the order of writing say; left out: where the order is seen to
+    matter.
     """
 
     dims: int
     embed: Any
     fields: list[str] | None
     model: str
+    max_concurrency: int
     stem: Stem | None
     ignored_words: Collection[str]
     context: bool | None
@@ -75,6 +80,7 @@ def check_settings(
     search_mode: Mode | None,
     load: LoadEmbedder | None = None,
     history: Mapping[str, Any] | bool | None = None,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Settings:
     """Read what a store was made with.
 
@@ -84,11 +90,13 @@ def check_settings(
         search_mode: what a query means; None: its meaning where there is an index, nothing where there is none.
         load: turns an embedder's name into an embedder.
         history: a HistoryConfig, or False to keep no old versions.
+        cache_bytes: the most memory for what searches read again and again; an eighth of it is the embedder's.
 
     Raises:
         UsageError: an unknown setting, or one of the wrong kind.
     """
     expiry, kept = check_expiry(ttl), check_history(history)
+    _whole_number(cache_bytes, "cache_bytes", 0)
     check_mode(search_mode)
     if index is None:
         if search_mode == "semantic":
@@ -100,7 +108,7 @@ def check_settings(
     ignored = index.get("ignored_words")
     by_words_alone = search_mode in ("keyword", "hybrid") and index.get("embed") is None
     return Settings(
-        embedder=None if by_words_alone else _embedder(index, load),
+        embedder=None if by_words_alone else _embedder(index, load, cache_bytes // _SHARE_OF_VECTORS),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
         stem=index.get("stem", light_stem),
@@ -145,7 +153,7 @@ def check_fields(fields: object) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def _embedder(index: Mapping[str, Any], load: LoadEmbedder | None) -> Embedder:
+def _embedder(index: Mapping[str, Any], load: LoadEmbedder | None, cache_bytes: int) -> Embedder:
     given, dims, model = index.get("embed"), index.get("dims"), index.get("model")
     if given is None:
         raise UsageError("an index needs an embedder: index={'embed': function, object or name, ...}")
@@ -155,5 +163,12 @@ def _embedder(index: Mapping[str, Any], load: LoadEmbedder | None) -> Embedder:
         loaders = [load] if load else _named
         if not loaders:
             raise UsageError(f"the embedder {given!r} was given by name; give the function or object itself")
-        return Embedder(loaders[0](given), dims=dims, model=model or given)
-    return Embedder(given, dims=dims, model=model)
+        given, model = loaders[0](given), model or given
+    most = _whole_number(index.get("max_concurrency", MAX_CONCURRENCY), "index['max_concurrency']", 1)
+    return Embedder(given, dims=dims, model=model, max_concurrency=most, cache_bytes=cache_bytes)
+
+
+def _whole_number(value: object, name: str, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name} is a whole number of at least {least}, not {value!r}")
+    return value

@@ -23,15 +23,15 @@ from clew.storage.inmemory.items_state import (
 )
 from clew.store.corpus import Corpus, IndexRow
 from clew.store.expiry import from_us, to_us
-from clew.store.filters import Condition, matches
+from clew.store.filters import Condition, check_filter_fields, matches
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
-from clew.store.search import CACHE_BYTES, EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
-from clew.store.settings import LoadEmbedder
+from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
+from clew.store.settings import CACHE_BYTES, LoadEmbedder
 from clew.store.transactional import TransactionalStore
 from clew.store.values import decode_value
 
@@ -270,8 +270,10 @@ class InMemoryStore(TransactionalStore[ItemState]):
         search_mode: what a query means when a search does not say.
         load_embedder: turns the name of an embedder into one.
         history: which old versions of items are kept; see HistoryConfig. False: none.
+        filter_fields: checked; here a filter reads every item below the prefix, an index or not.
         clock: gives the time, aware UTC.
-        cache_bytes: the most that searches keep of what they have read.
+        cache_bytes: the most that searches keep of what they have read; an eighth of it is for vectors that were made
+            lately.
     """
 
     def __init__(
@@ -283,6 +285,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
         search_mode: Mode | None = None,
         load_embedder: LoadEmbedder | None = None,
         history: Mapping[str, Any] | bool | None = None,
+        filter_fields: Sequence[str] = (),
         clock: Callable[[], datetime] | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -294,7 +297,9 @@ class InMemoryStore(TransactionalStore[ItemState]):
             load_embedder=load_embedder,
             history=history,
             clock=clock,
+            cache_bytes=cache_bytes,
         )
+        check_filter_fields(filter_fields)
         self.database = database or InMemoryDatabase()
         self.state = items_of(self.database)
 

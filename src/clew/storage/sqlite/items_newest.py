@@ -22,11 +22,10 @@ SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespac
 WHERE {where} AND {first}.namespace = ? AND {live} AND {filter}
 ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
 """
+_HORIZON = "SELECT {first}.updated_at FROM {tables} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?"
 _OF_ALL = """
 SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespace
-WHERE {where} AND {first}.updated_at >= coalesce(
-    (SELECT {first}.updated_at FROM {tables} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?), 0)
-AND n.path >= ? AND n.path < ? AND {live} AND {filter}
+WHERE {where} AND {first}.updated_at >= ? AND n.path >= ? AND n.path < ? AND {live} AND {filter}
 ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
 """
 _OF_EACH = """
@@ -51,9 +50,10 @@ class Newest:
         self._connection = connection
         self._paths = paths
         self._now_us = now_us
-        self._filters = condition is not None
         self._filter, self._operands = compile_filter(condition)
         self._source = source_of(connection, condition)
+        reads_all = condition is not None and self._source.first == "i"
+        self._looks_at = _LOOKED_AT_FOR_A_FILTER if reads_all else _LOOKED_AT
 
     def rows(self, most: int) -> Iterator[tuple[Any, ...]]:
         """Give rows of COLUMNS, newest first; `most` is how many are likely to be taken."""
@@ -74,9 +74,10 @@ class Newest:
 
     def _in_many(self, most: int) -> list[tuple[Any, ...]]:
         s, meets = self._source, (self._now_us, *self._operands)
-        look = max(_LOOKED_AT_FOR_A_FILTER if self._filters else _LOOKED_AT, 2 * most)
-        found = self._run(_OF_ALL, *s.values, *s.values, look, *self._paths, *meets, most)
-        if len(found) == most:
+        look = max(self._looks_at, 2 * most)
+        horizon = self._run(_HORIZON, *s.values, look)
+        found = self._run(_OF_ALL, *s.values, horizon[0][0] if horizon else 0, *self._paths, *meets, most)
+        if len(found) == most or not horizon:
             return found
         return self._run(_OF_EACH, *s.values, *meets, most, *self._paths, most)
 

@@ -15,8 +15,7 @@ from clew.storage.sqlite.items_keeper import SqliteKeeper
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
-from clew.store.search import CACHE_BYTES
-from clew.store.settings import LoadEmbedder
+from clew.store.settings import CACHE_BYTES, LoadEmbedder
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
 
@@ -59,13 +58,14 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(
-            SqliteKeeper(cache_bytes),
+            SqliteKeeper(cache_bytes - cache_bytes // 8),
             index=index,
             ttl=ttl,
             search_mode=search_mode,
             load_embedder=load_embedder,
             history=history,
             clock=clock,
+            cache_bytes=cache_bytes,
         )
         self._owns_database = not isinstance(where, SqliteDatabase)
         self.database = where if isinstance(where, SqliteDatabase) else SqliteDatabase(where)

@@ -1,0 +1,105 @@
+"""How much a memory store does, in statements and in steps of SQLite's machine: it must not grow with the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.storage.sqlite.items_store import SqliteStore
+from clew.store.operations import PutOp
+
+FEW, MANY = 500, 5_000
+
+
+def letters(texts: list[str]) -> list[list[float]]:
+    return [[1.0 + text.count(letter) for letter in "abcdefgh"] for text in texts]
+
+
+def filled(path: Path, size: int, **settings: Any) -> SqliteStore:
+    """Give a store of items in namespaces of ten, every hundredth of them Ann's."""
+    store = SqliteStore(path, index={"embed": letters}, search_mode="hybrid", history=False, **settings)
+    values = [{"text": f"note {n}", "of": {"user": "Ann" if n % 100 == 0 else f"user {n}"}} for n in range(size)]
+    store.batch([PutOp(("u", str(n // 10)), str(n), value) for n, value in enumerate(values)])
+    return store
+
+
+def steps(store: SqliteStore, work: Callable[[], object]) -> int:
+    """Count the tens of steps that SQLite takes to read."""
+    count, reader = [0], store.database._connect_reader()
+
+    def tick() -> None:
+        count[0] += 1
+
+    reader.set_progress_handler(tick, 10)
+    work()
+    reader.set_progress_handler(None, 0)
+    return count[0]
+
+
+def statements(store: SqliteStore, work: Callable[[], object]) -> int:
+    """Count the statements of some work; what triggers do belongs to the statement that fires them."""
+    seen: list[str] = []
+    connections = (store.database._connect_writer(), store.database._connect_reader())
+    for connection in connections:
+        connection.set_trace_callback(seen.append)
+    work()
+    for connection in connections:
+        connection.set_trace_callback(None)
+    return len(list(groupby(seen)))
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[SqliteStore]:
+    folder = tmp_path_factory.mktemp("stores")
+    return [filled(folder / f"{size}.db", size, filter_fields=["of.user"]) for size in (FEW, MANY)]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: store.get(("u", "3"), "33"),
+        lambda store: store.search(("u", "3")),
+        lambda store: store.search(("u",)),
+        lambda store: store.search((), limit=20, offset=20),
+        lambda store: store.search(("u",), filter={"of.user": "Ann"}, limit=3),
+        lambda store: store.search(("u",), filter={"of.user": "user 33"}),
+        lambda store: store.search(("u",), filter={"of.user": "nobody"}),
+        lambda store: store.search(("u", "3"), filter={"of.user": "user 33"}),
+        lambda store: store.list_namespaces(limit=10),
+        lambda store: store.list_namespaces(prefix=("u", "3")),
+        lambda store: store.list_namespaces(max_depth=1),
+    ],
+)
+def test_a_read_takes_as_many_steps_in_a_store_ten_times_as_large(
+    stores: list[SqliteStore], read: Callable[[SqliteStore], object]
+) -> None:
+    few, many = (steps(store, lambda store=store: read(store)) for store in stores)
+    assert many <= 1.2 * few + 30
+
+
+def test_a_search_after_a_put_reads_that_item_alone(tmp_path: Path) -> None:
+    taken = []
+    for size in (FEW, MANY):
+        store = filled(tmp_path / f"{size}.db", size)
+        anew = steps(store, lambda store=store: store.search(("u",), query="note"))
+        again = steps(store, lambda store=store: store.search(("u",), query="note"))
+        store.put(("u", "7"), "new", {"text": "note about a zebra"})
+        taken.append(steps(store, lambda store=store: store.search(("u",), query="zebra", limit=1)))
+        assert store.search(("u",), query="zebra", limit=1)[0].key == "new"
+        assert max(again, taken[-1]) < anew / 5
+    assert taken[1] <= 1.2 * taken[0] + 5
+
+
+def test_how_many_statements_an_operation_takes(tmp_path: Path) -> None:
+    store = filled(tmp_path / "a.db", 100)
+    one = ("u", "3")
+    assert statements(store, lambda: store.get(one, "33")) == 3  # begin, select, commit
+    assert statements(store, lambda: store.search(one)) == 4
+    assert statements(store, lambda: store.put(one, "new", {"text": "a"})) == 6
+    assert statements(store, lambda: store.put(one, "new", {"text": "b"})) <= 6
+    store.search(one, query="a")
+    assert statements(store, lambda: store.search(one, query="a")) <= 5

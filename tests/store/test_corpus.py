@@ -1,0 +1,53 @@
+"""A corpus that is brought up to date is the one that would be built anew."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from clew.store.corpus import Corpus, code_of
+
+DIMS = 8
+Row = tuple[int, bytes, bytes, bytes]
+
+
+def row(item: int, chance: random.Random, *, coded: bool) -> Row:
+    """Give an item with some words, marks, and no, one or two vectors."""
+    count = chance.randrange(3)
+    vectors = np.array([chance.gauss(0, 1) for _ in range(count * DIMS)], dtype="<f4").tobytes()
+    words = np.array(chance.choices(range(30), k=chance.randrange(6)), dtype="<u4").tobytes()
+    marks = np.array([0, *chance.choices(range(5), k=4)], dtype="<u4").tobytes()
+    return item, words, marks, code_of(vectors, DIMS) if coded and count else vectors
+
+
+def built(rows: dict[int, Row], *, coded: bool) -> Corpus:
+    return Corpus([rows[item] for item in sorted(rows)], DIMS, coded=coded)
+
+
+def same(left: Corpus, right: Corpus) -> bool:
+    arrays = ("ids", "lengths", "terms", "owners", "vectors", "codes", "vector_owners")
+    equal = all(np.array_equal(getattr(left, name), getattr(right, name)) for name in arrays)
+    terms = ((left.postings(term), right.postings(term)) for term in range(30))
+    posted = all(np.array_equal(a.owners, b.owners) and np.array_equal(a.times, b.times) for a, b in terms)
+    return equal and posted and left.one_vector_each == right.one_vector_each and left._marks == right._marks
+
+
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("seed", range(30))
+def test_a_changed_corpus_is_the_one_built_anew(seed: int, coded: bool) -> None:
+    chance = random.Random(seed)
+    rows = {item: row(item, chance, coded=coded) for item in chance.sample(range(100), chance.randrange(40))}
+    corpus = built(rows, coded=coded)
+    for _ in range(4):
+        new = {item: row(item, chance, coded=coded) for item in chance.sample(range(120), chance.randrange(8))}
+        gone = [item for item in chance.sample(range(120), 5) if item not in new]
+        rows = {item: kept for item, kept in (rows | new).items() if item not in gone}
+        corpus = corpus.changed([new[item] for item in sorted(new)], gone)
+        assert same(corpus, built(rows, coded=coded))
+
+
+def test_a_corpus_of_which_nothing_has_changed_is_the_same_object() -> None:
+    corpus = Corpus([(1, b"", b"", b"")], DIMS)
+    assert corpus.changed([], [2, 3]) is corpus
