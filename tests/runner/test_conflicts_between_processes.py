@@ -89,18 +89,17 @@ def test_the_thread_of_another_process_is_refused(tmp_path: Path) -> None:
 def test_a_run_that_makes_no_calls_for_long_hears_of_it_meanwhile(tmp_path: Path) -> None:
     file = str(tmp_path / "a.db")
     program = f"""
-import asyncio
 saver = SqliteSaver({file!r})
 
 @entrypoint(checkpointer=saver)
 def flow(x):
-say("begun")
-sleep(3600)
+    say("begun")
+    sleep(3600)
 
 try:
-flow.invoke(0, THREAD)
+    flow.invoke(0, THREAD)
 except RunStopped:
-say("stopped")
+    say("stopped")
 """
     with start(program) as first, closing(SqliteSaver(file)) as saver:
         first.hears("begun")
@@ -115,7 +114,7 @@ def test_processes_and_os_threads_are_served_in_the_order_of_arrival(tmp_path: P
     waits = """
 @entrypoint(checkpointer=SqliteSaver({file!r}), name="flow")
 def flow(x, previous=None):
-return [*(previous or []), x]
+    return [*(previous or []), x]
 
 say(str(flow.invoke({x}, THREAD)))
 """
