@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.codec.allowed import allow
-from clew.codec.growing import Chain, Folded, Path, Piece, beginning, fold, joined, last_pieces, unfold
+from clew.codec.growing import Chain, Folded, Path, beginning, fold, joined, last_pieces, unfold
+from clew.engine.records import Piece
 from clew.errors import NotRecordable, UnreadableRecord
 
 
