@@ -12,15 +12,14 @@ from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import ClewError, Conflict
 from clew.storage.base import Append, Asked, Keep, first_epoch
 from clew.storage.postgres import failing
-from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Function, Row
+from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Function, Row, carry_out
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
 from clew.storage.postgres.leases import HOLD, claim, fenced_off, lock_thread
 from clew.storage.postgres.statements import change, rows
+from clew.storage.postgres.texts import from_held
 
 if TYPE_CHECKING:
     import psycopg
-
-    from clew.storage.postgres.database import PostgresDatabase
 
 _APPEND = Function("clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3)
 KEEP_PIECES = Function("clew_keep_pieces", (BIG, TEXT, TEXT, INT, BYTES), place=4)
@@ -43,7 +42,7 @@ def append(operation: Append) -> Call[Asked | None]:
     elif end is None:
         calls[HOLD] = [(thread, lease.epoch)]
     if operation.pieces:
-        calls[KEEP_PIECES] = [(thread, piece.id, piece.before, piece.count, piece.body) for piece in operation.pieces]
+        calls[KEEP_PIECES] = piece_rows(thread, operation.pieces)
     if end is not None:
         calls[_END] = [
             (thread, lease.epoch, run, end.status, end.value, end.saved, end.error, end.questions, end.ended_s,
@@ -55,20 +54,23 @@ def append(operation: Append) -> Call[Asked | None]:
             return None
         return next(what for id, what in found[_APPEND if operation.records else HOLD] if id == str(thread))
 
-    return Call(
-        calls, asked, lambda error: _refusal(operation, error), lambda connection: recover(connection, operation)
-    )
+    return Call(calls, asked, partial(_refusal, operation), partial(recover, operation))
 
 
-def append_more(database: PostgresDatabase, connection: psycopg.Connection, operation: Append) -> Asked | None:
+def piece_rows(thread: int, pieces: Sequence[Piece]) -> list[tuple[Any, ...]]:
+    """Return what KEEP_PIECES takes."""
+    return [(thread, piece.id, piece.before, piece.count, piece.body) for piece in pieces]
+
+
+def append_more(connection: psycopg.Connection, operation: Append) -> Asked | None:
     """Carry out an operation that is not plain, in a transaction."""
     thread, run = operation.lease.handle
     if operation.replaces:
         keys = list(operation.replaces)
         change(connection, "DELETE FROM clew_records WHERE run = %s AND key = ANY (%s)", (run, keys))
-    asked = database.exchange(connection, append(operation))  # refuses whoever does not hold the thread any more
-    for nested_thread, nested_run, pieces in operation.also:
-        _keep_nested(connection, nested_thread, nested_run, pieces)
+    for nested in operation.also:
+        _keep_nested(connection, *nested)
+    asked = carry_out(connection, append(operation))  # refuses whoever does not hold the thread any more
     if operation.end is not None and operation.end.reopened:
         keys = list(operation.end.reopened)
         change(connection, "UPDATE clew_records SET state = 'reopened' WHERE run = %s AND key = ANY (%s)", (run, keys))
@@ -105,7 +107,7 @@ def recover(operation: Append, connection: psycopg.Connection) -> tuple[Asked | 
 
 
 def keep(connection: psycopg.Connection, operation: Keep) -> Run:
-    return _keep_as_head(connection, claim(connection, operation), operation.run, operation.pieces)
+    return _keep_as_head(connection, operation.thread, claim(connection, operation), operation.run, operation.pieces)
 
 
 def _keep_nested(connection: psycopg.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
@@ -113,39 +115,43 @@ def _keep_nested(connection: psycopg.Connection, thread: ThreadKey, run: Run, pi
     given = "SELECT 1 FROM clew_runs WHERE thread = %s AND run_id = %s"
     if run.previous is not None and not rows(connection, given, (id, run.previous)):
         raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
-    _keep_as_head(connection, id, run, pieces)
+    _keep_as_head(connection, thread, id, run, pieces)
 
 
-def _keep_as_head(connection: psycopg.Connection, thread: int, run: Run, pieces: Sequence[Piece]) -> Run:
-    for piece in pieces:
-        rows(
-            connection,
-            "SELECT clew_keep_pieces(ARRAY[%s::bigint], ARRAY[%s::text], ARRAY[%s::text], ARRAY[%s::integer], "
-            "ARRAY[%s::bytea])",
-            (thread, piece.id, piece.before, piece.count, piece.body),
-        )
-    [(number,)] = rows(connection, "SELECT coalesce(max(number) + 1, 0) FROM clew_runs WHERE thread = %s", (thread,))
+def _keep_as_head(connection: psycopg.Connection, thread: ThreadKey, id: int, run: Run, pieces: Sequence[Piece]) -> Run:
+    """Keep a finished run as the newest of the thread in row `id`, which is locked."""
+    [(number,)] = rows(connection, "SELECT coalesce(max(number) + 1, 0) FROM clew_runs WHERE thread = %s", (id,))
     run = replace(run, number=number)
+    row = put_run(connection, id, run)
+    if pieces:
+        refused = partial(piece_refusal, thread)
+        carry_out(connection, Call({KEEP_PIECES: piece_rows(id, pieces)}, lambda found: None, refused))
     change(
         connection,
         "UPDATE clew_threads SET head = %s, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, due_s = NULL, "
         "changed_s = %s WHERE id = %s",
-        (put_run(connection, thread, run), run.created_s, thread),
+        (row, run.created_s, id),
     )
     return run
 
 
 def _refusal(operation: Append, error: psycopg.Error) -> ClewError | None:
     lease = operation.lease
+    if error.sqlstate == failing.FENCED_OFF:
+        return fenced_off(lease)
+    if error.sqlstate == failing.EXISTS and error.diag.table_name == "clew_records":
+        what = error.diag.message_detail or "a call"
+        return Conflict(f"a call of run {lease.run_id} was recorded by another writer: {from_held(what)}")
+    return piece_refusal(lease.thread, error)
+
+
+def piece_refusal(thread: ThreadKey, error: psycopg.Error) -> ClewError | None:
+    """Return what it means that the database refuses pieces of a list."""
+    of_thread = f"of a list that thread {thread.thread_id!r} of {thread.workflow!r} saved"
     match error.sqlstate:
-        case failing.FENCED_OFF:
-            return fenced_off(lease)
         case failing.CHANGED:
-            return Conflict(f"a piece of a list that run {lease.run_id} saved follows one that was removed meanwhile")
+            return Conflict(f"a piece {of_thread} follows one that was removed meanwhile")
         case failing.EXISTS:
-            return Conflict(
-                f"what run {lease.run_id} was to keep was recorded by another writer "
-                f"({error.diag.message_detail or error})"
-            )
+            return Conflict(f"a piece {of_thread} is kept already")
         case _:
             return None

@@ -73,14 +73,10 @@ class Function(Struct, frozen=True):
     columns: tuple[Column, ...]
     place: int
 
-    def statement(self, schema: str) -> bytes:
-        """Return the statement that calls it.
-
-        Args:
-            schema: quoted.
-        """
+    def statement(self, prefix: str) -> bytes:
+        """Return the statement that calls it; see `exchange`."""
         marks = ", ".join(f"${number}" for number in range(1, len(self.columns) + 1))
-        return f"SELECT * FROM {schema}.{self.name}({marks})".encode()
+        return f"SELECT * FROM {prefix}{self.name}({marks})".encode()
 
 
 class Call(Struct, Generic[T], frozen=True):
@@ -100,15 +96,32 @@ class Call(Struct, Generic[T], frozen=True):
     recover: Callable[[psycopg.Connection], tuple[T] | None] = lambda connection: None
 
 
+def carry_out(connection: psycopg.Connection, call: Call[T], prefix: str = "") -> T:
+    """Carry out one call, by itself or as part of a transaction. See `exchange`.
+
+    Raises:
+        ClewError: the call's own, where the database refuses it.
+        psycopg.Error: something else.
+    """
+    try:
+        found = exchange(connection, [call], prefix)
+    except driver().Error as error:
+        refusal = call.refused(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+    return call.result(found)
+
+
 def exchange(
-    connection: psycopg.Connection, schema: str, calls: Sequence[Call[Any]]
+    connection: psycopg.Connection, calls: Sequence[Call[Any]], prefix: str = ""
 ) -> Mapping[Function, Sequence[Row]]:
     """Carry out calls in one round trip; outside a transaction they are one.
 
     Args:
         connection: idle, or in a transaction.
-        schema: quoted.
         calls: those of one function are joined.
+        prefix: the quoted schema and a dot, unless the schema is on the search path, as in a transaction.
 
     Raises:
         psycopg.Error: nothing of them was kept.
@@ -118,7 +131,7 @@ def exchange(
         for function, rows in call.rows.items():
             joined.setdefault(function, []).extend(rows)
     functions = sorted(joined, key=lambda function: function.place)
-    statements = [_statement(function, schema, joined[function]) for function in functions]
+    statements = [_statement(function, prefix, joined[function]) for function in functions]
     results = [_one(connection, *statements[0])] if len(statements) == 1 else _several(connection, statements)
     return {function: _rows(result) for function, result in zip(functions, results, strict=True)}
 
@@ -126,10 +139,10 @@ def exchange(
 _Statement = tuple[bytes, list[bytes], list[int], list[int]]
 
 
-def _statement(function: Function, schema: str, rows: Rows) -> _Statement:
+def _statement(function: Function, prefix: str, rows: Rows) -> _Statement:
     columns = function.columns
     arrays = [column.array(elements) for column, elements in zip(columns, zip(*rows, strict=True), strict=True)]
-    return function.statement(schema), arrays, [column.array_oid for column in columns], [1] * len(columns)
+    return function.statement(prefix), arrays, [column.array_oid for column in columns], [1] * len(columns)
 
 
 def _one(connection: psycopg.Connection, *statement: Any) -> PGresult:

@@ -4,9 +4,9 @@ It knows nothing of threads, runs or memories: journals and items hand it functi
 
 `read`, `write` and `look_ahead` (`aread`, `awrite`, `alook_ahead`) run such a function in a transaction of its own,
 with the schema first on the search path, so that tables are named without it: `connection.execute("SELECT … FROM
-clew_items")`. No user code runs in there. `query` is a single statement, `call` a Call that is committed together with
-all others that wait: one round trip, one commit. Blocking calls work on the caller's own OS thread, async ones on OS
-threads of this object, so that one object serves blocking code and any number of loops.
+clew_items")`. No user code runs in there. `call` carries out a Call, which is committed together with all others that
+wait: one round trip, one commit. Blocking calls work on the caller's own OS thread, async ones on OS threads of this
+object, so that one object serves blocking code and any number of loops.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from clew.errors import InvalidOption, Unavailable
 from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
-from clew.storage.postgres.calls import Call, Function, Row, exchange
+from clew.storage.postgres.calls import Call, Function, Row, carry_out, exchange
 from clew.storage.postgres.connections import Connections, connected
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
-from clew.storage.postgres.statements import Parameters, rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class PostgresDatabase:
         if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > 63:
             raise InvalidOption(f"schema is a name of 1 to 63 bytes, not {schema!r:.100}")
         self.schema = schema
-        self._quoted = quote(schema)
+        self._prefix = f"{quote(schema)}."
         self._source: Address | ConnectionPool[Any] = read_address(where) if isinstance(where, str) else _pool(where)
         place: Hashable = self._source
         self.shown = "of the given pool"
@@ -106,20 +105,6 @@ class PostgresDatabase:
         """Like `look_ahead`, off the event loop."""
         return await self._aside(lambda: self.look_ahead(work))
 
-    def query(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of one statement that only reads.
-
-        Args:
-            statement: SQL, with {schema} before the names of tables and %s for the parameters.
-            parameters: what stands for %s; see `rows`.
-        """
-        sql = statement.format(schema=self._quoted).encode()
-        return self._trying(lambda connection: _retriable(connection, sql, parameters))
-
-    async def aquery(self, statement: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """Like `query`, off the event loop."""
-        return await self._aside(lambda: self.query(statement, parameters))
-
     def call(self, call: Call[T]) -> T:
         """Carry out a call and return what it gives, once it is committed together with all that wait.
 
@@ -133,22 +118,6 @@ class PostgresDatabase:
         """Like `call`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
         value: T = await self._opened().calls.arun(call)
         return value
-
-    def exchange(self, connection: psycopg.Connection, call: Call[T]) -> T:
-        """Carry out a call as part of a `write`, whose connection this is.
-
-        Raises:
-            ClewError: the call's own, where the database refuses it.
-            psycopg.Error: something else.
-        """
-        try:
-            found = exchange(connection, self._quoted, [call])
-        except driver().Error as error:
-            refusal = call.refused(error)
-            if refusal is None:
-                raise
-            raise refusal from error
-        return call.result(found)
 
     def setup(self) -> None:
         """Make the tables now, or bring them to the version of this code."""
@@ -248,7 +217,7 @@ class PostgresDatabase:
         """Carry out calls together; return what came back, or None, and whether nobody knows what was kept."""
         with self._lent() as connection:
             try:
-                return exchange(connection, self._quoted, calls), False
+                return exchange(connection, calls, self._prefix), False
             except driver().Error:
                 return None, is_gone(connection)
 
@@ -261,7 +230,7 @@ class PostgresDatabase:
         """
         if may_be_kept and (kept := self.write(call.recover)) is not None:
             return kept[0]
-        return self._trying(lambda connection: self.exchange(connection, call))
+        return self._trying(lambda connection: carry_out(connection, call, self._prefix))
 
 
 class _Here:
@@ -298,12 +267,3 @@ def _pool(where: object) -> ConnectionPool[Any]:
             f"too), not by a {type(where).__name__}"
         )
     return where
-
-
-def _retriable(connection: psycopg.Connection, statement: bytes, parameters: Parameters) -> list[tuple[Any, ...]]:
-    try:
-        return rows(connection, statement, parameters)
-    except driver().Error as error:
-        if is_gone(connection):
-            raise Lost(error) from error
-        raise

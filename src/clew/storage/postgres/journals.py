@@ -143,7 +143,8 @@ def _load_records(connection: psycopg.Connection, operation: LoadRecords) -> lis
 
 # The part of a chain up to a piece; what is before its first piece is in a chain that began earlier.
 _PART = (
-    "SELECT part.name, part.before, part.count, part.body, part.chain FROM clew_pieces AS last JOIN clew_pieces AS part "
+    "SELECT part.name, part.before, part.count, part.body, part.chain "
+    "FROM clew_pieces AS last JOIN clew_pieces AS part "
     "ON part.chain = last.chain AND part.place <= last.place WHERE last.name = %s ORDER BY part.place"
 )
 

@@ -24,7 +24,16 @@ from clew.storage.postgres.journals_rows import (
 from clew.storage.postgres.leases import PUT_RECORDS, changed
 from clew.storage.postgres.queue import enqueue, list_queue
 from clew.storage.postgres.statements import change, rows
-from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads, WholeThread
+from clew.storage.upkeep import (
+    ELSEWHERE,
+    ForgetDeleted,
+    KeepThread,
+    ListPieces,
+    LoadThread,
+    Prune,
+    WalkThreads,
+    WholeThread,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -77,7 +86,7 @@ def list_pieces(connection: psycopg.Connection, operation: ListPieces) -> dict[s
     found = rows(
         connection, f"SELECT name, before FROM clew_pieces WHERE thread = {THREAD} ORDER BY id", operation.thread
     )
-    return {name: before for name, before in found}
+    return {row[0]: row[1] for row in found}
 
 
 def prune(connection: psycopg.Connection, operation: Prune) -> None:
