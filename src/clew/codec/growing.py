@@ -200,6 +200,6 @@ def _header(count: int) -> bytes:
 def _parts(frame: bytes) -> tuple[bytes, list[tuple[Path, str, int]]]:
     try:
         rest, places = msgspec.msgpack.decode(frame, type=tuple[bytes, list[tuple[Path, str, _Count]]])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors, and so are those of UTF-8
         raise unreadable(frame, error) from error
     return rest, places
