@@ -128,7 +128,7 @@ def unpack_run(run: Run, fewer: bytes, name: str | None, body: bytes | None, is_
     dictionary = _dictionary(body_of(body, is_packed or 0), name, run.previous)
     try:
         input, value, saved, parent = _values.decode(unpacked(fewer, dictionary))
-    except msgspec.MsgspecError as error:
+    except ValueError as error:  # of msgspec, or of UTF-8
         raise UnreadableRecord(f"the values of run {run.id} are damaged: {error}") from error
     return replace(run, input=input, value=value, saved=saved, parent=parent)
 
