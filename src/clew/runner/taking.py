@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import decode, encode
 from clew.engine import planning
-from clew.engine.identity import CALL, INTERRUPT, question_id
+from clew.engine.identity import CALL, INTERRUPT, keyed_run_id, question_id
 from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
@@ -89,7 +89,7 @@ async def take(
         place = await find_place(io, saver, thread, config)
         if head is not None and (place.head is None or place.head.version != head.version):
             raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has gone on meanwhile")
-        plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_id)
+        plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_key)
         try:
             return await _begin(io, saver, thread, place, plan, evicts, queued, waiting)
         except Conflict as conflict:
@@ -149,14 +149,16 @@ async def _plan(
     input: Any,
     config: Mapping[str, Any],
     queued: Queued | None,
-    run_id: str | None = None,
+    run_key: str | None = None,
 ) -> Plan:
     if queued is not None and queued.act == "input":
         assert queued.input is not None
         return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_metadata(config)))
     try:
+        run_id = None if run_key is None else keyed_run_id(thread, run_key)
         if run_id is not None and (run := await _named(io, saver, thread, place, run_id)) is not None:
-            return _plan_again(place, run, input)
+            _check_same_input(run, input, run_key)
+            return planning.again(place, run, time.time(), questions_of(run))
         return _with_memory_as_of(await _plan_call(io, saver, place, input, config, run_id), config)
     except (NoSuchThread, InvalidResume) as error:
         raise type(error)(f"thread {thread.thread_id!r} of workflow {thread.workflow!r}: {error}") from None
@@ -178,16 +180,16 @@ async def _named(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Pl
     return await io.keep(saver, Load(thread, run_id))
 
 
-def _plan_again(place: Place, run: Run, input: Any) -> Plan:
-    """Plan what a call means whose run was begun by an earlier call with the same `run_key`."""
-    if run.input is not None and run.input != encoded_input(input):
-        kept = decode(run.input)
-        if fingerprint((kept,), {}) != fingerprint((input,), {}):
-            raise InvalidOption(
-                f"run {run.id} was begun with this run_key and another input ({describe((kept,), {})}); "
-                "give another input another run_key"
-            )
-    return planning.again(place, run, time.time(), questions_of(run))
+def _check_same_input(run: Run, input: Any, run_key: str | None) -> None:
+    """Refuse a call whose `run_key` belongs to a run with another input."""
+    if run.input is None or run.input == encoded_input(input):
+        return
+    kept = decode(run.input)
+    if fingerprint((kept,), {}) != fingerprint((input,), {}):
+        raise InvalidOption(
+            f"run_key {run_key!r} belongs to run {run.id}, which has another input: {describe((kept,), {})}, and not "
+            f"{describe((input,), {})}; give another input another run_key"
+        )
 
 
 async def _plan_call(
@@ -252,13 +254,20 @@ def encode_questions(questions: Sequence[Question]) -> bytes:
     )
 
 
+def _what_was_asked(record: Record) -> Any:
+    kept = decode(record.outcome)
+    if type(kept) is not dict or "value" not in kept:
+        raise UnreadableRecord(f"the answered question {record.key!r} is damaged")
+    return kept["value"]
+
+
 def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
     """Return the questions of a run that were answered."""
     return [
         Question(
             id=question_id(run.id, record.key),
             key=record.key,
-            value=decode(record.outcome)["value"],
+            value=_what_was_asked(record),
             fingerprint=record.fingerprint,
         )
         for record in records

@@ -11,6 +11,7 @@ import time
 import uuid
 from typing import Literal
 
+from clew.engine.identity import keyed_run_id
 from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import Conflict, StorageError, ThreadBusy
 from clew.runner.io import RunnerIO
@@ -36,7 +37,7 @@ class Waiting:
         wait_s: for how long at most, in seconds.
         on_conflict: what is done where another run has the thread.
         goes_on: whether the call goes on with what is there: it takes no place, and stops nobody.
-        run_id: of the run, where its caller has named it, or None.
+        run_key: the caller's name for the run, or None.
         served: id of the submitted call that is carried out, and that has a place already, or None.
     """
 
@@ -48,7 +49,7 @@ class Waiting:
         wait_s: float,
         on_conflict: OnConflict = "queue",
         goes_on: bool = False,
-        run_id: str | None = None,
+        run_key: str | None = None,
         served: str | None = None,
     ) -> None:
         self._saver = saver
@@ -57,7 +58,8 @@ class Waiting:
         self._until_s = time.monotonic() + wait_s
         self._rejects = on_conflict == "reject"
         self.goes_on = goes_on
-        self.run_id = run_id
+        self.run_key = run_key
+        self.run_id = None if run_key is None else keyed_run_id(thread, run_key)
         self.wants = None if goes_on or served else _WANTS.get(on_conflict)
         self._served = served
         self._own: str | None = None  # the place taken here

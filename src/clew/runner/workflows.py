@@ -12,7 +12,6 @@ from msgspec import Struct, field
 
 from clew.codec.values import decode
 from clew.engine.final import final
-from clew.engine.identity import keyed_run_id
 from clew.engine.journal import Journal, OnMismatch
 from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey
@@ -200,7 +199,7 @@ def _waiting(settings: Settings, request: Request, saver: Checkpointer, thread: 
         raise InvalidOption("run_key names a run that begins with an input; continue and answer it by its thread")
     return Waiting(
         saver, thread, wait_s=settings.wait_s, on_conflict=request.on_conflict or settings.on_conflict,
-        goes_on=not is_input, run_id=None if request.run_key is None else keyed_run_id(thread, request.run_key),
+        goes_on=not is_input, run_key=request.run_key,
     )  # fmt: skip
 
 
