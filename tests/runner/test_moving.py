@@ -319,3 +319,14 @@ def test_calls_that_wait_are_moved() -> None:
         clew.import_lines(target, clew.export_lines(source))
         (place,) = target.checkpointer.execute(ListQueue(ThreadKey("later", "chat")))
         assert (place.config, place.due_s) == (b"\x00\xff", 2.5)
+
+
+def test_an_imported_database_takes_no_more_room(tmp_path: Path) -> None:
+    with Database(tmp_path / "a.db") as source, Database(tmp_path / "b.db") as target:
+        chat = chat_on(source)
+        for number in range(200):
+            chat.invoke(f"say {number} " + f"word {number * 7919} " * 40, on("1"))
+        clew.import_lines(target, clew.export_lines(source))
+        source.compact()
+        target.compact()
+    assert (tmp_path / "b.db").stat().st_size <= 1.1 * (tmp_path / "a.db").stat().st_size

@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
-from clew.errors import Conflict
+from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import DeleteThread, Enqueue, ListQueue
 from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
 from clew.storage.sqlite.leases import new_thread
@@ -26,15 +27,16 @@ from clew.storage.upkeep import (
 )
 
 _LAST_PLACE = (1 << PLACE_BITS) - 1
+_HOLDS = "(head IS NOT NULL OR EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id))"  # no tombstone
+_IS_THERE = f"SELECT 1 FROM clew_threads WHERE id = ? AND {_HOLDS}"
 _AMONG = "IN (SELECT value FROM json_each(?))"
 
 
 def walk_threads(connection: sqlite3.Connection, operation: WalkThreads) -> list[ThreadKey]:
     rows = connection.execute(
-        "SELECT thread_id, workflow FROM clew_threads WHERE (?1 IS NULL OR (thread_id, workflow) > (?1, ?2)) "
-        "AND (head IS NOT NULL OR EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id)) "
-        "ORDER BY thread_id, workflow LIMIT ?3",
-        (*(operation.after or (None, None)), operation.limit),
+        f"SELECT thread_id, workflow FROM clew_threads WHERE (thread_id, workflow) > (?, ?) AND {_HOLDS} "
+        "ORDER BY thread_id, workflow LIMIT ?",
+        (*(operation.after or ("", "")), operation.limit),
     )
     return [ThreadKey(*row) for row in rows]
 
@@ -57,8 +59,7 @@ def delete_thread(connection: sqlite3.Connection, operation: DeleteThread) -> in
 
 def forget_deleted(connection: sqlite3.Connection, operation: ForgetDeleted) -> int:
     return connection.execute(
-        "DELETE FROM clew_threads WHERE head IS NULL AND owner IS NULL AND changed_s < ? "
-        "AND NOT EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id)",
+        f"DELETE FROM clew_threads WHERE NOT {_HOLDS} AND owner IS NULL AND changed_s < ?",
         (operation.before_s,),
     ).rowcount
 
@@ -97,13 +98,11 @@ def load_thread(connection: sqlite3.Connection, operation: LoadThread) -> WholeT
 def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
     whole, now_s = operation.whole, operation.now_s
     found = _find(connection, whole.thread)
-    if found is not None and load_thread(connection, LoadThread(whole.thread)) is not None:
+    if found is not None and connection.execute(_IS_THERE, (found,)).fetchone():
         raise Conflict(f"there is a thread {whole.thread.thread_id!r} of {whole.thread.workflow!r} already")
     thread = new_thread(connection, whole.thread, now_s) if found is None else found
     add_pieces(connection, thread, whole.pieces)
-    own: dict[str, list[Piece]] = {}
-    for piece in whole.pieces:
-        own.setdefault(piece.id.rpartition("-")[0], []).append(piece)  # a run names its pieces after itself
+    pieces = {piece.id: piece for piece in whole.pieces}
     head: int | None = None
     for run, records in whole.runs:
         if connection.execute("SELECT 1 FROM clew_runs WHERE run_id = ?", (run.id,)).fetchone():
@@ -113,7 +112,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
             f"INSERT INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})",
             [(head, *columns_of(record)) for record in records],
         )
-        pack_run(connection, head, own.get(run.id, ()))
+        pack_run(connection, head, [pieces[last] for last in _last_pieces(run) if last in pieces])
     for place in whole.queue:
         if not enqueue(connection, Enqueue(place)):
             raise _known(place.id)
@@ -192,6 +191,14 @@ def _pieces(connection: sqlite3.Connection, thread: int) -> list[Piece]:
         count, *body = connection.execute(content, (id,)).fetchone()
         pieces.append(Piece(id=name, before=before, count=count, body=body_of(*body)))
     return pieces
+
+
+def _last_pieces(run: Run) -> set[str]:
+    """Return the pieces with which the lists in what a run left end; none if it cannot be read, or is encrypted."""
+    try:
+        return {last for frame in (run.value, run.saved) if frame for last in last_pieces(frame).values()}
+    except UnreadableRecord:
+        return set()
 
 
 def _known(run_id: str) -> Conflict:
