@@ -21,8 +21,8 @@ T = TypeVar("T", bound="np.generic")
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
-_MOST_KNOWN = 1000
-_BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about
+_MOST_KNOWN_PER_ITEM = 4  # entries of postings that are kept, beside the first thousands
+_BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about: those postings, marks, surroundings
 
 
 class IndexRow(NamedTuple):
@@ -164,7 +164,7 @@ class Corpus:
         self.vector_owners: NDArray[np.int64] = np.repeat(np.arange(len(ids)), parts)
         self.one_vector_each = len(ids) > 0 and bool(np.all(parts == 1))
         self._marks: tuple[bytes, ...] = marks
-        self._lookups = 0
+        self._lookups = self._known_entries = 0
         self._known: dict[int, Postings] = {}
         if coded:
             self._keep_sorted(_sort(self.terms, self.owners))
@@ -202,7 +202,7 @@ class Corpus:
         self._marks = tuple(
             chain.from_iterable((old, new)[piece.source]._marks[piece.start : piece.end] for piece in pieces)
         )
-        self._lookups, self._known = 0, {}
+        self._lookups, self._known_entries, self._known = 0, 0, {}
         picked = _pick(pieces, *parts)
         self.vector_owners = np.repeat(np.arange(len(chosen)), picked)
         self.one_vector_each = len(chosen) > 0 and bool(np.all(picked == 1))
@@ -256,9 +256,11 @@ class Corpus:
     def postings(self, term: int) -> Postings:
         """Give the items that have a term."""
         if (known := self._known.get(term)) is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            known = self._known[term] = self._find(term)
+            known = self._find(term)
+            self._known_entries += 1 + len(known.owners)
+            if self._known_entries > _MOST_KNOWN_PER_ITEM * len(self) + 5000:
+                self._known, self._known_entries = {}, 0  # replaced: other OS threads may be reading it
+            self._known[term] = known
         return known
 
     def _find(self, term: int) -> Postings:

@@ -17,8 +17,8 @@ from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
 
 LoadEmbedder = Callable[[str], Any]
 CACHE_BYTES = 512 * 2**20
+VECTORS_SHARE = 8  # one part in so many of the cache is for vectors that were made lately, the others for searches
 _KNOWN = {"dims", "embed", "fields", "text_fields", "model", "max_concurrency", "stem", "ignored_words", "context"}
-_SHARE_OF_VECTORS = 8  # of the cache: one part in so many
 
 
 class IndexConfig(TypedDict, total=False):
@@ -108,7 +108,7 @@ def check_settings(
     ignored = index.get("ignored_words")
     by_words_alone = search_mode in ("keyword", "hybrid") and index.get("embed") is None
     return Settings(
-        embedder=None if by_words_alone else _embedder(index, load, cache_bytes // _SHARE_OF_VECTORS),
+        embedder=None if by_words_alone else _embedder(index, load, cache_bytes // VECTORS_SHARE),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
         stem=index.get("stem", light_stem),

@@ -31,7 +31,7 @@ from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
-from clew.store.settings import CACHE_BYTES, LoadEmbedder
+from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
 from clew.store.transactional import TransactionalStore
 from clew.store.values import decode_value
 
@@ -290,7 +290,7 @@ class InMemoryStore(TransactionalStore[ItemState]):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(
-            MemoryKeeper(cache_bytes),
+            MemoryKeeper(cache_bytes - cache_bytes // VECTORS_SHARE),
             index=index,
             ttl=ttl,
             search_mode=search_mode,

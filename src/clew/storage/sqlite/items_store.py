@@ -15,7 +15,7 @@ from clew.storage.sqlite.items_keeper import SqliteKeeper
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
-from clew.store.settings import CACHE_BYTES, LoadEmbedder
+from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
 
@@ -58,7 +58,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         super().__init__(
-            SqliteKeeper(cache_bytes - cache_bytes // 8),
+            SqliteKeeper(cache_bytes - cache_bytes // VECTORS_SHARE),
             index=index,
             ttl=ttl,
             search_mode=search_mode,
