@@ -87,11 +87,17 @@ def versions(
 
 
 def forget(connection: sqlite3.Connection, before_us: int) -> None:
-    """Remove the versions that ended by then, and the namespaces that nothing is left of."""
-    spaces = connection.execute(
-        "SELECT DISTINCT namespace FROM clew_item_versions WHERE ended_at <= ?", (before_us,)
-    ).fetchall()
-    connection.execute("DELETE FROM clew_item_versions WHERE ended_at <= ?", (before_us,))
+    """Remove the versions that ended by then, and the namespaces that nothing is left of.
+
+    It stops at the first one that is to stay, so that no index is needed: what expired long before it was replaced may
+    stay a while longer, and nobody sees it.
+    """
+    row = connection.execute(
+        "SELECT id FROM clew_item_versions WHERE ended_at > ? ORDER BY id LIMIT 1", (before_us,)
+    ).fetchone()
+    stays = row[0] if row else 2**63 - 1
+    spaces = connection.execute("SELECT DISTINCT namespace FROM clew_item_versions WHERE id < ?", (stays,)).fetchall()
+    connection.execute("DELETE FROM clew_item_versions WHERE id < ?", (stays,))
     forget_empty(connection, [space for (space,) in spaces])
 
 

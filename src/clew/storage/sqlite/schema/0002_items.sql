@@ -76,7 +76,7 @@ CREATE TRIGGER clew_item_removing BEFORE DELETE ON clew_items WHEN EXISTS (SELEC
 END;
 
 -- Values that were replaced, deleted or expired. value: NULL in the row of version 0, which stands for all versions
--- before those that are kept.
+-- before those that are kept. They lie in the order in which they ended, about: what had expired comes later.
 CREATE TABLE clew_item_versions (
     id INTEGER PRIMARY KEY,
     namespace INTEGER NOT NULL,
@@ -94,8 +94,6 @@ CREATE TABLE clew_item_versions (
     ended_thread_id TEXT,
     UNIQUE (namespace, key, version)
 ) STRICT;
-
-CREATE INDEX clew_item_versions_ended ON clew_item_versions (ended_at);
 
 -- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32,
 -- one after another; codes: their signs, one bit each, before the vectors so that they are read without them;
