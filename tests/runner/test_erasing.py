@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import clew
-from clew import Conflict, Database, entrypoint, get_store, interrupt, task
+from clew import Conflict, Database, EncryptionKeys, entrypoint, get_store, interrupt, task
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import InvalidOption
 from clew.runner.submitting import CallOptions
@@ -25,9 +25,11 @@ def letters(texts: list[str]) -> list[list[float]]:
     return [[float(text.count(letter)) for letter in "aeinorst"] for text in texts]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "encrypted"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    with Database(":memory:" if request.param == "memory" else tmp_path / "app.db", embed=letters) as opened:
+    where = ":memory:" if request.param == "memory" else tmp_path / "app.db"
+    keys = EncryptionKeys([EncryptionKeys.new_key()]) if request.param == "encrypted" else None
+    with Database(where, embed=letters, encryption=keys) as opened:
         yield opened
 
 

@@ -20,6 +20,7 @@ from clew import (
     Checkpointer,
     Command,
     Conflict,
+    EncryptionKeys,
     InMemorySaver,
     SqliteSaver,
     StateSnapshot,
@@ -31,9 +32,11 @@ from clew import (
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption
 from clew.storage.base import ListRuns, LoadRecords
+from clew.storage.encrypted import EncryptedSaver
 from clew.storage.upkeep import ListPieces
 from support.colours import thread
 
+KEYS = EncryptionKeys([EncryptionKeys.new_key()])
 LONG = "a message that is long enough to be kept as a piece of its own, and longer " * 4
 
 
@@ -102,7 +105,7 @@ def engines() -> Iterator[list[Checkpointer]]:
     with tempfile.TemporaryDirectory() as folder:
         file = SqliteSaver(Path(folder) / "threads.db")
         try:
-            yield [InMemorySaver(), file]
+            yield [InMemorySaver(), file, EncryptedSaver(InMemorySaver(), KEYS)]
         finally:
             file.close()
 
