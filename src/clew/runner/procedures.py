@@ -162,7 +162,9 @@ async def run_attempts(
             if call.execution.journal is not None:
                 call.execution.reopen(error)
                 call.execution.journal.retry(call.key)
+        call.execution.check_stopped()
         await io.sleep(pause_s)
+        call.execution.check_stopped()
         attempt += 1
 
 
