@@ -21,15 +21,22 @@ W = TypeVar("W")
 class Waiting(Generic[W, T]):
     """One unit of work that waits for its commit."""
 
-    __slots__ = ("done", "error", "loop", "value", "waiter", "work")
+    __slots__ = ("done", "error", "gate", "loop", "value", "waiter", "work")
 
     def __init__(self, work: W) -> None:
         self.work = work
         self.done = False
+        self.gate = threading.Lock()  # closed while a blocking caller waits
+        self.gate.acquire()
         self.value: T | None = None
         self.error: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let a blocking caller look whether its work is done, or is its own to do."""
+        with contextlib.suppress(RuntimeError):  # it is awake
+            self.gate.release()
 
     def fail(self, error: BaseException) -> None:
         """Note why it was not kept; the first reason stays."""
@@ -53,7 +60,7 @@ class GroupCommit(Generic[W]):
     """
 
     def __init__(self, carry_out: Callable[[list[Waiting[W, Any]]], None], *, most: int, name: str) -> None:
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._carry_out = carry_out
         self._most = most
         self._waiting: deque[Waiting[W, Any]] = deque()
@@ -64,9 +71,11 @@ class GroupCommit(Generic[W]):
         unit: Waiting[W, Any] = Waiting(work)
         self._waiting.append(unit)
         while not unit.done:
-            with self.lock:
-                if not unit.done:  # whoever had the lock before may have committed this one, too
-                    self._commit_batch()
+            if self._lock.acquire(blocking=False):
+                self._commit_batch()
+            else:
+                # Not for the lock: to get it only to see that others did the work would hold up those who need it.
+                unit.gate.acquire()
         return unit.result()
 
     async def arun(self, work: W) -> Any:
@@ -85,36 +94,46 @@ class GroupCommit(Generic[W]):
 
     def _commit_waiting(self) -> None:
         while self._waiting:
-            with self.lock:
-                self._commit_batch()
+            self._lock.acquire()
+            self._commit_batch()
 
     def _commit_batch(self) -> None:
-        """Commit what waits, up to the most that one batch takes. The lock is held."""
+        """Commit what waits, up to the most that one batch takes, and give back the lock, which is held."""
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
         try:
-            self._carry_out(batch)
+            if batch:  # else somebody has just done it
+                self._carry_out(batch)
         except BaseException as error:
             for unit in batch:
                 unit.fail(error)
             if not isinstance(error, Exception):
                 raise
         finally:
-            _finish(batch)
+            for unit in batch:
+                unit.done = True
+            self._lock.release()
+            self._wake_next()
+            _wake(batch)
+
+    def _wake_next(self) -> None:
+        """Wake who waits first: it came while the lock was held, so it may be that nobody else commits its work."""
+        with contextlib.suppress(IndexError):
+            self._waiting[0].wake()
 
 
-def _finish(batch: list[Waiting[Any, Any]]) -> None:
+def _wake(batch: list[Waiting[Any, Any]]) -> None:
     """Wake who waits for a batch: each loop once, for waking one costs more than the rest."""
     waiters: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for unit in batch:
-        unit.done = True
+        unit.wake()
         if unit.loop is not None and unit.waiter is not None:
             waiters.setdefault(unit.loop, []).append(unit.waiter)
     for loop, those in waiters.items():
         with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-            loop.call_soon_threadsafe(_wake, those)
+            loop.call_soon_threadsafe(_set, those)
 
 
-def _wake(waiters: list[asyncio.Future[None]]) -> None:
+def _set(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
