@@ -87,7 +87,11 @@ def _merge(old: _Sorted, new: _Sorted, old_size: int, size: int, chosen: NDArray
     right = new._replace(owners=place[old_size:][new.owners])
     keys = [part.terms.astype(np.uint64) << np.uint64(32) | part.owners.astype(np.uint64) for part in (left, right)]
     at = np.searchsorted(keys[0], keys[1])
-    return _Sorted(*(np.insert(some, at, more) for some, more in zip(left, right, strict=True)))
+    return _Sorted(
+        np.insert(left.terms, at, right.terms),
+        np.insert(left.owners, at, right.owners),
+        np.insert(left.times, at, right.times),
+    )
 
 
 class _Piece(NamedTuple):
@@ -195,7 +199,8 @@ class Corpus:
         import numpy as np
 
         pieces = _pieces(chosen, len(old))
-        parts = [np.bincount(part.vector_owners, minlength=len(part)) for part in (old, new)]
+        old_parts = np.bincount(old.vector_owners, minlength=len(old))
+        new_parts = np.bincount(new.vector_owners, minlength=len(new))
         self.dims, self.coded = old.dims, old.coded
         self.ids = _pick(pieces, old.ids, new.ids)
         self.lengths = _pick(pieces, old.lengths, new.lengths)
@@ -203,10 +208,10 @@ class Corpus:
             chain.from_iterable((old, new)[piece.source]._marks[piece.start : piece.end] for piece in pieces)
         )
         self._lookups, self._known_entries, self._known = 0, 0, {}
-        picked = _pick(pieces, *parts)
+        picked = _pick(pieces, old_parts, new_parts)
         self.vector_owners = np.repeat(np.arange(len(chosen)), picked)
         self.one_vector_each = len(chosen) > 0 and bool(np.all(picked == 1))
-        of_vectors = _ragged(pieces, *parts)
+        of_vectors = _ragged(pieces, old_parts, new_parts)
         self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
         self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
         if old.coded:
