@@ -17,7 +17,7 @@ from clew.errors import InvalidOption
 from clew.runner.submitting import CallOptions
 from clew.storage.base import Enqueue, ListQueue
 
-SECRETS = ["quokka", "zanzibar", "ann-the-first", "thread-of-ann", "marmalade", "obsidian"]
+SECRETS = ["quokka", "zanzibar", "ann-the-first", "thread-of-ann", "once-of-ann", "marmalade", "obsidian"]
 
 
 def letters(texts: list[str]) -> list[list[float]]:
@@ -80,6 +80,8 @@ def test_threads_memories_versions_and_vectors_of_a_subject_go(database: Databas
 def test_nothing_is_left_in_the_files(tmp_path: Path) -> None:
     with Database(tmp_path / "app.db", embed=letters) as database:
         tell(database, "thread-of-ann", "ann-the-first", *SECRETS, "x" * 20_000)
+        chat_on(database).update_state(config("once-of-ann"), ["quokka"])
+        database.checkpointer.delete_thread("once-of-ann")
         for number in range(50):
             tell(database, "2", "bob", f"something of Bob {number} " * 20)
         database.store.put(("memories", "ann-the-first", "old"), "k", {"data": "marmalade"}, ttl=0.00001)

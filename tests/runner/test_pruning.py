@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from clew.errors import InvalidOption
 from clew.storage.base import ListRuns, LoadRecords
 from clew.storage.encrypted import EncryptedSaver
 from clew.storage.upkeep import ListPieces
-from support.colours import thread
+from support.colours import PATIENCE_S, thread
 
 KEYS = EncryptionKeys([EncryptionKeys.new_key()])
 LONG = "a message that is long enough to be kept as a piece of its own, and longer " * 4
@@ -251,6 +253,26 @@ class TestDeletedThreads:
         with pytest.raises(Conflict):
             flow.invoke(1, thread())
         assert not flow.get_state(thread()).exists
+
+    def test_a_caller_that_waits_begins_afresh(self, saver: Checkpointer) -> None:
+        begun, deleted = threading.Event(), threading.Event()
+
+        @entrypoint(checkpointer=saver)
+        def flow(x: str, *, previous: Any = None) -> Any:
+            if x == "slow":
+                begun.set()
+                assert deleted.wait(PATIENCE_S)
+            return [*(previous or []), shout(x).result()]
+
+        flow.invoke("first", thread())
+        with ThreadPoolExecutor(2) as pool:
+            slow = pool.submit(flow.invoke, "slow", thread())
+            assert begun.wait(PATIENCE_S)
+            waits = pool.submit(flow.invoke, "waits", thread())
+            saver.delete_thread("1")
+            deleted.set()
+            assert isinstance(slow.exception(PATIENCE_S), Conflict)
+            assert waits.result(PATIENCE_S) == ["WAITS"]
 
     def test_a_new_run_begins_afresh(self, saver: Checkpointer) -> None:
         chat = chat_on(saver)

@@ -15,6 +15,7 @@ from clew.runner.io import RunnerIO
 from clew.runner.pruning import walk
 from clew.runner.submitting import CallOptions
 from clew.storage.base import Checkpointer, DeleteThread, ListQueue, ListRuns
+from clew.storage.upkeep import ForgetDeleted
 from clew.store.keeper import Erased as Memories
 from clew.store.keeper import How
 from clew.store.operations import Namespace
@@ -79,7 +80,8 @@ async def erase(
         looked_at += 1
         if seen is not None:
             seen(looked_at)
-    await _erase_threads(io, saver, store, erased.thread_ids, dry_run=dry_run)
+    if not dry_run:
+        await _erase_threads(io, saver, store, subject, erased.thread_ids)
     if namespaces is None:
         every = await io.with_keeper(store, "read", lambda keeper, state: keeper.all_namespaces(state))
         namespaces = owned_prefixes(subject, every)
@@ -106,15 +108,14 @@ async def _threads(io: RunnerIO, saver: Checkpointer) -> AsyncIterator[tuple[str
 
 
 async def _erase_threads(
-    io: RunnerIO, saver: Checkpointer, store: TransactionalStore[Any], thread_ids: list[str], *, dry_run: bool
+    io: RunnerIO, saver: Checkpointer, store: TransactionalStore[Any], subject: str, thread_ids: list[str]
 ) -> None:
-    if dry_run:
-        return
     for thread_id in thread_ids:
         # First of all: whoever runs there loses the right to write anything that belongs to the run.
         await io.keep(saver, DeleteThread(thread_id, time.time(), entirely=True))
-    if thread_ids:
-        await io.with_keeper(store, "write", lambda keeper, state: keeper.forget_writers(state, thread_ids))
+    await io.keep(saver, ForgetDeleted(time.time()))  # nobody knows whose they were, and they have names
+    names = [*thread_ids, subject]
+    await io.with_keeper(store, "write", lambda keeper, state: keeper.forget_writers(state, names))
 
 
 async def _erase_memories(
