@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -265,6 +266,41 @@ class TestDamage:
         for change in ({"namespace": []}, {"namespace": ["a.b"]}, {"key": 1}, {"item": {**line["item"], "value": 1}}):
             wrong = json.dumps({**line, **change})
             self.refused(engine, [*lines[:at], wrong, *lines[at + 1 :]], f"line {at + 1}")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=3,
+)
+PLACES = st.lists(st.integers(0, 20), min_size=1, max_size=4)
+
+
+def changed(value: Any, place: list[int], new: Any) -> Any:
+    """The value with something else somewhere inside it."""
+    if not place or not isinstance(value, dict | list) or not value:
+        return new
+    key = (list(value) if isinstance(value, dict) else range(len(value)))[place[0] % len(value)]
+    copy = value.copy()
+    copy[key] = changed(value[key], place[1:], new)
+    return copy
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 50), PLACES, JSON, st.sampled_from(ENGINES))
+def test_a_file_with_anything_in_it_is_read_or_refused(number: int, place: list[int], new: Any, engine: str) -> None:
+    lines = _lines_of_a_database()
+    number %= len(lines)
+    damaged = json.dumps(changed(json.loads(lines[number]), place, new))
+    with database(engine) as target, contextlib.suppress(InvalidExport, Conflict):
+        clew.import_lines(target, [*lines[:number], damaged, *lines[number + 1 :]])
+
+
+@functools.cache
+def _lines_of_a_database() -> list[bytes]:
+    with database("memory") as source:
+        fill(source, [("1", "say"), ("1", "ask"), ("2", "fail")])
+        return list(clew.export_lines(source))
 
 
 def test_what_is_encrypted_is_exported_with_its_keys_alone(tmp_path: Path) -> None:

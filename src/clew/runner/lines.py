@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from clew.engine.records import Piece, Queued, Record, Run, ThreadKey
 from clew.errors import InvalidExport, InvalidNamespaceError, InvalidValue, UnreadableRecord
 from clew.storage.upkeep import WholeThread
+from clew.store.embedding import HASH_BYTES
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Version
 from clew.store.moving import Current, Memory
@@ -25,6 +26,7 @@ from clew.store.planning import PreparedWrite, Vectors
 from clew.store.values import check_key, copy_value, decode_value, encode_value
 
 _NULL = b"null"
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 FORMAT = "clew export"
 VERSION = 1
 
@@ -78,9 +80,9 @@ class ItemPart(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
 
     value: Raw
     version: int
-    created_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None = None
+    created_at: _Moment
+    updated_at: _Moment
+    expires_at: _Moment | None = None
     ttl_us: int | None = None
     fields: tuple[str, ...] | None = None
     vectors: Vectors | None = None
@@ -93,9 +95,9 @@ class VersionPart(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
 
     value: Raw  # null where there is none
     version: int
-    created_at: datetime
-    updated_at: datetime
-    ended_at: datetime
+    created_at: _Moment
+    updated_at: _Moment
+    ended_at: _Moment
     ended: Ended
     fields: tuple[str, ...] | None = None
     writer: Writer | None = None
@@ -239,7 +241,7 @@ def _item_part(item: Current) -> ItemPart:
 def _item(namespace: tuple[str, ...], key: str, part: ItemPart) -> Current:
     write = PreparedWrite(
         namespace=namespace, key=key, value=_value(part.value), ttl_us=part.ttl_us, fields=part.fields,
-        vectors=part.vectors, waiting=part.waiting, writer=part.writer,
+        vectors=part.vectors and _checked(part.vectors), waiting=part.waiting, writer=part.writer,
     )  # fmt: skip
     return Current(
         write=write, version=part.version, created_us=to_us(part.created_at), updated_us=to_us(part.updated_at),
@@ -264,6 +266,18 @@ def _version(namespace: tuple[str, ...], key: str, part: VersionPart) -> Version
         namespace, key, part.version, value, to_us(part.created_at), to_us(part.updated_at), part.fields,
         *_names(part.writer), to_us(part.ended_at), part.ended, *_names(part.ended_by),
     )  # fmt: skip
+
+
+def _checked(vectors: Vectors) -> Vectors:
+    """Return vectors of which there is one for each hash, all of one length.
+
+    Raises:
+        InvalidValue: they are not like that.
+    """
+    count, rest = divmod(len(vectors.hashes), HASH_BYTES)
+    if rest or not count or not vectors.data or len(vectors.data) % (4 * count):
+        raise InvalidValue(f"{len(vectors.data)} bytes are no vectors for {len(vectors.hashes)} bytes of hashes")
+    return vectors
 
 
 def _writer(run_id: str | None, thread_id: str | None) -> Writer | None:

@@ -155,7 +155,7 @@ async def take(
         if seen is not None:
             seen(number)
     if not is_over:
-        await _take_memories(io, store, taking)
+        await _take_memories(io, store, taking, number)
         raise InvalidExport(f"the file ends after line {number}, before the export does: it was cut off")
     return taking.total
 
@@ -180,9 +180,9 @@ async def _take_line(
             taking.memories.append(lines.memory_of(line, number))
             taking.found = End(threads=taking.found.threads, memories=taking.found.memories + 1)
             if len(taking.memories) == _PAGE:
-                await _take_memories(io, store, taking)
+                await _take_memories(io, store, taking, number)
         case End():
-            await _take_memories(io, store, taking)
+            await _take_memories(io, store, taking, number)
             if line != taking.found:
                 raise InvalidExport(f"line {number} counts {_told(line)}, but there were {_told(taking.found)}")
             return True
@@ -221,6 +221,8 @@ async def _end_thread(io: RunnerIO, saver: Checkpointer, taking: _Taking, number
             taking.total.skipped += 1
             return
         raise Conflict(f"the thread that ends with line {number} was not imported: {error}") from error
+    except OverflowError as error:
+        raise InvalidExport(f"the thread that ends with line {number} has too large a number: {error}") from error
     taking.total.threads += 1
     taking.total.runs += len(whole.runs)
 
@@ -231,10 +233,15 @@ async def _is_there(io: RunnerIO, saver: Checkpointer, thread: ThreadKey) -> boo
     return bool(runs or queue)
 
 
-async def _take_memories(io: RunnerIO, store: TransactionalStore[Any], taking: _Taking) -> None:
+async def _take_memories(io: RunnerIO, store: TransactionalStore[Any], taking: _Taking, number: int) -> None:
     page = [indexed_here(memory, store.settings) for memory in taking.memories]
     taking.memories = []
-    taken = await io.with_keeper(store, "write", lambda keeper, state: keeper.take_in(state, page, skip=taking.skip))
+    try:
+        taken = await io.with_keeper(
+            store, "write", lambda keeper, state: keeper.take_in(state, page, skip=taking.skip)
+        )
+    except OverflowError as error:
+        raise InvalidExport(f"one of the memories up to line {number} has too large a number: {error}") from error
     taking.total.memories += taken
     taking.total.skipped += len(page) - taken
 
