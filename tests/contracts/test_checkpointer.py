@@ -501,6 +501,11 @@ class TestFindingWork:
         assert list(work(saver, now_s=4)) == []
         assert list(work(saver, now_s=5)) == [Work(thread=THREAD, owner=None, why="due")]
 
+    def test_a_run_that_was_handed_over_is_due(self, saver: Checkpointer) -> None:
+        end(saver, begin(saver), "running", due_s=5.0)
+        saver.execute(Enqueue(place("q1")))
+        assert list(work(saver, now_s=5)) == [Work(thread=THREAD, owner=None, why="due")]
+
     def test_when_a_thread_was_due_is_forgotten_by_the_next_run(self, saver: Checkpointer) -> None:
         end(saver, begin(saver), "interrupted", due_s=5.0)
         end(saver, begin(saver))

@@ -11,6 +11,7 @@ import pytest
 from clew import (
     Checkpointer,
     InMemoryStore,
+    RetryPolicy,
     RunCancelled,
     RunStopped,
     asleep,
@@ -149,6 +150,34 @@ def test_a_question_and_memory_are_places_to_stop_at(
             first.result()
         assert second.result() == "new"
     assert flow.store.get(("told",), "k") is None
+
+
+def test_a_failed_task_is_not_tried_again_first(colour: Colour, saver: Checkpointer, aside: ThreadPoolExecutor) -> None:
+    begun, gate = Gate(), Gate()
+    ran: list[int] = []
+
+    @colour.task(retry_policy=RetryPolicy(initial_interval=0.0, jitter=False, max_attempts=9))
+    async def fails(x: int) -> None:
+        ran.append(x)
+        begun.open()
+        await gate.passed()
+        raise ConnectionError
+
+    @colour.entrypoint(checkpointer=saver, on_conflict="interrupt")
+    async def flow(x: int) -> int:
+        if x == 0:
+            await result(fails(x))
+        return x
+
+    first = aside.submit(colour.invoke, flow, 0, thread())
+    begun.wait()
+    second = aside.submit(colour.invoke, flow, 1, thread())
+    in_line(2)
+    gate.open()
+    with pytest.raises(RunStopped):
+        first.result()
+    assert second.result() == 1
+    assert ran == [0]
 
 
 @pytest.mark.parametrize("durability", ["async", "exit"])

@@ -152,6 +152,18 @@ def test_an_answer_does_not_wait_behind_new_inputs(
     assert later.result() == 1
 
 
+def test_a_fork_is_a_new_run_and_waits_its_turn(colour: Colour, saver: Checkpointer, aside: ThreadPoolExecutor) -> None:
+    two = TwoTasks(colour, saver, wait_s=5)
+    colour.invoke(two.flow, 1, thread())
+    [*_, oldest] = two.flow.get_state_history(thread())
+    saver.execute(Enqueue(Queued(id="q1", thread=THREAD, owner="elsewhere", until_s=time.time() + 99, created_s=0)))
+    forked = aside.submit(colour.invoke, two.flow, None, oldest.config)
+    in_queue(saver, 2)
+    saver.execute(LeaveQueue("q1"))
+    assert forked.result() == [1, None]
+    assert list(saver.execute(ListQueue(THREAD))) == []
+
+
 def test_an_answer_does_not_wait_behind_submitted_calls(colour: Colour, saver: Checkpointer) -> None:
     @colour.entrypoint(checkpointer=saver, wait_s=0.05)
     async def flow(x: int) -> Any:

@@ -36,7 +36,7 @@ class Waiting:
         thread: whose turn it is about.
         wait_s: for how long at most, in seconds.
         on_conflict: what is done where another run has the thread.
-        goes_on: whether the call goes on with what is there: it takes no place, and stops nobody.
+        goes_on: whether the call goes on with what is there: it does not wait for new inputs, and stops nobody.
         run_key: the caller's name for the run, or None.
         served: id of the submitted call that is carried out, and that has a place already, or None.
     """
@@ -82,7 +82,8 @@ class Waiting:
             return
         if self._wait_s <= 0 or (self._rejects and not turn.is_behind_itself):
             raise await self._busy(io, this_process())
-        await self._take_place(io)
+        if not self.goes_on:
+            await self._take_place(io)
         while not await io.wait_for(turn, min(_STAY_EVERY_S, self._remaining_s)):
             if self._remaining_s <= 0:
                 raise await self._busy(io, this_process())
@@ -145,7 +146,7 @@ class Waiting:
         return self._until_s - time.monotonic()
 
     async def _take_place(self, io: RunnerIO) -> None:
-        if self.goes_on or self.place is not None:
+        if self.place is not None:
             return
         self._own, now_s = uuid.uuid4().hex, time.time()
         place = Queued(
