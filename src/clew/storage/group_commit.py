@@ -65,6 +65,7 @@ class GroupCommit(Generic[W]):
         self._most = most
         self._waiting: deque[Waiting[W, Any]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)  # it starts with its first work
+        self._is_at_work = False
 
     def run(self, work: W) -> Any:
         """Return what the work gives, once it is committed."""
@@ -84,7 +85,9 @@ class GroupCommit(Generic[W]):
         unit.loop = asyncio.get_running_loop()
         unit.waiter = unit.loop.create_future()
         self._waiting.append(unit)
-        self._thread.submit(self._commit_waiting)
+        if not self._is_at_work:
+            self._is_at_work = True
+            self._thread.submit(self._commit_waiting)
         await finished(unit.waiter)
         return unit.result()
 
@@ -94,8 +97,11 @@ class GroupCommit(Generic[W]):
 
     def _commit_waiting(self) -> None:
         while self._waiting:
-            self._lock.acquire()
-            self._commit_batch()
+            self._is_at_work = True
+            while self._waiting:
+                self._lock.acquire()
+                self._commit_batch()
+            self._is_at_work = False  # and look once more: somebody may have relied on it
 
     def _commit_batch(self) -> None:
         """Commit what waits, up to the most that one batch takes, and give back the lock, which is held."""

@@ -12,7 +12,7 @@ from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import ClewError, Conflict
 from clew.storage.base import Append, Asked, Keep, first_epoch
 from clew.storage.postgres import failing
-from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Function, Row, carry_out
+from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Found, Function, carry_out
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
 from clew.storage.postgres.leases import HOLD, claim, fenced_off, lock_thread
 from clew.storage.postgres.statements import change, rows
@@ -21,7 +21,7 @@ from clew.storage.postgres.texts import from_held
 if TYPE_CHECKING:
     import psycopg
 
-_APPEND = Function("clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3)
+_APPEND = Function("clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3, gives=(BIG, TEXT))
 KEEP_PIECES = Function("clew_keep_pieces", (BIG, TEXT, TEXT, INT, BYTES), place=4)
 _END = Function("clew_end", (BIG, BIG, BIG, TEXT, BYTES, BYTES, TEXT, BYTES, REAL, REAL), place=5)
 
@@ -49,10 +49,8 @@ def append(operation: Append) -> Call[Asked | None]:
              end.due_s)
         ]  # fmt: skip
 
-    def asked(found: Mapping[Function, Sequence[Row]]) -> Any:
-        if end is not None:
-            return None
-        return next(what for id, what in found[_APPEND if operation.records else HOLD] if id == str(thread))
+    def asked(found: Mapping[Function, Found]) -> Any:
+        return None if end is not None else found[_APPEND if operation.records else HOLD][thread][0]
 
     return Call(calls, asked, partial(_refusal, operation), partial(recover, operation))
 

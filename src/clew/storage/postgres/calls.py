@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 T = TypeVar("T")
-Row = tuple[str | None, ...]
+#: What a function returned: by the first column of its rows, the others.
+Found = Mapping[Any, tuple[Any, ...]]
 Rows = Sequence[tuple[Any, ...]]
 
 _HEADER = struct.Struct("!iiiii")
@@ -35,11 +36,13 @@ class Column(Struct, frozen=True):
         oid: of the type of an element, see pg_type.dat in PostgreSQL's source.
         array_oid: of its array.
         pack: one element to bytes.
+        unpack: and back.
     """
 
     oid: int
     array_oid: int
     pack: Callable[[Any], bytes]
+    unpack: Callable[[bytes], Any]
 
     def array(self, elements: Sequence[Any]) -> bytes:
         """Return the array of the elements, of which there is at least one; None is NULL."""
@@ -53,11 +56,16 @@ class Column(Struct, frozen=True):
         return b"".join(parts)
 
 
-TEXT = Column(25, 1009, lambda text: to_held(text).encode())
-BYTES = Column(17, 1001, bytes)
-BIG = Column(20, 1016, struct.Struct("!q").pack)
-INT = Column(23, 1007, struct.Struct("!i").pack)
-REAL = Column(701, 1022, struct.Struct("!d").pack)
+def _number(oid: int, array_oid: int, format: str) -> Column:
+    layout = struct.Struct(format)
+    return Column(oid, array_oid, layout.pack, lambda data: layout.unpack(data)[0])
+
+
+TEXT = Column(25, 1009, lambda text: to_held(text).encode(), lambda data: from_held(data.decode()))
+BYTES = Column(17, 1001, bytes, bytes)
+BIG = _number(20, 1016, "!q")
+INT = _number(23, 1007, "!i")
+REAL = _number(701, 1022, "!d")
 
 
 class Function(Struct, frozen=True):
@@ -67,11 +75,13 @@ class Function(Struct, frozen=True):
         name: as schema/ makes it.
         columns: of a row of arguments.
         place: among the functions of one transaction, lower first.
+        gives: columns of the rows that it returns; the first one tells them apart.
     """
 
     name: str
     columns: tuple[Column, ...]
     place: int
+    gives: tuple[Column, ...] = ()
 
     def statement(self, prefix: str) -> bytes:
         """Return the statement that calls it; see `exchange`."""
@@ -84,14 +94,14 @@ class Call(Struct, Generic[T], frozen=True):
 
     Args:
         rows: of arguments, by function; at least one of each.
-        result: makes what the caller gets of all rows that the functions returned, to this caller and to others.
+        result: makes what the caller gets of what the functions returned, to this caller and to others.
         refused: the error of clew for one that a function raised, or None if it means nothing special.
         recover: whether a call whose connection went was committed before, and what it gave: given the connection of
             a transaction, it waits for the first try to end and returns (that,), or None if it was not.
     """
 
     rows: Mapping[Function, Rows]
-    result: Callable[[Mapping[Function, Sequence[Row]]], T]
+    result: Callable[[Mapping[Function, Found]], T]
     refused: Callable[[psycopg.Error], ClewError | None] = lambda error: None
     recover: Callable[[psycopg.Connection], tuple[T] | None] = lambda connection: None
 
@@ -113,9 +123,7 @@ def carry_out(connection: psycopg.Connection, call: Call[T], prefix: str = "") -
     return call.result(found)
 
 
-def exchange(
-    connection: psycopg.Connection, calls: Sequence[Call[Any]], prefix: str = ""
-) -> Mapping[Function, Sequence[Row]]:
+def exchange(connection: psycopg.Connection, calls: Sequence[Call[Any]], prefix: str = "") -> Mapping[Function, Found]:
     """Carry out calls in one round trip; outside a transaction they are one.
 
     Args:
@@ -133,16 +141,16 @@ def exchange(
     functions = sorted(joined, key=lambda function: function.place)
     statements = [_statement(function, prefix, joined[function]) for function in functions]
     results = [_one(connection, *statements[0])] if len(statements) == 1 else _several(connection, statements)
-    return {function: _rows(result) for function, result in zip(functions, results, strict=True)}
+    return {function: _found(function, result) for function, result in zip(functions, results, strict=True)}
 
 
-_Statement = tuple[bytes, list[bytes], list[int], list[int]]
+_Statement = tuple[bytes, list[bytes], list[int], list[int], int]
 
 
 def _statement(function: Function, prefix: str, rows: Rows) -> _Statement:
     columns = function.columns
     arrays = [column.array(elements) for column, elements in zip(columns, zip(*rows, strict=True), strict=True)]
-    return function.statement(prefix), arrays, [column.array_oid for column in columns], [1] * len(columns)
+    return function.statement(prefix), arrays, [column.array_oid for column in columns], [1] * len(columns), 1
 
 
 def _one(connection: psycopg.Connection, *statement: Any) -> PGresult:
@@ -178,11 +186,17 @@ def _checked(result: PGresult | None) -> PGresult:
     return result
 
 
-def _rows(result: PGresult) -> list[Row]:
-    return [
-        tuple(_text(result.get_value(row, column)) for column in range(result.nfields)) for row in range(result.ntuples)
-    ]
+def _found(function: Function, result: PGresult) -> Found:
+    rows: dict[Any, tuple[Any, ...]] = {}
+    for row in range(result.ntuples if function.gives else 0):
+        values = [result.get_value(row, column) for column in range(len(function.gives))]
+        key, *others = (
+            None if value is None else column.unpack(value)
+            for column, value in zip(function.gives, values, strict=True)
+        )
+        rows[key] = tuple(others)
+    return rows
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else from_held(value.decode())
+def _value(column: Column, data: bytes | None) -> Any:
+    return None if data is None else column.unpack(data)

@@ -17,12 +17,13 @@ import os
 import threading
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.errors import InvalidOption, Unavailable
 from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
-from clew.storage.postgres.calls import Call, Function, Row, carry_out, exchange
+from clew.storage.postgres.calls import Call, Found, Function, carry_out, exchange
 from clew.storage.postgres.connections import Connections, connected
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
@@ -119,6 +120,15 @@ class PostgresDatabase:
         value: T = await self._opened().calls.arun(call)
         return value
 
+    def look(self, call: Call[T]) -> T:
+        """Carry out a call that only reads, and return what it gives: one round trip."""
+        return self._trying(partial(self._look, call))
+
+    async def alook(self, call: Call[T]) -> T:
+        """Like `look`, off the event loop, and together with all others that wait."""
+        value: T = await self._opened().looks.arun(call)
+        return value
+
     def setup(self) -> None:
         """Make the tables now, or bring them to the version of this code."""
         self._trying(lambda connection: None)
@@ -195,6 +205,14 @@ class PostgresDatabase:
         with self._lent() as connection:
             return work(connection)
 
+    def _look(self, call: Call[T], connection: psycopg.Connection) -> T:
+        try:
+            return carry_out(connection, call, self._prefix)
+        except driver().Error as error:
+            if is_gone(connection):
+                raise Lost(error) from error
+            raise
+
     def _transact(self, kind: Kind, work: Work[T]) -> T:
         return self._trying(lambda connection: transact(connection, kind, self.schema, work))
 
@@ -213,7 +231,7 @@ class PostgresDatabase:
             except Exception as error:
                 unit.fail(error)
 
-    def _exchanged(self, calls: Sequence[Call[Any]]) -> tuple[Mapping[Function, Sequence[Row]] | None, bool]:
+    def _exchanged(self, calls: Sequence[Call[Any]]) -> tuple[Mapping[Function, Found] | None, bool]:
         """Carry out calls together; return what came back, or None, and whether nobody knows what was kept."""
         with self._lent() as connection:
             try:
@@ -242,9 +260,11 @@ class _Here:
         self.migrating = threading.Lock()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="clew-postgres")  # they start when needed
         self.calls = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-commit")
+        self.looks = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-look")
 
     def close(self) -> None:
         self.calls.close()
+        self.looks.close()
         self.threads.shutdown(wait=True)
         self.connections.close()
 

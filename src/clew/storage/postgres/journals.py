@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,9 +34,9 @@ from clew.storage.base import (
 )
 from clew.storage.opening import Opened, Setup
 from clew.storage.postgres import appending, events, leases, queue, upkeep
-from clew.storage.postgres.calls import Call
+from clew.storage.postgres.calls import BIG, TEXT, Call, Found, Function
 from clew.storage.postgres.database import PostgresDatabase
-from clew.storage.postgres.journals_rows import RECORD, RUN, THREAD, record_of, run_of
+from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, record_of, run_of
 from clew.storage.postgres.statements import rows
 from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads
 
@@ -76,15 +76,25 @@ class PostgresSaver(Checkpointer):
         return Setup()
 
     def execute(self, operation: Operation[T]) -> T:
-        call = _call(operation)
-        run = self.database.read if isinstance(operation, _READS) else self.database.write
-        result: T = self.database.call(call) if call else run(partial(_work, operation))
+        result: T
+        if isinstance(operation, Load):
+            result = self.database.look(_load(operation))
+        elif call := _call(operation):
+            result = self.database.call(call)
+        else:
+            run = self.database.read if isinstance(operation, _READS) else self.database.write
+            result = run(partial(_work, operation))
         return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
-        call = _call(operation)
-        run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
-        result: T = await (self.database.acall(call) if call else run(partial(_work, operation)))
+        result: T
+        if isinstance(operation, Load):
+            result = await self.database.alook(_load(operation))
+        elif call := _call(operation):
+            result = await self.database.acall(call)
+        else:
+            run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
+            result = await run(partial(_work, operation))
         return result
 
     def close(self) -> None:
@@ -110,15 +120,17 @@ def _work(operation: Operation[T], connection: psycopg.Connection) -> T:
     return done
 
 
-def _load(connection: psycopg.Connection, operation: Load) -> Run | None:
-    which = "clew_runs.id = head" if operation.run_id is None else "run_id = %s"
-    found = rows(
-        connection,
-        f"SELECT {RUN} FROM clew_threads JOIN clew_runs ON thread = clew_threads.id "
-        f"WHERE thread_id = %s AND workflow = %s AND {which}",
-        operation.thread if operation.run_id is None else (*operation.thread, operation.run_id),
-    )
-    return run_of(found[0]) if found else None
+_LOAD = Function("clew_load", (BIG, TEXT, TEXT, TEXT), place=0, gives=(BIG, *RUN_COLUMNS))
+
+
+def _load(operation: Load) -> Call[Any]:
+    token = id(operation)  # unlike that of any other that is under way
+
+    def found_run(found: Mapping[Function, Found]) -> Run | None:
+        row = found[_LOAD].get(token)
+        return None if row is None else run_of(row)
+
+    return Call({_LOAD: [(token, *operation.thread, operation.run_id)]}, found_run)
 
 
 def _list_runs(connection: psycopg.Connection, operation: ListRuns) -> list[Run]:
@@ -172,11 +184,10 @@ def _list_threads(connection: psycopg.Connection, operation: ListThreads) -> lis
 
 
 _READS = (
-    Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, WalkThreads,
+    ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, WalkThreads,
     ListPieces, LoadThread,
 )  # fmt: skip
 _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
-    Load: _load,
     ListRuns: _list_runs,
     LoadRecords: _load_records,
     LoadPieces: _load_pieces,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,18 @@ from clew.errors import ClewError, Conflict, ThreadBusy
 from clew.storage.base import Ask, Asked, Begin, Keep, Lease, Renew, Watch
 from clew.storage.postgres import failing
 from clew.storage.postgres.addresses import driver
-from clew.storage.postgres.calls import BIG, INT, REAL, TEXT, Call, Function, Row
+from clew.storage.postgres.calls import BIG, INT, REAL, TEXT, Call, Found, Function
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, RUN_COLUMNS, columns_of, columns_of_run, find_thread
 from clew.storage.postgres.statements import change, rows
 
 if TYPE_CHECKING:
     import psycopg
 
-_BEGIN = Function("clew_begin", (TEXT, TEXT, TEXT, TEXT, INT, TEXT, REAL, REAL, TEXT, TEXT, *RUN_COLUMNS), place=0)
-HOLD = Function("clew_hold", (BIG, BIG), place=2)
+_BEGIN = Function(
+    "clew_begin", (TEXT, TEXT, TEXT, TEXT, INT, TEXT, REAL, REAL, TEXT, TEXT, *RUN_COLUMNS), place=0,
+    gives=(TEXT, BIG, BIG, BIG),
+)  # fmt: skip
+HOLD = Function("clew_hold", (BIG, BIG), place=2, gives=(BIG, TEXT))
 PUT_RECORDS = Function("clew_put_records", (TEXT, *RECORD_COLUMNS), place=1)
 
 # Nobody but this owner makes this attempt at this run.
@@ -43,8 +46,8 @@ def begin(operation: Begin) -> Call[Lease]:
     if operation.records:
         calls[PUT_RECORDS] = [(run.id, *columns_of(record)) for record in operation.records]
 
-    def taken(found: Mapping[Function, Sequence[Row]]) -> Lease:
-        return next(_lease(operation, *numbers) for begun, *numbers in found[_BEGIN] if begun == run.id)
+    def taken(found: Mapping[Function, Found]) -> Lease:
+        return _lease(operation, *found[_BEGIN][run.id])
 
     def recover(connection: psycopg.Connection) -> tuple[Lease] | None:
         thread = find_thread(connection, operation.thread)
@@ -149,5 +152,5 @@ def _version(head: Run | None) -> tuple[str | None, str | None, int | None]:
     return (None, None, None) if head is None else head.version
 
 
-def _lease(operation: Begin, thread: object, run: object, epoch: object) -> Lease:
-    return Lease(operation.thread, operation.run.id, int(str(epoch)), (int(str(thread)), int(str(run))))
+def _lease(operation: Begin, thread: int, run: int, epoch: int) -> Lease:
+    return Lease(operation.thread, operation.run.id, epoch, (thread, run))

@@ -236,3 +236,23 @@ BEGIN
             SELECT runs[i], coalesce(max(number), 0) + 1, bodies[i] FROM clew_events WHERE run = runs[i];
     END LOOP;
 END $$;
+
+-- Read runs: those named, or the newest of their threads. token: tells the rows apart.
+CREATE FUNCTION clew_load(tokens bigint[], thread_ids text[], workflows text[], run_ids text[])
+RETURNS TABLE (
+    token bigint, run_id text, number integer, source text, parent text, previous text, step integer, status text,
+    input bytea, value bytea, saved bytea, error text, questions bytea, metadata bytea, created_s double precision,
+    ended_s double precision, attempts integer, crashes integer
+)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+BEGIN
+    FOR i IN 1 .. cardinality(tokens) LOOP
+        RETURN QUERY SELECT
+            tokens[i], r.run_id, r.number, r.source, r.parent, r.previous, r.step, r.status, r.input, r.value, r.saved,
+            r.error, r.questions, r.metadata, r.created_s, r.ended_s, r.attempts, r.crashes
+        FROM clew_threads t JOIN clew_runs r ON r.thread = t.id AND r.id = CASE
+            WHEN run_ids[i] IS NULL THEN t.head ELSE (SELECT n.id FROM clew_runs n WHERE n.run_id = run_ids[i]) END
+        WHERE t.thread_id = thread_ids[i] AND t.workflow = workflows[i];
+    END LOOP;
+END $$;
