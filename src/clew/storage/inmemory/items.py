@@ -59,11 +59,10 @@ class _MemoryShelf:
         return self._cache.get(name, self._state.change, self._refresh, build, keep=self._reading.committed)
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:
-        every = [row for space in self._spaces for row in space.rows.values()]
-        live = [row.stored for row in every if row.lives(self._now_us)]
-        if condition is None:
-            return None if len(live) == len(every) else {stored.id for stored in live}
-        return {stored.id for stored in live if matches(condition, decode_value(stored.value))}
+        if condition is None and not self._state.some_expired(self._now_us):
+            return None
+        live = (row.stored for row in self._live())
+        return {s.id for s in live if condition is None or matches(condition, decode_value(s.value))}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         return {item_id: self._state.by_id[item_id].stored for item_id in ids}

@@ -55,6 +55,7 @@ class ItemState:
         self.paths: list[bytes] = []
         self.next_number = 1
         self.by_id: dict[int, Row] = {}
+        self._ending: set[int] = set()
         #: How often an item was written or taken back, and the ids of the last ones.
         self.change = 0
         self._changed: deque[int] = deque(maxlen=_MOST_CHANGES)
@@ -63,6 +64,10 @@ class ItemState:
         """Give the ids of the items that have changed since; None where that is not known any more."""
         missed = self.change - change
         return None if missed > len(self._changed) else {self._changed[-1 - at] for at in range(missed)}
+
+    def some_expired(self, now_us: int) -> bool:
+        """Say whether there is an item that has expired, without a look at those that never do."""
+        return any(not self.by_id[item_id].lives(now_us) for item_id in self._ending)
 
     def below(self, prefix: Namespace) -> list[Space]:
         """Give the namespaces at or below the prefix, sorted."""
@@ -102,9 +107,12 @@ class ItemState:
     def _put(self, space: Space, key: str, row: Row | None, past: tuple[Version, ...]) -> None:
         if (old := space.rows.pop(key, None)) is not None:
             del self.by_id[old.stored.id]
+            self._ending.discard(old.stored.id)
             self._note(old.stored.id)
         if row is not None:
             space.rows[key] = self.by_id[row.stored.id] = row
+            if row.expires_us is not None:
+                self._ending.add(row.stored.id)
             self._note(row.stored.id)
         if past:
             space.past[key] = past
