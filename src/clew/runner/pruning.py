@@ -59,9 +59,8 @@ async def prune(
         Conflict: a thread was changed by others again and again. What went before is gone.
     """
     total, looked_at = Pruned(), 0
-    async for thread in walk(io, saver):
-        if thread_id in (None, thread.thread_id):
-            await _prune_thread(io, saver, thread, keeping, total, dry_run=dry_run)
+    async for thread in walk(io, saver, thread_id):
+        await _prune_thread(io, saver, thread, keeping, total, dry_run=dry_run)
         looked_at += 1
         if seen is not None:
             seen(looked_at)
@@ -70,11 +69,13 @@ async def prune(
     return total
 
 
-async def walk(io: RunnerIO, saver: Checkpointer) -> AsyncIterator[ThreadKey]:
-    """Give all threads, in the order of their names; each page is read when it is needed."""
-    after: ThreadKey | None = None
+async def walk(io: RunnerIO, saver: Checkpointer, thread_id: str | None = None) -> AsyncIterator[ThreadKey]:
+    """Give all threads, or those of one name, in the order of their names; each page is read when it is needed."""
+    after = None if thread_id is None else ThreadKey(thread_id, "")
     while page := await io.keep(saver, WalkThreads(after, _PAGE)):
         for thread in page:
+            if thread_id not in (None, thread.thread_id):
+                return
             yield thread
         after = page[-1]
 
