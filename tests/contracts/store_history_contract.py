@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from clew.errors import Forgotten, InvalidValue, UsageError
+from clew.store.base import BaseStore
 from clew.store.history import check_history
 from clew.store.operations import GetOp, HistoryOp, ItemVersion, PutOp, SearchOp
 
@@ -18,6 +21,33 @@ if TYPE_CHECKING:
 def told(versions: list[ItemVersion]) -> list[tuple[int, Any, str | None]]:
     """Return of each version its number, what it held, and how it ended."""
     return [(v.version, v.value.get("n"), v.ended) for v in versions]
+
+
+PLACES = [(("m",), "a"), (("m",), "b"), (("m", "x"), "a"), (("mm",), "a")]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put for a while", "delete", "delete all", "sweep"]), st.sampled_from(PLACES)
+    ),
+    max_size=20,
+)
+
+
+def seen(store: BaseStore, **how: Any) -> set[tuple[Any, ...]]:
+    """Return what a store shows, of everything and one by one."""
+    found = {(*i.namespace, i.key, i.value["n"], i.version, i.updated_at) for i in store.search((), limit=99, **how)}
+    one_by_one = [store.get(namespace, key, **how) for namespace, key in PLACES]
+    assert found == {(*i.namespace, i.key, i.value["n"], i.version, i.updated_at) for i in one_by_one if i}
+    return found
+
+
+class Ticking:
+    """A clock for one example."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 class HistoryContract:
@@ -261,6 +291,35 @@ class HistoryContract:
         for checkpoint in ("no-such", "0" * 32 + "-1", "x"):
             with pytest.raises(UsageError, match=f"no checkpoint '{checkpoint}'"):
                 store.get(("m",), "k", as_of=checkpoint)
+
+    @given(steps=steps, bound=st.sampled_from([2, 50]))
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    def test_what_was_seen_at_a_moment_is_seen_of_it_ever_after(
+        self, open_store: OpenStore, steps: list[tuple[str, Any]], bound: int
+    ) -> None:
+        clock = Ticking()
+        with open_store(clock=clock, history={"versions": bound}, ttl={"refresh_on_read": False}) as store:
+            moments = []
+            for number, (act, (namespace, key)) in enumerate(steps):
+                clock.now += timedelta(seconds=10)
+                if act == "delete":
+                    store.delete(namespace, key)
+                elif act == "delete all":
+                    store.delete_namespace(namespace)
+                elif act == "sweep":
+                    store.sweep_ttl()  # type: ignore[attr-defined]
+                else:
+                    store.put(namespace, key, {"n": number}, ttl=0.5 if act == "put for a while" else None)
+                moments.append((clock.now, seen(store)))
+            for moment, then in moments:
+                try:
+                    assert seen(store, as_of=moment) == then
+                except Forgotten:
+                    assert bound == 2
+            assert {(v.namespace, v.key) for place in PLACES for v in store.history(*place)} <= set(PLACES)
+            for place in PLACES:
+                numbers = [v.version for v in store.history(*place)]
+                assert numbers == sorted(set(numbers), reverse=True)
 
     def test_versions_show_as_json(self, store: Caller) -> None:
         store.put(("m",), "k", {"n": 0})
