@@ -11,11 +11,12 @@ from clew.codec.allowed import allow_named_by
 from clew.engine.caching import CachePolicy
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
-from clew.errors import UsageError
+from clew.errors import InvalidOption, UsageError
 from clew.listening import hear_life
 from clew.runner import caching
 from clew.runner.bridge import call_alone, start_call
 from clew.runner.callee import Callee, function_name
+from clew.runner.elsewhere import in_executor
 from clew.runner.frame import current
 from clew.runner.futures import TaskFuture
 from clew.storage.cache import BaseCache
@@ -90,6 +91,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    executor: Any = None,
 ) -> _Decorator: ...
 @overload
 def task(
@@ -100,6 +102,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    executor: Any = None,
 ) -> Task[P, T]: ...
 @overload
 def task(
@@ -110,6 +113,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    executor: Any = None,
 ) -> Task[P, T]: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -119,6 +123,7 @@ def task(
     retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | TimeoutPolicy | None = None,
+    executor: Any = None,
 ) -> Any:
     """Make a task of a function, a bound method, a partial or a callable object, blocking or async.
 
@@ -130,9 +135,12 @@ def task(
         retry_policy: after which failures it is tried again.
         cache_policy: that its results are kept in the entrypoint's cache.
         timeout: seconds, a timedelta or a TimeoutPolicy; only for async functions.
+        executor: a concurrent.futures.Executor that runs the function, such as a ProcessPoolExecutor, or one of Dask or
+            Ray. Only the function and its arguments travel: it is injected nothing, and may ask for nothing of the run.
 
     Raises:
-        ValueError: a timeout that is not greater than 0, or on a function that is not async.
+        ValueError: a timeout that is not greater than 0, or on a function that is not async; an executor for a
+            function that is async or asks for what is injected.
         TypeError: a policy of a wrong type, or something that cannot be called.
     """
     retry, within, cache = policies(retry_policy), limit(timeout), caching.checked(cache_policy)
@@ -143,7 +151,11 @@ def task(
             raise NotCallable(f"@task needs a function, not {function!r}{order}")
         inner = function.func if isinstance(function, Task) else function
         called = name or function_name(inner)
-        callee = Callee(inner, called, retry=retry, limit=within, cache=cache, hear_life=hear_life)
+        runs = inner if executor is None else in_executor(inner, executor)
+        callee = Callee(runs, called, retry=retry, limit=within, cache=cache, hear_life=hear_life)
+        if executor is not None and callee.injected:
+            names = ", ".join(name for name, _, _ in callee.injected)
+            raise InvalidOption(f"task {called!r} runs in an executor, where it cannot be given {names}")
         if not callee.is_async:
             refuse_on_sync(within, callee.name)
         allow_named_by(inner)
