@@ -90,3 +90,12 @@ def test_the_main_text_is_the_long_one() -> None:
 def test_a_name_of_several_words_is_found_in_a_query() -> None:
     assert value_hash(["mary", "ann"]) in named_in("What did Mary-Ann's brother say?")
     assert value_hash(["mary", "brother"]) not in named_in("What did Mary-Ann's brother say?")
+
+
+def test_hits_that_stand_out_by_far_keep_their_order() -> None:
+    items = [{"text": f"turn {n} {TOPICS[n % 4]}"} for n in range(2000)]
+    items[700]["text"] = "zebra giraffe okapi bongo"
+    items[1300]["text"] = "zebra giraffe okapi"
+    found = store_of(items, context=False).search(("m",), query="zebra giraffe okapi bongo", limit=2)
+    assert [hit.key for hit in found] == ["700", "1300"]
+    assert 0 < found[1].score < found[0].score < 1

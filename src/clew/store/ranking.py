@@ -139,8 +139,7 @@ def _score_again(
         scores.total[chosen] = exact
     else:
         share = _MEANING / (np.nanstd(scores.meaning) or 1.0)
-        odds = np.log(scores.total[chosen] / (1 - scores.total[chosen])) + share * moved
-        scores.total[chosen] = _squashed(odds)
+        scores.total[chosen] = _squashed(_spread_out(scores.total[chosen]) + share * moved)
     scores.meaning[chosen] = exact
     scored = ~np.isnan(scores.total)
     scored[chosen] = False
@@ -218,11 +217,20 @@ def _weighted_query(corpus: Corpus, search: PreparedSearch) -> bytes:
 
 
 def _squashed(total: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring sums of z-scores between 0 and 1, in the same order."""
+    """Bring sums of z-scores between 0 and 1, in the same order; the largest, too, stay apart in 32 bits."""
     import numpy as np
 
-    squashed: NDArray[np.float32] = (1 / (1 + np.exp(-total))).astype(np.float32)
+    squashed: NDArray[np.float32] = (0.5 + 0.5 * total / (1 + np.abs(total))).astype(np.float32)
     return squashed
+
+
+def _spread_out(squashed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo `_squashed`."""
+    import numpy as np
+
+    from_middle = 2 * squashed - 1
+    spread: NDArray[np.float32] = (from_middle / (1 - np.abs(from_middle))).astype(np.float32)
+    return spread
 
 
 def _weigh(share: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
