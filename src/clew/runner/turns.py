@@ -41,7 +41,7 @@ class Turn:
         self._key = key
         self.run = run
         self.goes_on = goes_on
-        self.wants = wants
+        self.wants: Asked | None = wants
         self.run_id = run_id
         self.ready = False
         self.wake: Callable[[], object] | None = None
@@ -125,8 +125,11 @@ def _position(line: deque[Turn], turn: Turn) -> int:
 def _told(line: deque[Turn]) -> Asked | None:
     """Return what the first of a line is to be told, because of those behind it."""
     first = line[0]
-    wanted = [turn.wants for turn in line if turn is not first and (turn.run_id is None or turn.run_id != first.run_id)]
-    return next((what for what in reversed(wanted) if what is not None), None)
+    for turn in reversed(line):
+        is_same_run = turn is first or (turn.run_id is not None and turn.run_id == first.run_id)
+        if turn.wants is not None and not is_same_run:
+            return turn.wants
+    return None
 
 
 turns = Turns()

@@ -60,7 +60,7 @@ class Waiting:
         self.goes_on = goes_on
         self.run_key = run_key
         self.run_id = None if run_key is None else keyed_run_id(thread, run_key)
-        self.wants = None if goes_on or served else _WANTS.get(on_conflict)
+        self.wants: Asked | None = None if goes_on or served else _WANTS.get(on_conflict)
         self._served = served
         self._own: str | None = None  # the place taken here
         self._stay_at_s = 0.0

@@ -326,6 +326,7 @@ async def _execute(
             emitter.updated(call, value.value if isinstance(value, final) else value)
 
     value: Any = None
+    frame: Frame | None = None
     result: Result | None = None
     try:
         value, frame = await _produce(io, call, settle)
@@ -337,7 +338,7 @@ async def _execute(
             raise
     if result is None:
         return await ending.suspend(io, execution, call)
-    if frame.entry is not None:
+    if frame is not None and frame.entry is not None:
         await frame.entry.keep(io, value)
     return result
 
