@@ -14,6 +14,10 @@ def embed(texts: list[str]) -> list[list[float]]:
     return [[1.0] for _ in texts]
 
 
+def test_the_distance_of_those_who_name_it_is_the_cosine() -> None:
+    assert InMemoryStore(index={"embed": embed, "distance_type": "cosine"}).settings.embedder is not None
+
+
 @pytest.mark.parametrize("make", [InMemoryStore, lambda **settings: SqliteStore(":memory:", **settings)])
 @pytest.mark.parametrize(
     ("settings", "named"),
@@ -37,6 +41,7 @@ def embed(texts: list[str]) -> list[list[float]]:
         ({"index": {"embed": embed, "ignored_words": 3}}, r"index\['ignored_words'\]"),
         ({"index": {"embed": embed, "ignored_words": [3]}}, r"index\['ignored_words'\]"),
         ({"index": {"embed": embed, "context": "yes"}}, r"index\['context'\]"),
+        ({"index": {"embed": embed, "distance_type": "l2"}}, r"'distance_type'\] is 'cosine', not 'l2'"),
         ({"ttl": 5}, "ttl is a dictionary"),
         ({"ttl": "5"}, "ttl is a dictionary"),
         ({"ttl": {"default": 5}}, r"unknown ttl settings \['default'\]"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from msgspec import Struct, field
 
@@ -18,7 +18,10 @@ from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
 LoadEmbedder = Callable[[str], Any]
 CACHE_BYTES = 512 * 2**20
 VECTORS_SHARE = 8  # one part in so many of the cache is for vectors that were made lately, the others for searches
-_KNOWN = {"dims", "embed", "fields", "text_fields", "model", "max_concurrency", "stem", "ignored_words", "context"}
+_KNOWN = {
+    "dims", "embed", "fields", "text_fields", "model", "max_concurrency", "stem", "ignored_words", "context",
+    "distance_type",
+}  # fmt: skip
 
 
 class IndexConfig(TypedDict, total=False):
@@ -29,7 +32,7 @@ class IndexConfig(TypedDict, total=False):
     the embedder under way, on one event loop, and of all OS threads together; 8 if left out. stem: from a word to its
     stem, or None for none, and ignored_words: words of a query that find nothing, both used by words search. context:
     whether a hybrid search counts what neighbours in the order of writing say; left out: where the order is seen to
-    matter.
+    matter. distance_type: "cosine", the only one there is.
     """
 
     dims: int
@@ -40,6 +43,7 @@ class IndexConfig(TypedDict, total=False):
     stem: Stem | None
     ignored_words: Collection[str]
     context: bool | None
+    distance_type: Literal["cosine"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -132,6 +136,11 @@ def _check_index(index: object) -> None:
     words = ignored if isinstance(ignored, Collection) and not isinstance(ignored, str | bytes) else (0,)
     if ignored is not None and not all(isinstance(word, str) for word in words):
         raise UsageError(f"index['ignored_words'] is a collection of words, not {ignored!r}")
+    if (distance := index.get("distance_type", "cosine")) != "cosine":
+        raise UsageError(
+            f"index['distance_type'] is 'cosine', not {distance!r}: vectors are compared by their direction, which "
+            "ranks vectors of length 1, as most models make them, just as the others do"
+        )
     if not isinstance(context, bool | None):
         raise UsageError(f"index['context'] is True, False or None, not {context!r}")
 
