@@ -33,7 +33,7 @@ from clew import (
 )  # fmt: skip
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption
-from clew.storage.base import ListRuns, LoadRecords
+from clew.storage.base import Begin, Keep, ListRuns, LoadRecords
 from clew.storage.encrypted import EncryptedSaver
 from clew.storage.upkeep import ListPieces
 from support.colours import PATIENCE_S, thread
@@ -241,6 +241,33 @@ def test_a_run_under_way_is_not_disturbed(saver: Checkpointer) -> None:
     inside[0] = lambda: clew.prune(saver, keep_for=timedelta())
     assert len(chat.invoke("say 3", thread())) == 8
     assert len(chat.get_state(thread()).values) == 8
+
+
+@pytest.mark.parametrize("how", ["new input", "copy", "set"])
+def test_a_start_that_was_pruned_meanwhile_is_noticed(
+    saver: Checkpointer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    chat = chat_on(saver)
+    for number in range(4):
+        chat.invoke(f"say {number}", thread())
+    (*_, first_end, _) = history(chat)
+    execute = saver.execute
+
+    def pruning(operation: Any) -> Any:
+        if isinstance(operation, Begin | Keep):
+            monkeypatch.undo()
+            clew.prune(saver, keep_last=1)
+        return execute(operation)
+
+    monkeypatch.setattr(saver, "execute", pruning)
+    start: dict[str, Callable[[], object]] = {
+        "new input": lambda: chat.invoke("say more", first_end.config),
+        "copy": lambda: chat.invoke(None, first_end.config),
+        "set": lambda: chat.update_state(first_end.config, ["set"]),
+    }
+    with pytest.raises(ValueError, match="has no checkpoint"):
+        start[how]()
+    assert len(chat.invoke("say 4", thread())) == 5
 
 
 class TestDeletedThreads:

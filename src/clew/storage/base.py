@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from clew.engine.records import Piece, Queued, Record, Run, Status, ThreadKey, Work
+from clew.errors import Conflict
 
 T = TypeVar("T")
 
@@ -45,6 +46,14 @@ class Lease(Struct, frozen=True):
 def first_epoch(now_s: float) -> int:
     """Return the epoch of a new thread: above all that a deleted thread of the same name can have reached."""
     return int(now_s * 1_000_000)
+
+
+def removed(thread: ThreadKey, run: Run) -> Conflict:
+    """Return the error of a new run whose `previous` was removed since it was read."""
+    return Conflict(
+        f"run {run.previous} of thread {thread.thread_id!r} of {thread.workflow!r}, from which a new one starts, was "
+        "removed meanwhile: the thread was deleted or pruned"
+    )
 
 
 class Load(Operation[Run | None], frozen=True):
@@ -115,7 +124,8 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     Raises:
         ThreadBusy: another owner holds the lease or comes first; the error's `owner` says who, "" for a submitted
             call.
-        Conflict: `head` is no longer the newest run, or no longer stands as it did; or `queued` is gone.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did; what a new run is given as
+            `previous` was removed; or `queued` is gone.
     """
 
     thread: ThreadKey
@@ -295,8 +305,8 @@ class Keep(Operation[Run], frozen=True):
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
-        Conflict: `head` is no longer the newest run, or no longer stands as it did; or a piece was deleted that one of
-            `pieces` follows.
+        Conflict: `head` is no longer the newest run, or no longer stands as it did; what `run` was given as `previous`
+            was removed; or a piece that one of `pieces` follows.
     """
 
     thread: ThreadKey

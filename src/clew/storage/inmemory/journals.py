@@ -33,6 +33,7 @@ from clew.storage.base import (
     Renew,
     StayQueued,
     Watch,
+    removed,
 )
 from clew.storage.inmemory import queue, threads, upkeep
 from clew.storage.inmemory.database import InMemoryDatabase
@@ -119,9 +120,11 @@ class InMemorySaver(Checkpointer):
 
     def _begin(self, operation: Begin) -> Lease:
         thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        run = operation.run
+        if run.id not in thread.runs:
+            _check_given(thread, operation.thread, run)
         queue.check_place(thread, operation)
         queue.leave_with(thread, operation)
-        run = operation.run
         thread.runs[run.id] = run
         records = self._journals.records.setdefault(run.id, {})
         for record in operation.records:
@@ -142,9 +145,7 @@ class InMemorySaver(Checkpointer):
         self._check_pieces(operation.pieces)
         for nested_key, nested_run, pieces in operation.also:
             self._check_pieces(pieces)
-            given = self._journals.threads.get(nested_key, Thread()).runs
-            if nested_run.previous is not None and nested_run.previous not in given:
-                raise Conflict(f"thread {nested_key.thread_id!r} of {nested_key.workflow!r} was deleted meanwhile")
+            _check_given(self._journals.threads.get(nested_key, Thread()), nested_key, nested_run)
         if operation.writes:
             apply_writes(self.database, operation.writes)
         for key in operation.replaces:
@@ -173,6 +174,7 @@ class InMemorySaver(Checkpointer):
 
     def _keep(self, operation: Keep) -> Run:
         thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
+        _check_given(thread, operation.thread, operation.run)
         self._check_pieces(operation.pieces)
         return self._keep_as_head(thread, operation.run, operation.pieces)
 
@@ -194,6 +196,16 @@ class InMemorySaver(Checkpointer):
     def _keep_pieces(self, thread: Thread, pieces: Sequence[Piece]) -> None:
         thread.pieces += [piece.id for piece in pieces]
         self._journals.pieces.update((piece.id, piece) for piece in pieces)
+
+
+def _check_given(thread: Thread, key: ThreadKey, run: Run) -> None:
+    """Refuse a new run if what it was given as `previous` was removed meanwhile.
+
+    Raises:
+        Conflict: it was.
+    """
+    if run.previous is not None and run.previous not in thread.runs:
+        raise removed(key, run)
 
 
 _WORK: dict[type, Callable[[InMemorySaver, Any], Any]] = {

@@ -35,6 +35,7 @@ from clew.storage.base import (
     Renew,
     StayQueued,
     Watch,
+    removed,
 )
 from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite import events, leases, queue, upkeep
@@ -147,6 +148,7 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
         queue.check_first(connection, thread, operation)
     if operation.queued is not None:
         queue.leave_with(connection, thread, operation)
+    _check_given(connection, thread, operation.thread, operation.run, operation.head)
     run = put_run(connection, thread, operation.run)
     (epoch,) = connection.execute(
         "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = ?, until_s = ?, asked = NULL, due_s = NULL, "
@@ -232,16 +234,28 @@ def _remove_head(connection: sqlite3.Connection, thread: int, run: int) -> None:
 
 def _keep(connection: sqlite3.Connection, operation: Keep) -> Run:
     thread, _ = leases.claimed_thread(connection, operation.thread, operation.head, operation.now_s, operation.evicts)
+    _check_given(connection, thread, operation.thread, operation.run, operation.head)
     return _keep_as_head(connection, thread, operation.run, operation.pieces)
 
 
 def _keep_nested(connection: sqlite3.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
     row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
     id = row[0] if row else leases.new_thread(connection, thread, run.created_s)
-    given = "SELECT 1 FROM clew_runs WHERE thread = ? AND run_id = ?"
-    if run.previous is not None and not connection.execute(given, (id, run.previous)).fetchone():
-        raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
+    _check_given(connection, id, thread, run, None)
     _keep_as_head(connection, id, run, pieces)
+
+
+def _check_given(connection: sqlite3.Connection, row: int, thread: ThreadKey, run: Run, head: Run | None) -> None:
+    """Refuse a new run if what it was given as `previous` was removed meanwhile.
+
+    Raises:
+        Conflict: it was.
+    """
+    if run.previous is None or (head is not None and head.id in (run.id, run.previous)):
+        return
+    given = "SELECT 1 FROM clew_runs WHERE thread = ? AND run_id = ?"
+    if not connection.execute(given, (row, run.previous)).fetchone():
+        raise removed(thread, run)
 
 
 def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run, pieces: Sequence[Piece]) -> Run:
