@@ -10,9 +10,13 @@ import logging
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from clew.errors import MissingDependency
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DIMS = 256
 
@@ -37,8 +41,16 @@ class LocalEmbedder:
         Raises:
             MissingDependency: the extra `local` is not installed.
         """
-        vectors: list[list[float]] = _embed(texts).tolist()
+        vectors: list[list[float]] = self.embed_arrays(texts).tolist()
         return vectors
+
+    def embed_arrays(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, as `embed_documents` does, into the rows of one array.
+
+        Raises:
+            MissingDependency: the extra `local` is not installed.
+        """
+        return _embed(texts)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed one text that asks.
@@ -52,19 +64,21 @@ class LocalEmbedder:
         return self.embed_documents([text])[0]
 
 
-def _embed(texts: Sequence[str]) -> Any:
+def _embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """Give the vectors as rows of an array: of each text the mean of its tokens' vectors, brought to length 1."""
-    import numpy
+    import numpy as np
 
-    vectors = numpy.zeros((len(texts), DIMS), dtype=numpy.float32)
+    vectors: NDArray[np.float32] = np.zeros((len(texts), DIMS), dtype=np.float32)
     model = _model()
     for row, text in enumerate(texts):
         # One by one, and not by the model's own `embed`: a batch there is padded to its longest text, and what it
         # does besides takes as long again.
         if text.strip() and (tokens := model.tokenizer.encode(text, add_special_tokens=False).ids):
             model.embedding.take(tokens, axis=0, mode="clip").sum(axis=0, out=vectors[row])
-    lengths = numpy.sqrt(numpy.einsum("ij,ij->i", vectors, vectors))[:, None]
-    return numpy.divide(vectors, lengths, out=vectors, where=lengths > 0)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    lengths[lengths == 0] = 1
+    vectors /= lengths[:, None]
+    return vectors
 
 
 _loaded: Any = None

@@ -262,6 +262,8 @@ def model_name(given: Any) -> str:
 
 
 def _documents_of(given: Any) -> tuple[TextsToVectors | None, Callable[[Sequence[str]], Awaitable[Any]] | None]:
+    if _gives_arrays(given):
+        return given.embed_arrays, None
     sync, asynchronous = getattr(given, "embed_documents", None), getattr(given, "aembed_documents", None)
     if sync is not None or asynchronous is not None:
         return sync, asynchronous
@@ -277,7 +279,14 @@ def _documents_of(given: Any) -> tuple[TextsToVectors | None, Callable[[Sequence
 
 
 def _query_of(given: Any) -> tuple[Callable[[str], Any] | None, Callable[[str], Awaitable[Any]] | None]:
+    if _gives_arrays(given):
+        return None, None  # a query is a text like others
     return getattr(given, "embed_query", None), getattr(given, "aembed_query", None)
+
+
+def _gives_arrays(given: Any) -> bool:
+    """Say whether it spares the way over lists of floats, which takes longer than a word's vector itself."""
+    return getattr(given, "embed_arrays", None) is not None
 
 
 def _of_each(words: Sequence[str], embedded: Embedded) -> list[bytes]:
