@@ -298,6 +298,24 @@ class TestLostUpdates:
         flow.invoke(1, thread("t"))
         assert kept(database) == {"count": 1, "other": 1}
 
+    def test_a_conflict_that_was_met_is_met_again_on_replay(self, database: Database) -> None:
+        @task
+        def add() -> None:
+            get_store().put(NOTES, "count", {"v": 1}, if_version=0)
+
+        @entrypoint(database=database)
+        def flow(_: Any) -> Any:
+            try:
+                add().result()
+            except VersionConflict:
+                return interrupt("?")
+
+        database.store.put(NOTES, "count", {"v": 0})
+        flow.invoke(0, thread("t"))
+        database.store.delete(NOTES, "count")
+        assert flow.invoke(Command(resume="met"), thread("t")) == "met"
+        assert kept(database) == {}
+
 
 def test_an_async_run_looks_back_too(database: Database) -> None:
     @task
