@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import ClewError, Conflict
-from clew.storage.base import Append, Asked, Keep, first_epoch
+from clew.storage.base import Append, Asked, Keep, first_epoch, removed
 from clew.storage.postgres import failing
 from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Found, Function, carry_out
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
@@ -105,15 +105,26 @@ def recover(operation: Append, connection: psycopg.Connection) -> tuple[Asked | 
 
 
 def keep(connection: psycopg.Connection, operation: Keep) -> Run:
-    return _keep_as_head(connection, operation.thread, claim(connection, operation), operation.run, operation.pieces)
+    id = claim(connection, operation)
+    _check_given(connection, id, operation.thread, operation.run)
+    return _keep_as_head(connection, operation.thread, id, operation.run, operation.pieces)
 
 
 def _keep_nested(connection: psycopg.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
     id = made_thread(connection, thread, first_epoch(run.created_s), run.created_s)
+    _check_given(connection, id, thread, run)
+    _keep_as_head(connection, thread, id, run, pieces)
+
+
+def _check_given(connection: psycopg.Connection, id: int, thread: ThreadKey, run: Run) -> None:
+    """Refuse a new run if what it was given as `previous` was removed meanwhile.
+
+    Raises:
+        Conflict: it was.
+    """
     given = "SELECT 1 FROM clew_runs WHERE thread = %s AND run_id = %s"
     if run.previous is not None and not rows(connection, given, (id, run.previous)):
-        raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was deleted meanwhile")
-    _keep_as_head(connection, thread, id, run, pieces)
+        raise removed(thread, run)
 
 
 def _keep_as_head(connection: psycopg.Connection, thread: ThreadKey, id: int, run: Run, pieces: Sequence[Piece]) -> Run:

@@ -174,6 +174,11 @@ BEGIN
         );
         IF head_ids[i] IS DISTINCT FROM run_ids[i] THEN
             PERFORM clew_check_first(clew_begin.thread, owners[i], places[i], nows_s[i], dead);
+            IF previouses[i] <> coalesce(head_ids[i], '') AND NOT EXISTS (
+                SELECT 1 FROM clew_runs WHERE thread = clew_begin.thread AND run_id = previouses[i]
+            ) THEN
+                RAISE EXCEPTION 'the run before was removed' USING ERRCODE = 'CLW02';
+            END IF;
         END IF;
         IF places[i] IS NOT NULL THEN
             PERFORM clew_leave_queue(clew_begin.thread, places[i], nows_s[i], dead);
