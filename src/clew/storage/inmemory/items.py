@@ -149,11 +149,14 @@ class MemoryKeeper(MemoryMover):
     def versions(
         self, state: ItemState, prefix: Namespace, key: str | None = None, moment: Moment | None = None
     ) -> Iterator[Version]:
-        for space in state.below(prefix):
-            if key is not None and space.namespace != prefix:
-                continue
-            yield from (current_version(row) for row in space.rows.values() if key in (None, row.stored.key))
-            yield from (v for k, past in space.past.items() if key in (None, k) for v in past)
+        if key is not None:
+            places = [(space, key)] if (space := state.space(prefix)) else []
+        else:
+            places = [(space, key) for space in state.below(prefix) for key in {*space.rows, *space.past}]
+        for space, key in places:
+            if (row := space.rows.get(key)) is not None:
+                yield current_version(row)
+            yield from space.past.get(key, ())
 
     def forget(self, state: ItemState, before: datetime) -> None:
         before_us = to_us(before)
