@@ -138,8 +138,8 @@ def _score_again(
     if search.mode == "semantic":
         scores.total[chosen] = exact
     else:
-        share = _MEANING / (np.nanstd(scores.meaning) or 1.0)
-        scores.total[chosen] = _squashed(_spread_out(scores.total[chosen]) + share * moved)
+        share = _MEANING / (float(np.nanstd(scores.meaning)) or 1.0)
+        scores.total[chosen] = _squashed(_spread_out(scores.total[chosen]) + _weigh(share, moved))
     scores.meaning[chosen] = exact
     scored = ~np.isnan(scores.total)
     scored[chosen] = False
