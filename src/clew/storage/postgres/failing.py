@@ -49,6 +49,11 @@ def is_gone(connection: psycopg.Connection) -> bool:
     return connection.closed or connection.broken
 
 
-def passes_by_itself(error: psycopg.Error) -> bool:
-    """Say whether the transaction was taken back for another one's sake, so that it may be tried again at once."""
-    return error.sqlstate in ("40001", "40P01")
+def was_taken_back(error: psycopg.Error) -> bool:
+    """Say whether the server took the transaction back of itself, so that it may be tried again at once."""
+    return error.sqlstate in _TAKEN_BACK
+
+
+# For another one's sake (serialization_failure, deadlock_detected), or because this process was frozen inside it
+# (idle_in_transaction_session_timeout).
+_TAKEN_BACK = ("40001", "40P01", "25P03")

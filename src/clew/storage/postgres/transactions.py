@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from clew.errors import Unavailable
 from clew.storage.postgres.addresses import driver
-from clew.storage.postgres.failing import is_gone, passes_by_itself
+from clew.storage.postgres.failing import is_gone, was_taken_back
 from clew.storage.postgres.migrations import quote
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def transact(connection: psycopg.Connection, kind: Kind, schema: str, work: Work
             connection.execute("ROLLBACK")
             return value
     except BaseException as error:
-        if isinstance(error, psycopg.Error) and (is_gone(connection) or passes_by_itself(error)):
+        if isinstance(error, psycopg.Error) and (is_gone(connection) or was_taken_back(error)):
             _roll_back(connection)
             raise Lost(error) from error
         _roll_back(connection)
@@ -76,7 +76,7 @@ def _commit(connection: psycopg.Connection, kind: Kind) -> None:
     try:
         connection.execute("COMMIT")
     except psycopg.Error as error:
-        if kind == "read" or passes_by_itself(error):
+        if kind == "read" or was_taken_back(error):
             raise Lost(error) from error
         if not is_gone(connection):
             raise
