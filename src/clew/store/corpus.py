@@ -67,6 +67,7 @@ def _runs(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
 
 
 def _sort(terms: NDArray[np.uint32], owners: NDArray[np.int32]) -> _Sorted:
+    """Sort terms and the items that have them, each pair once."""
     import numpy as np
 
     both = np.sort(terms.astype(np.uint64) << np.uint64(32) | owners.astype(np.uint64))
