@@ -7,7 +7,7 @@ Leave work to others:   Worker, Handle, Limit, recover, arecover, Recovered
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
 Keep threads:           Database, EncryptionKeys, SqliteSaver, PostgresSaver, InMemorySaver
 Keep memories:          Database, SqliteStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
-Keep results:           InMemoryCache, SqliteCache
+Keep results:           InMemoryCache, SqliteCache, PostgresCache
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
 Errors:                 clew.errors draws the tree
 """
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from clew.storage.inmemory.items import InMemoryStore
     from clew.storage.inmemory.journals import InMemorySaver
     from clew.storage.inmemory.journals import InMemorySaver as MemorySaver
+    from clew.storage.postgres.cache import PostgresCache
     from clew.storage.postgres.journals import PostgresSaver
     from clew.storage.postgres.journals import PostgresSaver as AsyncPostgresSaver
     from clew.storage.sqlite.cache import SqliteCache
@@ -116,6 +117,7 @@ _HOMES = {
     "clew.storage.inmemory.cache": "InMemoryCache",
     "clew.storage.inmemory.items": "InMemoryStore",
     "clew.storage.inmemory.journals": "InMemorySaver",
+    "clew.storage.postgres.cache": "PostgresCache",
     "clew.storage.postgres.journals": "PostgresSaver",
     "clew.storage.sqlite.cache": "SqliteCache",
     "clew.storage.sqlite.items_store": "SqliteStore",
@@ -157,7 +159,7 @@ __all__ = [
     "ExecutionInfo", "GetOp", "Handle", "InMemoryCache", "InMemorySaver", "InMemoryStore", "Interrupt",
     "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit", "ListNamespacesOp", "MatchCondition",
     "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow", "NotRecordable", "Output",
-    "PostgresSaver", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
+    "PostgresCache", "PostgresSaver", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
     "RunStopped", "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore",
     "StateSnapshot", "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow",
     "add_messages", "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase",

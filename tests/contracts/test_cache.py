@@ -13,6 +13,7 @@ import pytest
 from clew.errors import InvalidNamespaceError, Unavailable
 from clew.storage.cache import BaseCache
 from clew.storage.inmemory.cache import InMemoryCache
+from clew.storage.postgres.cache import PostgresCache
 from clew.storage.sqlite.cache import SqliteCache
 from clew.storage.sqlite.database import SqliteDatabase
 
@@ -59,10 +60,13 @@ class Awaiting:
         asyncio.run(self._cache.aclear(namespace))
 
 
-@pytest.fixture(params=["memory", "sqlite file", "sqlite memory"])
+@pytest.fixture(params=["memory", "sqlite file", "sqlite memory", "postgres"])
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseCache]:
     if request.param == "memory":
         yield InMemoryCache()
+        return
+    if request.param == "postgres":
+        yield PostgresCache(request.getfixturevalue("postgres_database"))
         return
     cache = SqliteCache(tmp_path / "cache.db") if request.param == "sqlite file" else SqliteCache()
     yield cache

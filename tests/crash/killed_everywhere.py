@@ -1,9 +1,10 @@
 """A program that runs a workflow once for every place where its process can be killed, and tells what it found.
 
-    python killed_everywhere.py WORKFLOW_COLOUR TASK_COLOUR DURABILITY FOLDER
+    python killed_everywhere.py WORKFLOW_COLOUR TASK_COLOUR DURABILITY FOLDER [ADDRESS]
 
-Each run is a forked child that kills itself with SIGKILL before or after its n-th write to the database; another child
-goes on where it died. This process itself never opens a database with clew: it looks at the file with SQLite alone.
+Each run is a forked child that kills itself with SIGKILL before or after its n-th write to the database, a SQLite file
+or the PostgreSQL database at an address; another child goes on where it died. This process itself never opens a
+database with clew.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ import itertools
 import json
 import os
 import signal
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clew import Command, Database, entrypoint, get_runtime, get_store, interrupt, task
+from keeping import InPostgres, InSqlite, Kept
+
+from clew import Checkpointer, Command, entrypoint, get_runtime, get_store, interrupt, task
 from clew.storage.base import Append, Begin
-from clew.storage.sqlite.journals import SqliteSaver
 
 CONFIG = {"configurable": {"thread_id": "1"}}
 INPUT, ANSWER = 10, "yes"
@@ -37,9 +37,9 @@ class Place:
     number: int
     moment: str  # "before" or "after"
 
-    def arm(self) -> None:
+    def arm(self, saver_class: type[Checkpointer]) -> None:
         """Kill this process at that place. Writes that are refused do not count."""
-        execute, aexecute = SqliteSaver.execute, SqliteSaver.aexecute
+        execute, aexecute = saver_class.execute, saver_class.aexecute
         coming = [1]
 
         def before(operation: Any) -> None:
@@ -64,15 +64,15 @@ class Place:
             after(operation)
             return result
 
-        SqliteSaver.execute, SqliteSaver.aexecute = killing, akilling  # type: ignore[method-assign,assignment]
+        saver_class.execute, saver_class.aexecute = killing, akilling  # type: ignore[method-assign,assignment]
 
 
 class Story:
-    """One workflow with everything in it, on a file of its own, and what it did to the world outside."""
+    """One workflow with everything in it, on a database of its own, and what it did to the world outside."""
 
-    def __init__(self, folder: Path, workflow: str, tasks: str, durability: Any) -> None:
+    def __init__(self, folder: Path, workflow: str, tasks: str, durability: Any, address: str | None) -> None:
         folder.mkdir(parents=True)
-        self.file = folder / "app.db"
+        self.kept: Kept = InSqlite(folder) if address is None else InPostgres(folder, address)
         self.done = folder / "done.txt"
         self.done.touch()
         self._workflow = workflow
@@ -81,9 +81,9 @@ class Story:
 
     def run(self) -> None:
         """Bring the workflow from wherever it is to its end."""
-        with closing(Database(self.file, synchronous="NORMAL")) as database:
+        with self.kept.open() as where:
             is_blocking = self._workflow == "blocking"
-            flow = blocking(database, self.act) if is_blocking else waiting(database, self.act, self._tasks)
+            flow = blocking(where, self.act) if is_blocking else waiting(where, self.act, self._tasks)
             state = flow.get_state(CONFIG)
             while not state.exists or state.next:
                 input: Any = Command(resume=ANSWER) if state.interrupts else None if state.exists else INPUT
@@ -106,25 +106,20 @@ class Story:
         return Counter(self.done.read_text(encoding="utf-8").split())
 
     def recorded(self) -> set[str]:
-        """Return the keys of the records that are kept; none where the file, or its tables, were not made yet."""
-        made = self.file.exists() and self._query("SELECT 1 FROM sqlite_schema WHERE name = 'clew_records'")
-        return {key for (key,) in self._query("SELECT key FROM clew_records")} if made else set()
+        """Return the keys of the records that are kept."""
+        return {key for (key,) in self.kept.query("SELECT key FROM clew_records")}
 
     def found(self) -> dict[str, Any]:
-        """Return what the file holds at the end."""
+        """Return what the database holds at the end."""
         return {
-            "runs": self._query("SELECT status, value FROM clew_runs"),
-            "memories": sorted(self._query("SELECT * FROM clew_items")),
-            "integrity": self._query("PRAGMA integrity_check"),
+            "runs": self.kept.query("SELECT status, value FROM clew_runs ORDER BY id"),
+            "memories": sorted(self.kept.memories()),
+            "damage": self.kept.damage(),
             "keys": sorted(self.recorded()),
         }
 
-    def _query(self, sql: str) -> list[Any]:
-        with closing(sqlite3.connect(self.file)) as connection:
-            return connection.execute(sql).fetchall()
 
-
-def blocking(database: Database, act: Callable[[], None]) -> Any:
+def blocking(where: dict[str, Any], act: Callable[[], None]) -> Any:
     """Return the workflow with a blocking body and blocking tasks."""
 
     @task
@@ -148,11 +143,11 @@ def blocking(database: Database, act: Callable[[], None]) -> Any:
         store.put(("told",), "task", {"x": x})
         return x
 
-    @entrypoint(database=database)
+    @entrypoint(**where)
     def inner(x: int) -> Any:
         return step(x).result()
 
-    @entrypoint(database=database)
+    @entrypoint(**where)
     def flow(x: int) -> list[Any]:
         first = step(x).result()
         fan: list[Any] = [future.result() for future in [step(n) for n in range(3)]]
@@ -170,7 +165,7 @@ def blocking(database: Database, act: Callable[[], None]) -> Any:
     return flow
 
 
-def waiting(database: Database, act: Callable[[], None], tasks: str) -> Any:
+def waiting(where: dict[str, Any], act: Callable[[], None], tasks: str) -> Any:
     """Return the same workflow with an async body, and tasks of either colour."""
 
     def painted(function: Callable[..., Any]) -> Any:
@@ -201,11 +196,11 @@ def waiting(database: Database, act: Callable[[], None], tasks: str) -> Any:
         await store.aput(("told",), "task", {"x": x})
         return x
 
-    @entrypoint(database=database)
+    @entrypoint(**where)
     async def inner(x: int) -> Any:
         return await step(x)
 
-    @entrypoint(database=database)
+    @entrypoint(**where)
     async def flow(x: int) -> list[Any]:
         first = await step(x)
         fan: list[Any] = list(await asyncio.gather(*[step(n) for n in range(3)]))
@@ -240,7 +235,7 @@ def killed_at(place: Place, story: Story) -> bool:
     """Run the story until it is killed at a place; say whether it got there."""
 
     def work() -> None:
-        place.arm()
+        place.arm(story.kept.saver)
         story.run()
 
     code = in_child(work)
@@ -260,20 +255,21 @@ def survived(story: Story, before: Counter[str], recorded: set[str]) -> dict[str
     return {**story.found(), "wrong": wrong, "acts": sorted(after)}
 
 
-def main(workflow: str, tasks: str, durability: str, folder: Path) -> None:
-    undisturbed = Story(folder / "undisturbed", workflow, tasks, durability)
+def main(workflow: str, tasks: str, durability: str, folder: Path, address: str | None = None) -> None:
+    how = (workflow, tasks, durability, address)
+    undisturbed = Story(folder / "undisturbed", *how)
     expected = survived(undisturbed, Counter(), set())
     report: dict[str, Any] = {"expected": shown(expected), "places": {}}
     for number in itertools.count(1):
         reached = False
         for moment in ("before", "after"):
-            story = Story(folder / f"{number}-{moment}", workflow, tasks, durability)
+            story = Story(folder / f"{number}-{moment}", *how)
             if killed_at(Place(number, moment), story):
                 reached = True
                 report["places"][f"{moment} {number}"] = shown(survived(story, story.acts(), story.recorded()))
         if not reached:
             break
-    report["again and again"] = shown(again_and_again(Story(folder / "again", workflow, tasks, durability)))
+    report["again and again"] = shown(again_and_again(Story(folder / "again", *how)))
     print(json.dumps(report))
 
 
@@ -290,14 +286,8 @@ def again_and_again(story: Story) -> dict[str, Any]:
 
 
 def shown(found: dict[str, Any]) -> dict[str, str]:
-    found = {**found, "memories": [_timeless(row) for row in found.get("memories", [])]}
     return {name: repr(value) for name, value in found.items()}
 
 
-def _timeless(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Leave out what differs from run to run: times."""
-    return tuple(value for value in row if not isinstance(value, int | float) or value < 1_000_000)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]), *sys.argv[5:])

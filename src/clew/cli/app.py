@@ -17,6 +17,7 @@ from clew.cli.chat import Chat
 from clew.cli.databases import made_default_url
 from clew.cli.erasing import erase
 from clew.cli.memory import memory
+from clew.cli.migrating import migrate
 from clew.cli.models import choose_model
 from clew.cli.moving import export_, import_
 from clew.cli.pruning import prune
@@ -29,6 +30,7 @@ app.add_typer(memory, name="memory")
 app.command()(reindex)
 app.command()(prune)
 app.command()(erase)
+app.command()(migrate)
 app.command("export")(export_)
 app.command("import")(import_)
 app.command()(worker)

@@ -27,6 +27,7 @@ from clew.storage.postgres.calls import Call, Found, Function, carry_out, exchan
 from clew.storage.postgres.connections import Connections, connected
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
+from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
 
 if TYPE_CHECKING:
@@ -140,6 +141,18 @@ class PostgresDatabase:
                 return pending(connection, self.schema, self.shown)
         except driver().Error as error:
             raise translated(error, self.shown) from error
+
+    def compact(self) -> None:
+        """Write the tables anew: they get as small as they can, and nothing of what was removed is left in them.
+
+        That takes about as long as copying them, and as much free space; others who read or write wait. What the
+        server keeps beside its tables, such as its write-ahead log, goes when the server drops it.
+        """
+        self._trying(partial(_compact, self.schema))
+
+    async def acompact(self) -> None:
+        """Like `compact`, off the event loop."""
+        await self._aside(self.compact)
 
     def close(self) -> None:
         """Give back connections and OS threads. Closing twice is fine; using it afterwards raises Unavailable."""
@@ -287,3 +300,11 @@ def _pool(where: object) -> ConnectionPool[Any]:
             f"too), not by a {type(where).__name__}"
         )
     return where
+
+
+def _compact(schema: str, connection: psycopg.Connection) -> None:
+    tables = rows(
+        connection, "SELECT tablename FROM pg_tables WHERE schemaname = %s AND tablename ^@ 'clew_'", (schema,)
+    )
+    for (table,) in tables:
+        connection.execute(f"VACUUM (FULL) {quote(schema)}.{quote(table)}".encode())

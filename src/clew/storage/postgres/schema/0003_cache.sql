@@ -2,7 +2,7 @@
 
 CREATE TABLE clew_cache (
     namespace text COLLATE "C" NOT NULL, -- the labels as JSON texts, each followed by a comma
-    key       text NOT NULL,             -- likewise a JSON text
+    key       text COLLATE "C" NOT NULL, -- likewise a JSON text
     data      bytea NOT NULL,
     expires_s double precision,          -- NULL: never
     PRIMARY KEY (namespace, key)

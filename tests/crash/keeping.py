@@ -1,0 +1,90 @@
+"""Where stories of killed processes are kept: opened with clew by the children, looked at without it by the rest."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+
+from clew import Checkpointer, Database, PostgresSaver, SqliteSaver, SqliteStore
+
+SCHEMA = "killed"
+
+
+class Kept(Protocol):
+    """One story's database."""
+
+    saver: type[Checkpointer]
+
+    def open(self) -> Any:
+        """Open it for the length of a block, and give what an entrypoint takes."""
+
+    def query(self, sql: str) -> list[Any]:
+        """Return rows of the threads' tables, which may not be made yet."""
+
+    def memories(self) -> list[Any]: ...
+
+    def damage(self) -> list[Any]: ...
+
+
+class InSqlite:
+    """A file."""
+
+    saver = SqliteSaver
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "app.db"
+
+    @contextmanager
+    def open(self) -> Iterator[dict[str, Any]]:
+        with closing(Database(self._file, synchronous="NORMAL")) as database:
+            yield {"database": database}
+
+    def query(self, sql: str) -> list[Any]:
+        made = self._file.exists() and _rows(self._file, "SELECT 1 FROM sqlite_schema WHERE name = 'clew_records'")
+        return _rows(self._file, sql) if made else []
+
+    def memories(self) -> list[Any]:
+        return _rows(self._file, "SELECT namespace, key, value, version FROM clew_items")
+
+    def damage(self) -> list[Any]:
+        return [] if _rows(self._file, "PRAGMA integrity_check") == [("ok",)] else ["damaged"]
+
+
+class InPostgres:
+    """A schema, the same one for one story after the other, and a file for the memories."""
+
+    saver = PostgresSaver
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self._address = address
+        self._file = folder / "memories.db"
+        for table in ("clew_threads", "clew_records", "clew_events"):
+            self.query(f"DELETE FROM {table} RETURNING 1")
+
+    @contextmanager
+    def open(self) -> Iterator[dict[str, Any]]:
+        saver = PostgresSaver(self._address, schema=SCHEMA)
+        with closing(saver), closing(SqliteStore(self._file)) as store:
+            yield {"checkpointer": saver, "store": store}
+
+    def query(self, sql: str) -> list[Any]:
+        with psycopg.connect(self._address, autocommit=True, options=f"-c search_path={SCHEMA}") as connection:
+            [made] = connection.execute("SELECT to_regclass('clew_records')").fetchone() or [None]
+            return connection.execute(sql).fetchall() if made else []  # type: ignore[arg-type]
+
+    def memories(self) -> list[Any]:
+        # Without their version: in another database a memory may be written once more, with the same value.
+        return _rows(self._file, "SELECT namespace, key, value FROM clew_items")
+
+    def damage(self) -> list[Any]:
+        return self.query("SELECT 1 FROM clew_records WHERE run NOT IN (SELECT id FROM clew_runs)")
+
+
+def _rows(file: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(file)) as connection:
+        return connection.execute(sql).fetchall()
