@@ -57,7 +57,6 @@ def driver() -> Any:
     """
     try:
         import psycopg
-        import psycopg_pool  # noqa: F401  # needed with it
     except ImportError as error:
         raise MissingDependency("PostgreSQL needs psycopg and its pool: pip install 'clew[postgres]'") from error
     return psycopg

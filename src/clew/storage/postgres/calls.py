@@ -189,11 +189,7 @@ def _checked(result: PGresult | None) -> PGresult:
 def _found(function: Function, result: PGresult) -> Found:
     rows: dict[Any, tuple[Any, ...]] = {}
     for row in range(result.ntuples if function.gives else 0):
-        values = [result.get_value(row, column) for column in range(len(function.gives))]
-        key, *others = (
-            None if value is None else column.unpack(value)
-            for column, value in zip(function.gives, values, strict=True)
-        )
+        key, *others = [_value(column, result.get_value(row, at)) for at, column in enumerate(function.gives)]
         rows[key] = tuple(others)
     return rows
 

@@ -82,7 +82,7 @@ class PostgresSaver(Checkpointer):
         elif call := _call(operation):
             result = self.database.call(call)
         else:
-            run = self.database.read if isinstance(operation, _READS) else self.database.write
+            run = self.database.read if type(operation) in _READS else self.database.write
             result = run(partial(_work, operation))
         return result
 
@@ -93,7 +93,7 @@ class PostgresSaver(Checkpointer):
         elif call := _call(operation):
             result = await self.database.acall(call)
         else:
-            run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
+            run = self.database.aread if type(operation) in _READS else self.database.awrite
             result = await run(partial(_work, operation))
         return result
 

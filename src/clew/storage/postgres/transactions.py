@@ -54,17 +54,18 @@ def transact(connection: psycopg.Connection, kind: Kind, schema: str, work: Work
         Unavailable: the connection went while it was committed; nobody knows whether it was kept.
         psycopg.Error, and whatever `work` raises: nothing was kept.
     """
-    psycopg = driver()
     try:
         connection.execute(opening(kind, schema))
         value = work(connection)
         if kind == "look_ahead":
             connection.execute("ROLLBACK")
             return value
-    except BaseException as error:
-        if isinstance(error, psycopg.Error) and (is_gone(connection) or was_taken_back(error)):
-            _roll_back(connection)
+    except driver().Error as error:
+        _roll_back(connection)
+        if is_gone(connection) or was_taken_back(error):
             raise Lost(error) from error
+        raise
+    except BaseException:
         _roll_back(connection)
         raise
     _commit(connection, kind)
