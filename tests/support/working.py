@@ -38,15 +38,21 @@ def leave_half_way(
     *,
     crashes: int = 0,
     metadata: dict[str, Any] | None = None,
+    lease_s: float = -1,
 ) -> Lease:
-    """Begin a run as a process that died meanwhile, and whose lease has run out."""
+    """Begin a run as a process that died meanwhile, and whose lease has run out, unless it is for longer."""
     now_s = time.time()
     run = Run(
         id=uuid.uuid4().hex, number=0, source="input", parent=None, previous=None, step=-1,
         status="running", input=encode(input), created_s=now_s, crashes=crashes, metadata=encode(metadata or {}),
     )  # fmt: skip
     begin = Begin(
-        thread=ThreadKey(thread_id, workflow), run=run, head=None, owner="elsewhere/1/1", until_s=now_s - 1, now_s=now_s
+        thread=ThreadKey(thread_id, workflow),
+        run=run,
+        head=None,
+        owner="elsewhere/1/1",
+        until_s=now_s + lease_s,
+        now_s=now_s,
     )
     return saver.execute(begin)
 

@@ -14,6 +14,7 @@ from langgraph.store import base as langgraph
 
 from clew.errors import UsageError
 from clew.store.base import BaseStore
+from clew.store.clock import utc_now
 from clew.store.expiry import Expiry
 from clew.store.namespaces import check_labels
 from clew.store.operations import (
@@ -185,7 +186,7 @@ class _Asking:
         self._reads = [at for at, op in enumerate(ops) if not isinstance(op, PreparedWrite)]
         reads = [op for op in ops if not isinstance(op, PreparedWrite)]
         writes = [op for op in ops if isinstance(op, PreparedWrite)]
-        self._overlay = Overlay(pending, datetime.now(UTC))
+        self._overlay = Overlay(pending, utc_now())
         self._before = self._overlay.asks(reads)
         self.asked: list[langgraph.Op] = [
             *(_read_to_langgraph(op) for op in self._before),

@@ -10,11 +10,12 @@ import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from clew.store.base import BaseStore
+from clew.store.clock import utc_now
 from clew.store.embedding import Embedded
 from clew.store.keeper import How, Keeper
 from clew.store.operations import Mode
@@ -67,7 +68,7 @@ class IndexingStore(BaseStore, Generic[S]):
         self.ttl_config = dict(ttl) if ttl is not None else None
         self.expiry = self.settings.expiry
         self._keeper: Keeper[S] | SealedKeeper[S] = keeper
-        self._clock = clock or (lambda: datetime.now(UTC))
+        self._clock = clock or utc_now
         self._some_wait = True  # until the outbox was seen empty
         self._looked_for_others = False
         self._working = threading.Lock()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec import Struct, field
 
 from clew.errors import VersionConflict
 from clew.storage.inmemory.database import InMemoryDatabase
+from clew.store.clock import utc_now
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.history import Version, last_version, trimmed
@@ -143,7 +144,7 @@ def apply_writes(database: InMemoryDatabase, writes: Sequence[PreparedWrite], no
     Raises:
         VersionConflict: an item is of another version than the write demands.
     """
-    state, now_us = items_of(database), to_us(now or datetime.now(UTC))
+    state, now_us = items_of(database), to_us(now or utc_now())
     for position, write in enumerate(writes):
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.
         _apply(state, write, now_us, now_us + position)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, json
@@ -15,6 +15,7 @@ from msgspec import Struct, json
 from clew.errors import VersionConflict
 from clew.storage.sqlite.items_index import keep_index, keep_waiting
 from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
+from clew.store.clock import utc_now
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
@@ -33,7 +34,7 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
     Raises:
         VersionConflict: an item is of another version than the write demands.
     """
-    now_us = to_us(now or datetime.now(UTC))
+    now_us = to_us(now or utc_now())
     spaces: dict[Namespace, _Space] = {}
     for position, write in enumerate(writes):
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.

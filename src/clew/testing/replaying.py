@@ -1,7 +1,4 @@
-"""For tests of one's own workflows.
-
-`check_replay` says which unfinished runs of a database would break with the code as it is now.
-"""
+"""Replays the unfinished runs of a database against the code as it is now."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ from clew.errors import UsageError
 from clew.runner.checking import Finding, check
 from clew.storage.base import Checkpointer
 from clew.workflow import Workflow
-
-__all__ = ["Finding", "check_replay"]
 
 
 def check_replay(workflow: Workflow[Any, Any], checkpointer: Checkpointer | None = None) -> list[Finding]:
