@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -90,6 +90,25 @@ class GroupCommit(Generic[W]):
             self._thread.submit(self._commit_waiting)
         await finished(unit.waiter)
         return unit.result()
+
+    def try_alone(self) -> bool:
+        """Let nothing be carried out until `end_alone`, if nothing is just now; say whether that is so."""
+        return not self._waiting and self._lock.acquire(blocking=False)
+
+    def end_alone(self) -> None:
+        """Go on carrying out."""
+        self._lock.release()
+        if self._waiting:
+            self._wake_next()
+
+    @contextlib.contextmanager
+    def alone(self) -> Generator[None]:
+        """Let nothing be carried out for the length of a block."""
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self.end_alone()
 
     def close(self) -> None:
         """Commit what waits and end the OS thread."""

@@ -38,4 +38,4 @@ def held(value: Any) -> Any:
 
 def given_back(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a row with the texts that were held."""
-    return tuple(from_held(value) if isinstance(value, str) else value for value in row)
+    return tuple([from_held(value) if type(value) is str and _MARK in value else value for value in row])

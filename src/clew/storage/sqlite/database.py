@@ -15,12 +15,12 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+from clew.storage.group_commit import GroupCommit, Waiting
 from clew.storage.sqlite.migrations import migrate
 
 T = TypeVar("T")
@@ -53,15 +53,13 @@ class SqliteDatabase:
         self.in_memory = self.path == ":memory:"
         self._synchronous = synchronous
         self._open_lock = threading.Lock()
-        self._write_lock = threading.Lock()
-        self._waiting: deque[_Write[Any]] = deque()
         self._writer: sqlite3.Connection | None = None
         self._local = threading.local()
         self._readers: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         self._workers: ThreadPoolExecutor | None = None
-        self._committer: ThreadPoolExecutor | None = None
         self._closed = False
         self._pid = os.getpid()
+        self._writes = self._new_group()
         self._connect_writer()
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
         self.identity: Hashable = self if self.in_memory else _file(self.path)
@@ -73,43 +71,26 @@ class SqliteDatabase:
             StorageError: nothing of this work was kept.
             Whatever `work` raises: its changes are rolled back.
         """
-        if not self._waiting and self._write_lock.acquire(blocking=False):
+        writes = self._group()
+        if writes.try_alone():
             try:  # nobody else writes: no queue, no batch
                 return _transact(self._connect_writer(), work)
             except sqlite3.Error as error:
                 raise _translated(error, self.path) from error
             finally:
-                self._write_lock.release()
-        write = _Write(work)
-        self._waiting.append(write)
-        while not write.done:
-            with self._write_lock:
-                if not write.done:  # whoever had the lock before may have committed this one, too
-                    self._commit_batch()
-        return write.result()
+                writes.end_alone()
+        value: T = writes.run(work)
+        return value
 
     async def awrite(self, work: Work[T]) -> T:
         """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
-        loop = asyncio.get_running_loop()
-        write = _Write(work)
-        write.loop, write.waiter = loop, loop.create_future()
-        self._waiting.append(write)
-        self._threads()[1].submit(self._commit_waiting)
-        try:
-            await asyncio.shield(write.waiter)
-        except asyncio.CancelledError:
-            # A write that has begun is never abandoned: whoever cancelled waits for it, and whoever wrote gets its
-            # result, for what was written must be known, such as a lease. The cancellation comes at the next await.
-            while not write.waiter.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.shield(write.waiter)
-            _cancel_at_next_await()
-        return write.result()
+        value: T = await self._group().arun(work)
+        return value
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on one consistent state of the database and return what it returns."""
         if self.in_memory:
-            with self._write_lock, _errors(self.path):
+            with self._group().alone(), _errors(self.path):
                 return work(self._connect_writer())
         with _errors(self.path):
             connection = self._connect_reader()
@@ -121,7 +102,7 @@ class SqliteDatabase:
 
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads(), self.read, work)
 
     def look_ahead(self, work: Work[T]) -> T:
         """Run `work`, which may write, and take back what it wrote: the view of a transaction that never was."""
@@ -138,7 +119,7 @@ class SqliteDatabase:
 
     async def alook_ahead(self, work: Work[T]) -> T:
         """Like `look_ahead`, off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.look_ahead, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads(), self.look_ahead, work)
 
     def compact(self) -> None:
         """Write the file anew: it gets as small as it can, and nothing of what was removed is left in it.
@@ -148,7 +129,7 @@ class SqliteDatabase:
         Raises:
             Unavailable: another process reads or writes for too long; or there is no space left.
         """
-        with self._write_lock, _errors(self.path):
+        with self._group().alone(), _errors(self.path):
             connection = self._connect_writer()
             connection.execute("VACUUM")
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -157,74 +138,71 @@ class SqliteDatabase:
 
     async def acompact(self) -> None:
         """Like `compact`, off the event loop."""
-        await asyncio.get_running_loop().run_in_executor(self._threads()[0], self.compact)
+        await asyncio.get_running_loop().run_in_executor(self._threads(), self.compact)
 
     def close(self) -> None:
         """Close every connection. Closing twice is fine; using it afterwards raises Unavailable."""
         self._closed = True
         with self._open_lock:
-            executors = (self._workers, self._committer)
-            self._workers = self._committer = None
-        for executor in executors:
-            if executor is not None:
-                executor.shutdown(wait=True)
-        with self._write_lock, self._open_lock:
+            workers, self._workers = self._workers, None
+        if self._pid != os.getpid():
+            return  # everything is the parent's
+        if workers is not None:
+            workers.shutdown(wait=True)
+        self._writes.close()
+        with self._writes.alone(), self._open_lock:
             for connection in [self._writer, *self._readers]:
                 if connection is not None:
                     connection.close()
             self._writer = None
 
-    def _commit_waiting(self) -> None:
-        """Commit what waits, on the writer's own OS thread."""
-        while self._waiting:
-            with self._write_lock:
-                self._commit_batch()
+    def _new_group(self) -> GroupCommit[Work[Any]]:
+        return GroupCommit(self._commit, most=_MOST_PER_COMMIT, name="clew-sqlite-write")
 
-    def _commit_batch(self) -> None:
-        """Commit what waits, up to the most that one commit takes. The write lock is held."""
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_PER_COMMIT))]
-        try:
+    def _group(self) -> GroupCommit[Work[Any]]:
+        """Return those who wait for a commit in this process."""
+        if self._closed or self._pid != os.getpid():
+            self._leave_parent()
+        return self._writes
+
+    def _leave_parent(self) -> None:
+        """Begin anew in a forked child: SQLite forbids using, or closing, a connection that a parent process opened."""
+        self._check_open()
+        with self._open_lock:
+            if self._pid != os.getpid():
+                _inherited.append((self._writer, self._local, self._writes, self._workers))
+                self._writer, self._workers = None, None
+                self._local, self._writes = threading.local(), self._new_group()
+                self._pid = os.getpid()
+
+    def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
+        with _errors(self.path):
             _commit(self._connect_writer(), batch, self.path)
-        except sqlite3.Error as error:
-            _fail(batch, _translated(error, self.path), error)
-        except Exception as error:
-            _fail(batch, error, error.__cause__)
-        except BaseException as error:
-            _fail(batch, error, None)
-            raise
-        finally:
-            for write in batch:
-                write.finish()
 
     def _connect_writer(self) -> sqlite3.Connection:
-        if self._writer is None or self._pid != os.getpid():
-            with self._open_lock:
-                if self._pid != os.getpid():
-                    # SQLite forbids using, or closing, a connection that a parent process opened.
-                    _inherited.append((self._writer, self._local))
-                    self._pid, self._local, self._workers, self._committer = os.getpid(), threading.local(), None, None
-                with _errors(self.path):
-                    connection = self._connect()
-                    try:
-                        migrate(connection, self.path)
-                    except BaseException:
-                        connection.close()
-                        raise
+        if self._writer is None:
+            with self._open_lock, _errors(self.path):
+                connection = self._connect()
+                try:
+                    migrate(connection, self.path)
+                except BaseException:
+                    connection.close()
+                    raise
                 self._writer = connection
         return self._writer
 
     def _connect_reader(self) -> sqlite3.Connection:
+        self._group()  # a fork is noticed before anyone reads
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None or self._pid != os.getpid() or self._closed:
-            self._connect_writer()  # a fork is noticed, and the file has its tables, before anyone reads
+        if connection is None:
+            self._connect_writer()  # which makes the tables
             connection = self._local.connection = self._connect()
             with self._open_lock:
                 self._readers.add(connection)
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        if self._closed:
-            raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
+        self._check_open()
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
             factory=_Connection,
@@ -240,14 +218,18 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _threads(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    def _threads(self) -> ThreadPoolExecutor:
+        """Return the OS threads that read for async callers."""
+        self._group()
         with self._open_lock:
-            if self._closed:
-                raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
-            if self._workers is None or self._committer is None:
+            self._check_open()
+            if self._workers is None:
                 self._workers = ThreadPoolExecutor(4, thread_name_prefix="clew-sqlite-read")
-                self._committer = ThreadPoolExecutor(1, thread_name_prefix="clew-sqlite-write")
-            return self._workers, self._committer
+            return self._workers
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
 
 
 _inherited: list[Any] = []
@@ -257,60 +239,13 @@ class _Connection(sqlite3.Connection):
     """A connection that can be weakly referenced, so that those of ended OS threads are forgotten."""
 
 
-class _Write(Generic[T]):
-    """One unit of work that waits for its commit."""
-
-    __slots__ = ("done", "error", "loop", "value", "waiter", "work")
-
-    def __init__(self, work: Work[T]) -> None:
-        self.work = work
-        self.done = False
-        self.value: T | None = None
-        self.error: BaseException | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.waiter: asyncio.Future[None] | None = None
-
-    def fail(self, error: BaseException) -> None:
-        if self.error is None:
-            self.error = error
-
-    def finish(self) -> None:
-        self.done = True
-        if self.loop is not None and self.waiter is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-                self.loop.call_soon_threadsafe(_wake, self.waiter)
-
-    def result(self) -> T:
-        if self.error is not None:
-            raise self.error
-        return self.value  # type: ignore[return-value]
-
-
 def _file(path: str) -> tuple[int, int]:
     """Name a file however its path is written."""
     found = os.stat(path)
     return found.st_dev, found.st_ino
 
 
-def _fail(batch: list[_Write[Any]], error: BaseException, cause: BaseException | None) -> None:
-    error.__cause__ = cause
-    for write in batch:
-        write.fail(error)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _cancel_at_next_await() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
-        task.cancel()
-
-
-def _commit(connection: sqlite3.Connection, batch: list[_Write[Any]], path: str) -> None:
+def _commit(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
     """Run each work of the batch and commit once. A work that fails takes back its own changes alone."""
 
     def each(connection: sqlite3.Connection) -> None:
