@@ -3,8 +3,8 @@
     python killed_everywhere.py WORKFLOW_COLOUR TASK_COLOUR DURABILITY FOLDER [ADDRESS]
 
 Each run is a forked child that kills itself with SIGKILL before or after its n-th write to the database, a SQLite file
-or the PostgreSQL database at an address; another child goes on where it died. This process itself never opens a
-database with clew.
+or the PostgreSQL database at an address; another child goes on where it died: at every second place by continuing the
+thread, at the others by recovering whatever was left half-way. This process itself never opens a database with clew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any
 
 from keeping import InPostgres, InSqlite, Kept
 
-from clew import Checkpointer, Command, entrypoint, get_runtime, get_store, interrupt, task
+from clew import Checkpointer, Command, arecover, entrypoint, get_runtime, get_store, interrupt, recover, task
 from clew.storage.base import Append, Begin
 
 CONFIG = {"configurable": {"thread_id": "1"}}
@@ -78,16 +79,20 @@ class Story:
         self._workflow = workflow
         self._tasks = tasks
         self._durability = durability
+        self.recovers = False  # whether a run that was left half-way is found by `recover`, which knows no thread
 
     def run(self) -> None:
         """Bring the workflow from wherever it is to its end."""
         with self.kept.open() as where:
             is_blocking = self._workflow == "blocking"
             flow = blocking(where, self.act) if is_blocking else waiting(where, self.act, self._tasks)
-            state = flow.get_state(CONFIG)
+            saver, state = flow.checkpointer, flow.get_state(CONFIG)
             while not state.exists or state.next:
                 input: Any = Command(resume=ANSWER) if state.interrupts else None if state.exists else INPUT
-                if is_blocking:
+                if input is None and self.recovers:
+                    recovered = recover(saver, [flow]) if is_blocking else asyncio.run(arecover(saver, [flow]))
+                    assert len(recovered) == 1
+                elif is_blocking:
                     flow.invoke(input, CONFIG, durability=self._durability)
                 else:
                     asyncio.run(flow.ainvoke(input, CONFIG, durability=self._durability))
@@ -226,6 +231,8 @@ def in_child(work: Callable[[], None]) -> int:
         try:
             work()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -265,7 +272,7 @@ def main(workflow: str, tasks: str, durability: str, folder: Path, address: str 
         for moment in ("before", "after"):
             story = Story(folder / f"{number}-{moment}", *how)
             if killed_at(Place(number, moment), story):
-                reached = True
+                reached, story.recovers = True, number % 2 == 0
                 report["places"][f"{moment} {number}"] = shown(survived(story, story.acts(), story.recorded()))
         if not reached:
             break

@@ -12,9 +12,13 @@ import pytest
 PROGRAM = Path(__file__).with_name("killed_everywhere.py")
 
 
-@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
 @pytest.mark.parametrize(
-    ("workflow", "tasks"), [("blocking", "blocking"), ("async", "async"), ("async", "blocking")], ids=str
+    ("workflow", "tasks", "durability"),
+    [
+        *[(colour, colour, durability) for colour in ("blocking", "async") for durability in ("sync", "async", "exit")],
+        ("async", "blocking", "sync"),
+    ],
+    ids=str,
 )
 def test_a_process_killed_anywhere_loses_nothing_and_does_nothing_twice(
     workflow: str, tasks: str, durability: str, tmp_path: Path
