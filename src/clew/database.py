@@ -1,11 +1,11 @@
-"""One address for threads and memories: a SQLite file, or the memory of this process."""
+"""One address for threads and memories: a SQLite file, a PostgreSQL database, or the memory of this process."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clew.codec.encryption import EncryptionKeys
 from clew.errors import InvalidOption, UsageError
@@ -21,13 +21,17 @@ from clew.store.base import BaseStore
 from clew.store.settings import CACHE_BYTES, name_embedders
 from clew.store.transactional import TransactionalStore
 
+if TYPE_CHECKING:
+    from psycopg_pool import ConnectionPool
+
 
 class Database:
     """Keeps threads and memories together, over one connection source, so that they are committed together.
 
     Args:
-        url: "sqlite:///relative.db", "sqlite:////absolute.db", a plain path of a file, or ":memory:" for the memory of
-            this process.
+        url: "sqlite:///relative.db", "sqlite:////absolute.db", a plain path of a file,
+            "postgresql://user:password@host:5432/name", a psycopg_pool.ConnectionPool, which stays the caller's, or
+            ":memory:" for the memory of this process.
         embed: makes vectors of texts, so that memories are found by meaning as well as by words: a function from texts
             to vectors, an object with `embed_documents` and `embed_query`, or a name such as "local". Without it
             words alone rank them. Those that nothing ranks come last, the newest first.
@@ -37,13 +41,14 @@ class Database:
         filter_fields: keys of values, such as "user_id" or "address.city", of which the file keeps an index from now
             on, so that a filter for one value of theirs reads no other items.
         cache_bytes: the most memory for what searches have read and vectors that were made lately; 512 MiB if left out.
-        synchronous: see SqliteDatabase.
+        synchronous: see SqliteDatabase; of files alone.
+        schema: what holds the tables; of PostgreSQL alone.
         encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
             docs/security.md for what is covered. Every process that opens the database needs them.
 
     Raises:
         UsageError: an address of a kind that there is not.
-        Unavailable, SchemaMismatch: the file cannot be used; see SqliteDatabase.
+        Unavailable, SchemaMismatch: the file cannot be used; see SqliteDatabase. Of PostgreSQL, the first use says so.
     """
 
     checkpointer: Checkpointer
@@ -51,7 +56,7 @@ class Database:
 
     def __init__(
         self,
-        url: str | os.PathLike[str] = ":memory:",
+        url: str | os.PathLike[str] | ConnectionPool[Any] = ":memory:",
         *,
         embed: Any = None,
         dims: int | None = None,
@@ -60,29 +65,55 @@ class Database:
         filter_fields: Sequence[str] = (),
         cache_bytes: int = CACHE_BYTES,
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        schema: str = "public",
         encryption: EncryptionKeys | None = None,
     ) -> None:
-        if not isinstance(url, str | os.PathLike) or not os.fspath(url):
-            raise UsageError(f"a database is named by sqlite:///file.db, a path or ':memory:', not by {url!r}")
         if encryption is not None and not isinstance(encryption, EncryptionKeys):
             raise InvalidOption(f"encryption takes EncryptionKeys([...]), not a {type(encryption).__name__}")
-        self.url = str(url)
         settings: dict[str, Any] = {
             "index": _index(embed, dims, fields), "search_mode": "hybrid", "load_embedder": _embedder_named,
             "history": history, "filter_fields": filter_fields, "cache_bytes": cache_bytes,
         }  # fmt: skip
+        self._shared: Any = None  # what both parts are opened on, and is ours to close
+        if _is_postgres(url):
+            self._open_postgres(url, schema, synchronous, settings)
+        else:
+            self._open_here(url, schema, synchronous, settings)
+        if encryption is not None:
+            self._encrypt(encryption)
+
+    def _open_here(
+        self, url: Any, schema: str, synchronous: Literal["FULL", "NORMAL"], settings: dict[str, Any]
+    ) -> None:
+        if not isinstance(url, str | os.PathLike) or not os.fspath(url):
+            raise UsageError(
+                f"a database is named by sqlite:///file.db, a path, postgresql://… or ':memory:', not by {url!r}"
+            )
+        if schema != "public":
+            raise InvalidOption("only a PostgreSQL database has schemas")
+        self.url = str(url)
         path = _sqlite_path(self.url)
-        self._sqlite: SqliteDatabase | None = None
         if path is None:
             memory = InMemoryDatabase()
             self.checkpointer = InMemorySaver(memory)
             self.store = InMemoryStore(database=memory, **settings)
         else:
-            self._sqlite = SqliteDatabase(path, synchronous=synchronous)
-            self.checkpointer = SqliteSaver(self._sqlite)
-            self.store = SqliteStore(self._sqlite, **settings)
-        if encryption is not None:
-            self._encrypt(encryption)
+            self._shared = SqliteDatabase(path, synchronous=synchronous)
+            self.checkpointer = SqliteSaver(self._shared)
+            self.store = SqliteStore(self._shared, **settings)
+
+    def _open_postgres(self, url: Any, schema: str, synchronous: str, settings: dict[str, Any]) -> None:
+        # Only when asked for: most programs use one engine.
+        from clew.storage.postgres.database import PostgresDatabase
+        from clew.storage.postgres.items_store import PostgresStore
+        from clew.storage.postgres.journals import PostgresSaver
+
+        if synchronous != "FULL":
+            raise InvalidOption("synchronous is of SQLite files; of PostgreSQL set synchronous_commit on the server")
+        self._shared = PostgresDatabase(url, schema=schema)
+        self.url = self._shared.shown  # without the password
+        self.checkpointer = PostgresSaver(self._shared)
+        self.store = PostgresStore(self._shared, **settings)
 
     def _encrypt(self, keys: EncryptionKeys) -> None:
         assert isinstance(self.store, TransactionalStore)  # as all engines of our own are
@@ -105,7 +136,7 @@ class Database:
 
     def close(self) -> None:
         """Give back files and OS threads. Closing twice is fine."""
-        for part in (self.store, self.checkpointer, self._sqlite):
+        for part in (self.store, self.checkpointer, self._shared):
             close = getattr(part, "close", None)
             if close is not None:
                 close()
@@ -145,6 +176,12 @@ def _index(embed: Any, dims: int | None, fields: list[str] | None) -> Any:
     return {"embed": embed} | ({} if dims is None else {"dims": dims}) | ({} if fields is None else {"fields": fields})
 
 
+def _is_postgres(url: object) -> bool:
+    """Say whether it is an address of PostgreSQL, or a pool of its connections."""
+    is_address = isinstance(url, str) and url.partition("://")[0] in ("postgresql", "postgres")
+    return is_address or type(url).__module__.partition(".")[0] == "psycopg_pool"
+
+
 def _sqlite_path(url: str) -> str | None:
     """Return the path of the SQLite file, or None for the memory of this process."""
     if url == ":memory:":
@@ -153,7 +190,9 @@ def _sqlite_path(url: str) -> str | None:
     if not separator:
         return url
     if scheme != "sqlite":
-        raise UsageError(f"there is no engine for {scheme!r}: use sqlite:///file.db, a plain path, or :memory:")
+        raise UsageError(
+            f"there is no engine for {scheme!r}: use sqlite:///file.db, a plain path, postgresql://…, or :memory:"
+        )
     if not rest.startswith("/"):
         raise UsageError(f"{url!r} lacks a slash: sqlite:///relative.db or sqlite:////absolute.db")
     if rest == "/":

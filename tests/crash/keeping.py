@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from clew import Checkpointer, Database, PostgresSaver, SqliteSaver, SqliteStore
+from clew import Checkpointer, Database, PostgresSaver, SqliteSaver
 
 SCHEMA = "killed"
 
@@ -56,21 +56,21 @@ class InSqlite:
 
 
 class InPostgres:
-    """A schema, the same one for one story after the other, and a file for the memories."""
+    """A schema, the same one for one story after the other."""
 
     saver = PostgresSaver
 
     def __init__(self, folder: Path, address: str) -> None:
         self._address = address
-        self._file = folder / "memories.db"
-        for table in ("clew_threads", "clew_records", "clew_events"):
-            self.query(f"DELETE FROM {table} RETURNING 1")
+        tables = self.query(f"SELECT tablename FROM pg_tables WHERE schemaname = '{SCHEMA}' ORDER BY 1 DESC")
+        for (table,) in tables:
+            if table != "clew_schema":
+                self.query(f"DELETE FROM {table} RETURNING 1")
 
     @contextmanager
     def open(self) -> Iterator[dict[str, Any]]:
-        saver = PostgresSaver(self._address, schema=SCHEMA)
-        with closing(saver), closing(SqliteStore(self._file)) as store:
-            yield {"checkpointer": saver, "store": store}
+        with closing(Database(self._address, schema=SCHEMA)) as database:
+            yield {"database": database}
 
     def query(self, sql: str) -> list[Any]:
         with psycopg.connect(self._address, autocommit=True, options=f"-c search_path={SCHEMA}") as connection:
@@ -78,8 +78,7 @@ class InPostgres:
             return connection.execute(sql).fetchall() if made else []  # type: ignore[arg-type]
 
     def memories(self) -> list[Any]:
-        # Without their version: in another database a memory may be written once more, with the same value.
-        return _rows(self._file, "SELECT namespace, key, value FROM clew_items")
+        return self.query("SELECT key, value::text, version FROM clew_items")
 
     def damage(self) -> list[Any]:
         return self.query("SELECT 1 FROM clew_records WHERE run NOT IN (SELECT id FROM clew_runs)")

@@ -13,6 +13,7 @@ from clew.errors import ClewError, Conflict
 from clew.storage.base import Append, Asked, Keep, first_epoch, removed
 from clew.storage.postgres import failing
 from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Found, Function, carry_out
+from clew.storage.postgres.items import refused_write, write_rows
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
 from clew.storage.postgres.leases import HOLD, claim, fenced_off, lock_thread
 from clew.storage.postgres.statements import change, rows
@@ -29,11 +30,11 @@ _END = Function("clew_end", (BIG, BIG, BIG, TEXT, BYTES, BYTES, TEXT, BYTES, REA
 def is_plain(operation: Append) -> bool:
     """Say whether `append` does everything that an operation asks for."""
     end = operation.end
-    return not (operation.replaces or operation.writes or operation.also or (end and (end.reopened or end.removes)))
+    return not (operation.replaces or operation.also or (end and (end.reopened or end.removes)))
 
 
 def append(operation: Append) -> Call[Asked | None]:
-    """Return the call that keeps records, pieces, and how the run ended."""
+    """Return the call that keeps records, pieces, memories, and how the run ended."""
     lease, end = operation.lease, operation.end
     thread, run = lease.handle
     calls: dict[Function, list[tuple[Any, ...]]] = {}
@@ -43,6 +44,7 @@ def append(operation: Append) -> Call[Asked | None]:
         calls[HOLD] = [(thread, lease.epoch)]
     if operation.pieces:
         calls[KEEP_PIECES] = piece_rows(thread, operation.pieces)
+    calls.update(write_rows(operation.writes))
     if end is not None:
         calls[_END] = [
             (thread, lease.epoch, run, end.status, end.value, end.saved, end.error, end.questions, end.ended_s,
@@ -151,7 +153,7 @@ def _refusal(operation: Append, error: psycopg.Error) -> ClewError | None:
     if error.sqlstate == failing.EXISTS and error.diag.table_name == "clew_records":
         what = error.diag.message_detail or "a call"
         return Conflict(f"a call of run {lease.run_id} was recorded by another writer: {from_held(what)}")
-    return piece_refusal(lease.thread, error)
+    return piece_refusal(lease.thread, error) or refused_write(operation.writes, error)
 
 
 def piece_refusal(thread: ThreadKey, error: psycopg.Error) -> ClewError | None:
