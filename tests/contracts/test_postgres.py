@@ -11,13 +11,15 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from msgspec.structs import replace
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from clew import Checkpointer, PostgresSaver, entrypoint, task
+from clew import BaseStore, Checkpointer, Database, PostgresSaver, entrypoint, task
 from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Conflict, InvalidOption, SchemaMismatch, Unavailable
 from clew.storage.base import Append, Begin, End, ListRuns, ListThreads, Load, LoadRecords
@@ -111,6 +113,55 @@ class TestAddresses:
     def test_the_same_place_commits_together_and_another_schema_does_not(self, postgres: str) -> None:
         one, same, other = (PostgresDatabase(postgres, schema=schema) for schema in ("a", "a", "b"))
         assert one.identity == same.identity != other.identity
+
+
+class TestDatabase:
+    def test_it_shows_no_password(self) -> None:
+        with Database("postgresql://me:secret@host:5432/name") as database:
+            assert repr(database) == "Database('postgresql://me@host:5432/name')"
+
+    def test_a_memory_is_committed_with_the_record_of_its_task(self, postgres: str, postgres_schema: str) -> None:
+        with Database(postgres, schema=postgres_schema) as database:
+            appends = Counting(database.checkpointer)
+
+            @task
+            def remember(x: int, store: BaseStore) -> int:
+                store.put(("told",), "k", {"x": x})
+                return x
+
+            @entrypoint(database=database)
+            def flow(x: int) -> int:
+                return int(remember(x).result())  # type: ignore[call-arg]  # the store is injected
+
+            assert flow.invoke(5, {"configurable": {"thread_id": "1"}}) == 5
+            item = database.store.get(("told",), "k")
+            assert item is not None
+            assert item.value == {"x": 5}
+            assert [len(append.writes) for append in appends.seen] == [1, 0]
+
+    def test_a_pool_will_do(self, postgres: str, postgres_schema: str) -> None:
+        with ConnectionPool(postgres, open=True) as pool, Database(pool, schema=postgres_schema) as database:
+            assert count_flow(database.checkpointer) == [0]
+
+    def test_options_of_another_engine_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidOption, match="synchronous"):
+            Database("postgresql://host/name", synchronous="NORMAL")
+        with pytest.raises(InvalidOption, match="schemas"):
+            Database(tmp_path / "app.db", schema="mine")
+
+
+class Counting:
+    """Sees the appends of a checkpointer."""
+
+    def __init__(self, saver: Checkpointer) -> None:
+        self.seen: list[Append] = []
+        self._execute = saver.execute
+        saver.execute = self._see  # type: ignore[method-assign]
+
+    def _see(self, operation: Any) -> Any:
+        if isinstance(operation, Append):
+            self.seen.append(operation)
+        return self._execute(operation)
 
 
 class TestUsersPool:
