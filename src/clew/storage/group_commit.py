@@ -115,12 +115,14 @@ class GroupCommit(Generic[W]):
         self._thread.shutdown(wait=True)
 
     def _commit_waiting(self) -> None:
-        while self._waiting:
-            self._is_at_work = True
-            while self._waiting:
+        while True:
+            while self._waiting:  # nothing, if a blocking caller was quicker
                 self._lock.acquire()
                 self._commit_batch()
-            self._is_at_work = False  # and look once more: somebody may have relied on it
+            self._is_at_work = False
+            if not self._waiting:  # somebody may have relied on it
+                return
+            self._is_at_work = True
 
     def _commit_batch(self) -> None:
         """Commit what waits, up to the most that one batch takes, and give back the lock, which is held."""
