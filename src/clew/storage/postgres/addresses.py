@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Hashable
 from typing import Any
 
@@ -36,8 +37,11 @@ def read_address(url: str) -> Address:
 
     Raises:
         InvalidOption: it is none. The message does not repeat it, for it may hold a password.
+        MissingDependency: psycopg or its pool is not installed.
     """
     psycopg = driver()
+    if importlib.util.find_spec("psycopg_pool") is None:
+        raise _missing()
     try:
         said: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -58,8 +62,12 @@ def driver() -> Any:
     try:
         import psycopg
     except ImportError as error:
-        raise MissingDependency("PostgreSQL needs psycopg and its pool: pip install 'clew[postgres]'") from error
+        raise _missing() from error
     return psycopg
+
+
+def _missing() -> MissingDependency:
+    return MissingDependency("PostgreSQL needs psycopg and its pool: pip install 'clew[postgres]'")
 
 
 def _shown(place: dict[str, Any]) -> str:
