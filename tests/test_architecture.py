@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"errors", "face", "store", "contracts"},
     "shell": {"errors", "face", "integrations", "store", "contracts"},
 }
-CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.upkeep"}
+CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.news", "clew.storage.upkeep"}
 SHELL = {"cli", "server", "studio"}
 OUTER_ROOMS = {"integrations", "shell"}
 CORE_DEPENDENCIES = {"msgspec", "numpy"}

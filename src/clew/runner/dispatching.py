@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
-from clew.engine.records import Queued, ThreadKey
-from clew.storage.base import Checkpointer, Enqueue, Operation
+from clew.engine.records import ThreadKey
+from clew.storage.base import Checkpointer
+from clew.storage.news import News
 
 
 class Ear:
     """Hears the news of one thread, or of all threads of a database. `close` it in any case."""
 
-    __slots__ = ("_close", "heard", "wake")
+    __slots__ = ("_endings", "heard", "wake")
 
-    def __init__(self, close: Callable[[Ear], object]) -> None:
-        self._close = close
+    def __init__(self) -> None:
+        self._endings: list[Callable[[], object]] = []
         self.heard = False
         self.wake: Callable[[], object] | None = None  # called from any OS thread
 
@@ -33,23 +34,36 @@ class Ear:
             with contextlib.suppress(RuntimeError):  # that loop is closed, and nobody waits on it any more
                 wake()
 
+    def when_closed(self, end: Callable[[], object]) -> None:
+        """Have `end` called once nothing more is heard."""
+        self._endings.append(end)
+
     def close(self) -> None:
         """Hear nothing more."""
-        self._close(self)
+        for end in self._endings:
+            end()
 
 
 class Dispatcher(Protocol):
-    """How news of one database travels: between processes as far as the database can, and within this one."""
+    """How news of one database travels: between processes as far as the database can, and within this one.
 
-    def enqueue(self, place: Queued) -> Operation[bool]:
-        """Return what keeps a place, and sends a wake-up to workers elsewhere in the same transaction."""
-        ...
+    What is announced here is known in this process at once. Databases that call tell other processes by themselves, in
+    the transaction that keeps what the news is about.
+    """
 
     def announce(self, thread: ThreadKey) -> None:
         """Say in this process that something was kept on a thread."""
 
     def listen(self, thread: ThreadKey | None = None) -> Ear:
-        """Hear the news of a thread, or of all."""
+        """Hear the news of a thread, or that of all threads in this process."""
+        ...
+
+    def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:
+        """Call `woken` for each wake-up from elsewhere because of work for some workflows; see News.
+
+        Returns:
+            what ends that.
+        """
         ...
 
 
@@ -60,9 +74,6 @@ class InProcess:
         self._lock = threading.Lock()
         self._ears: dict[ThreadKey | None, set[Ear]] = {}
 
-    def enqueue(self, place: Queued) -> Operation[bool]:
-        return Enqueue(place)
-
     def announce(self, thread: ThreadKey) -> None:
         if not self._ears:
             return
@@ -72,17 +83,46 @@ class InProcess:
             ear.ring()
 
     def listen(self, thread: ThreadKey | None = None) -> Ear:
-        def close(ear: Ear) -> None:
-            with self._lock:
-                ears = self._ears.get(thread, set())
-                ears.discard(ear)
-                if not ears:
-                    self._ears.pop(thread, None)
-
-        ear = Ear(close)
+        ear = Ear()
         with self._lock:
             self._ears.setdefault(thread, set()).add(ear)
+        ear.when_closed(lambda: self._forget(thread, ear))
         return ear
+
+    def _forget(self, thread: ThreadKey | None, ear: Ear) -> None:
+        with self._lock:
+            ears = self._ears.get(thread, set())
+            ears.discard(ear)
+            if not ears:
+                self._ears.pop(thread, None)
+
+    def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:
+        return lambda: None
+
+
+class BetweenProcesses:
+    """For databases that call.
+
+    Args:
+        near: carries the news within this process.
+        far: brings those of others.
+    """
+
+    def __init__(self, near: Dispatcher, far: News) -> None:
+        self._near = near
+        self._far = far
+
+    def announce(self, thread: ThreadKey) -> None:
+        self._near.announce(thread)
+
+    def listen(self, thread: ThreadKey | None = None) -> Ear:
+        ear = self._near.listen(thread)
+        if thread is not None:
+            ear.when_closed(self._far.follow(thread, ear.ring))
+        return ear
+
+    def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:
+        return self._far.attend(workflows, woken)
 
 
 _lock = threading.Lock()
@@ -90,9 +130,9 @@ _in_process: dict[Hashable, InProcess] = {}
 
 
 def dispatcher_of(saver: Checkpointer) -> Dispatcher:
-    """Return what carries the news of a checkpointer's database: its own, or this process's."""
-    own: Dispatcher | None = getattr(saver, "dispatcher", None)
-    if own is not None:
-        return own
+    """Return what carries the news of a checkpointer's database."""
+    database = saver.database
     with _lock:
-        return _in_process.setdefault(saver.database.identity, InProcess())
+        near = _in_process.setdefault(database.identity, InProcess())
+    far: News | None = getattr(database, "news", None)
+    return near if far is None else BetweenProcesses(near, far)

@@ -25,7 +25,7 @@ from clew.runner.dispatching import Ear, dispatcher_of
 from clew.runner.execution import Result
 from clew.runner.io import RunnerIO
 from clew.runner.publishing import END, decoded
-from clew.storage.base import Ask, Checkpointer, LeaveQueue, ListQueue, Load, LoadEvents, LoadRecords
+from clew.storage.base import Ask, Checkpointer, Enqueue, LeaveQueue, ListQueue, Load, LoadEvents, LoadRecords
 
 HandleStatus = Literal["queued", "running", "done", "failed", "interrupted", "cancelled"]
 
@@ -107,9 +107,8 @@ async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOpt
         run_id = await _concerned(io, saver, thread, input, options.config)
         if options.wanted is not None:
             after = max((number for number, _ in await io.keep(saver, LoadEvents(run_id))), default=0)
-    dispatcher = dispatcher_of(saver)
-    await io.keep(saver, dispatcher.enqueue(place))
-    dispatcher.announce(thread)
+    await io.keep(saver, Enqueue(place))
+    dispatcher_of(saver).announce(thread)
     return Ticket(saver=saver, thread=thread, id=place.id, run_id=run_id, after=after)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -70,6 +71,7 @@ class WorkLoop:
         self._futures: set[Future[Recovered | None]] = set()
         self._complained: dict[ThreadKey, str] = {}
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung by a signal's handler
+        self._has_room = threading.Event()
         self._stops = False
 
     def stop(self) -> None:
@@ -87,17 +89,29 @@ class WorkLoop:
         """
         self._loop = loop or pools.background_loop()
         self._terms = replace(self._terms, loop=self._loop)
-        ear = dispatcher_of(self._saver).listen()
+        dispatcher = dispatcher_of(self._saver)
+        ear = dispatcher.listen()
         ear.wake = lambda: self._bell.put(None)
+        ear.when_closed(dispatcher.attend(list(self._known), self._woken))
         try:
             with ThreadPoolExecutor(self._concurrency, thread_name_prefix="clew-worker") as threads:
                 while not self._stops:
                     self._begin_what_there_is(threads)
+                    if len(self._under_way) < self._concurrency:
+                        self._has_room.set()
                     self._wait_for_news()
                 self.stop()  # also what has begun since
                 wait(list(self._futures))
         finally:
+            self._has_room.set()
             ear.close()
+
+    def _woken(self) -> None:
+        """Look for work, and return once there is room for more: until then wake-ups are for other workers."""
+        self._has_room.clear()
+        self._bell.put(None)
+        if not self._stops:
+            self._has_room.wait()
 
     def _wait_for_news(self) -> None:
         try:
@@ -153,6 +167,7 @@ class WorkLoop:
     def _ended(self, thread: ThreadKey, ended: Future[Recovered | None]) -> None:
         del self._under_way[thread]
         self._futures.discard(ended)
+        self._has_room.set()
         error = None if ended.cancelled() else ended.exception()
         if error is None:
             self._complained.pop(thread, None)

@@ -27,6 +27,7 @@ from clew.storage.postgres.calls import Call, Found, Function, carry_out, exchan
 from clew.storage.postgres.connections import Connections, connected
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
+from clew.storage.postgres.news import PostgresNews
 from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
 
@@ -130,6 +131,11 @@ class PostgresDatabase:
         value: T = await self._opened().looks.arun(call)
         return value
 
+    @property
+    def news(self) -> PostgresNews:
+        """What the database tells this process."""
+        return self._opened().news
+
     def setup(self) -> None:
         """Make the tables now, or bring them to the version of this code."""
         self._trying(lambda connection: None)
@@ -175,7 +181,8 @@ class PostgresDatabase:
                 here = self._here
                 if here is None or here.process != os.getpid():
                     _inherited.append(here)
-                    here = self._here = _Here(Connections(self._source, self.shown), self._carry_out)
+                    connections, news = Connections(self._source, self.shown), PostgresNews(self, self._source)
+                    here = self._here = _Here(connections, self._carry_out, news)
         return here
 
     @contextlib.contextmanager
@@ -265,17 +272,24 @@ class PostgresDatabase:
 
 
 class _Here:
-    """What belongs to one process: its connections, its OS threads, and who waits for a commit."""
+    """What belongs to one process: its connections, its OS threads, who waits for a commit, and who for news."""
 
-    def __init__(self, connections: Connections, carry_out: Callable[[list[Waiting[Call[Any], Any]]], None]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        carry_out: Callable[[list[Waiting[Call[Any], Any]]], None],
+        news: PostgresNews,
+    ) -> None:
         self.process = os.getpid()
         self.connections = connections
+        self.news = news
         self.migrating = threading.Lock()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="clew-postgres")  # they start when needed
         self.calls = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-commit")
         self.looks = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-look")
 
     def close(self) -> None:
+        self.news.close()
         self.calls.close()
         self.looks.close()
         self.threads.shutdown(wait=True)

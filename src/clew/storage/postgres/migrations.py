@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from clew.errors import SchemaMismatch
+from clew.storage.postgres import wakeups
 
 if TYPE_CHECKING:
     import psycopg
@@ -21,10 +22,13 @@ def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
         shown: the database, for people.
 
     Raises:
-        SchemaMismatch: a newer clew made the tables, or the database does not keep text as UTF-8.
+        SchemaMismatch: a newer clew made the tables, the schema holds another program's procrastinate, or the database
+            does not keep text as UTF-8.
+        MissingDependency: procrastinate is not installed.
         psycopg.Error: the database did not do it. Nothing was changed.
     """
-    if version(connection, schema, shown) == len(_scripts()):
+    at, wakeups_at = version(connection, schema, shown)
+    if at == len(_scripts()) and not wakeups.scripts(wakeups_at):
         return
     with connection.transaction():
         # Released with the transaction, so that a pooler may hand the session on.
@@ -37,25 +41,29 @@ def pending(connection: psycopg.Connection, schema: str, shown: str) -> list[str
     """Return the SQL that brings a schema from where it is to the version of this code: nothing if it is there.
 
     Raises:
-        SchemaMismatch: see migrate.
+        SchemaMismatch, MissingDependency: see migrate.
     """
-    at, scripts = version(connection, schema, shown), _scripts()
-    if at == len(scripts):
+    at, wakeups_at = version(connection, schema, shown)
+    scripts, for_wakeups = _scripts(), wakeups.scripts(wakeups_at)
+    if at == len(scripts) and not for_wakeups:
         return []
     quoted = quote(schema)
+    if wakeups_at is None:
+        _check_free(connection, schema, shown)
     made = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (quoted,)).fetchone()
     return [
         *([] if made and made[0] else [f"CREATE SCHEMA {quoted};"]),
         f"SET LOCAL search_path TO {quoted};",
         *scripts[at:],
-        "CREATE TABLE IF NOT EXISTS clew_schema (version integer NOT NULL);",
+        *for_wakeups,
+        "CREATE TABLE IF NOT EXISTS clew_schema (version integer NOT NULL, wakeups text NOT NULL);",
         "DELETE FROM clew_schema;",
-        f"INSERT INTO clew_schema VALUES ({len(scripts)});",
+        f"INSERT INTO clew_schema VALUES ({len(scripts)}, '{wakeups.made_by() if for_wakeups else wakeups_at}');",
     ]
 
 
-def version(connection: psycopg.Connection, schema: str, shown: str) -> int:
-    """Return how many scripts were run in a schema.
+def version(connection: psycopg.Connection, schema: str, shown: str) -> tuple[int, str | None]:
+    """Return how many scripts were run in a schema, and the newest of procrastinate's.
 
     Raises:
         SchemaMismatch: see migrate.
@@ -66,15 +74,30 @@ def version(connection: psycopg.Connection, schema: str, shown: str) -> int:
     table = f"{quote(schema)}.clew_schema"
     found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
     if not found or not found[0]:
-        return 0
-    row = connection.execute(f"SELECT version FROM {table}".encode()).fetchone()
-    at = int(row[0]) if row else 0
+        return 0, None
+    row = connection.execute(f"SELECT version, wakeups FROM {table}".encode()).fetchone()
+    at, wakeups_at = (int(row[0]), str(row[1])) if row else (0, None)
     if at > len(_scripts()):
         raise SchemaMismatch(
             f"the tables in schema {schema!r} of {shown} are of version {at}, this clew knows up to "
             f"{len(_scripts())}: a newer clew made them; upgrade clew here"
         )
-    return at
+    return at, wakeups_at
+
+
+def _check_free(connection: psycopg.Connection, schema: str, shown: str) -> None:
+    """Refuse a schema in which another program keeps jobs: its workers would take our wake-ups.
+
+    Raises:
+        SchemaMismatch: it does.
+    """
+    table = f"{quote(schema)}.procrastinate_jobs"
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    if found and found[0]:
+        raise SchemaMismatch(
+            f"schema {schema!r} of {shown} holds the procrastinate tables of another program; give clew a schema of "
+            "its own: schema=..."
+        )
 
 
 def quote(name: str) -> str:

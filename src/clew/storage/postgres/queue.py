@@ -20,16 +20,18 @@ def enqueue(connection: psycopg.Connection, operation: Enqueue) -> bool:
     if rows(connection, "SELECT 1 FROM clew_runs WHERE run_id = %s", (place.id,)):
         return False
     thread = made_thread(connection, place.thread, first_epoch(place.created_s), place.created_s)
-    return bool(
-        change(
-            connection,
-            f"INSERT INTO clew_queue (thread, {_PLACE}) VALUES (%s{', %s' * 9}) ON CONFLICT (name) DO NOTHING",
-            (
-                thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
-                place.due_s, place.created_s,
-            ),
-        )
+    is_kept = change(
+        connection,
+        f"INSERT INTO clew_queue (thread, {_PLACE}) VALUES (%s{', %s' * 9}) ON CONFLICT (name) DO NOTHING",
+        (
+            thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
+            place.due_s, place.created_s,
+        ),
     )  # fmt: skip
+    # For what is to wait workers look themselves: a job of a later time would stand in the way of one for now.
+    if is_kept and place.owner is None and place.due_s <= place.created_s:
+        rows(connection, "SELECT clew_wake(%s)", (thread,))
+    return bool(is_kept)
 
 
 def stay_queued(connection: psycopg.Connection, operation: StayQueued) -> bool:
@@ -38,7 +40,7 @@ def stay_queued(connection: psycopg.Connection, operation: StayQueued) -> bool:
 
 
 def leave_queue(connection: psycopg.Connection, operation: LeaveQueue) -> bool:
-    return bool(change(connection, "DELETE FROM clew_queue WHERE name = %s", (operation.id,)))
+    return bool(rows(connection, "DELETE FROM clew_queue WHERE name = %s RETURNING clew_tell(thread)", (operation.id,)))
 
 
 def list_queue(connection: psycopg.Connection, operation: ListQueue) -> list[Queued]:

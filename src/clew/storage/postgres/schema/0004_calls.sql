@@ -91,6 +91,7 @@ BEGIN
         UPDATE clew_runs SET status = statuses[i], value = results[i], saved = clew_end.saved[i], error = errors[i],
             questions = clew_end.questions[i], ended_s = clew_end.ended_s[i]
             WHERE id = runs[i];
+        PERFORM clew_tell_end(threads[i], runs[i], statuses[i]);
     END LOOP;
 END $$;
 
@@ -236,6 +237,7 @@ BEGIN
             IF NOT FOUND THEN
                 RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
             END IF;
+            PERFORM clew_tell(threads[i]);
         END IF;
         INSERT INTO clew_events (run, number, body)
             SELECT runs[i], coalesce(max(number), 0) + 1, bodies[i] FROM clew_events WHERE run = runs[i];
