@@ -103,6 +103,20 @@ def test_a_run_that_fails_does_not_stop_the_others(saver: Checkpointer) -> None:
     assert statuses == {"0": ("done", None), "1": ("failed", "ValueError('one')"), "2": ("done", None)}
 
 
+def test_what_cannot_be_read_is_said_and_does_not_stop_the_others(
+    saver: Checkpointer, caplog: pytest.LogCaptureFixture
+) -> None:
+    @entrypoint
+    def flow(x: int) -> int:
+        return x
+
+    leave_half_way(saver, "flow", "a", 1, metadata=b"\xc1")
+    leave_half_way(saver, "flow", "b", 1)
+    assert [each.thread_id for each in recover(saver, [flow])] == ["b"]
+    assert [each.thread_id for each in asyncio.run(arecover(saver, [flow]))] == []
+    assert "thread 'a' of workflow 'flow'" in caplog.text
+
+
 def test_a_failed_run_is_not_continued_by_itself(saver: Checkpointer) -> None:
     @entrypoint(checkpointer=saver)
     def flow(x: int) -> int:

@@ -37,14 +37,15 @@ def leave_half_way(
     input: Any,
     *,
     crashes: int = 0,
-    metadata: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | bytes | None = None,
     lease_s: float = -1,
 ) -> Lease:
     """Begin a run as a process that died meanwhile, and whose lease has run out, unless it is for longer."""
     now_s = time.time()
     run = Run(
         id=uuid.uuid4().hex, number=0, source="input", parent=None, previous=None, step=-1,
-        status="running", input=encode(input), created_s=now_s, crashes=crashes, metadata=encode(metadata or {}),
+        status="running", input=encode(input), created_s=now_s, crashes=crashes,
+        metadata=metadata if isinstance(metadata, bytes) else encode(metadata or {}),
     )  # fmt: skip
     begin = Begin(
         thread=ThreadKey(thread_id, workflow),

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from clew.engine.pacing import Limit, Pace
 from clew.engine.records import ThreadKey, Work
-from clew.errors import StorageError
+from clew.errors import StorageError, UnreadableRecord
 from clew.runner import launching, pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.dispatching import dispatcher_of
@@ -175,7 +175,7 @@ class WorkLoop:
                 self._bell.put(None)  # there may be more to do, there or elsewhere
         elif self._complained.get(thread) != str(error):  # it is tried again and again: said once is enough
             self._complained[thread] = str(error)
-            log.error("thread %r of workflow %r: %s", thread.thread_id, thread.workflow, error, exc_info=error)
+            _complain(thread, error)
 
     async def arun_until_stopped(self) -> None:
         """Like `run_until_stopped`, with what is async on the running loop. A cancellation stops it."""
@@ -190,14 +190,16 @@ class WorkLoop:
 
 def recover_all(saver: Checkpointer, known: Mapping[str, Known], terms: Terms) -> list[Recovered]:
     """Carry out what was left half-way, side by side, and return what became of it."""
-    calls = [partial(_blocking, known[work.thread.workflow], work, terms) for work in _left(saver.execute(_all(known)))]
+    calls = [
+        partial(_attempted, known[work.thread.workflow], work, terms) for work in _left(saver.execute(_all(known)))
+    ]
     return [done for done in launching.side_by_side(calls) if done is not None]
 
 
 async def arecover_all(saver: Checkpointer, known: Mapping[str, Known], terms: Terms) -> list[Recovered]:
     """Like `recover_all`, for async code."""
     found = _left(await saver.aexecute(_all(known)))
-    calls = [_on_loop(known[work.thread.workflow], work, terms) for work in found]
+    calls = [_aattempted(known[work.thread.workflow], work, terms) for work in found]
     return [done for done in await launching.aside_by_side(calls) if done is not None]
 
 
@@ -207,6 +209,28 @@ def _all(known: Mapping[str, Known]) -> FindWork:
 
 def _left(found: Sequence[Work]) -> list[Work]:
     return [work for work in found if work.why != "queued"]
+
+
+def _attempted(known: Known, work: Work, terms: Terms) -> Recovered | None:
+    """Carry out work, but let nothing that is wrong with it stop that of others."""
+    try:
+        return _blocking(known, work, terms)
+    except UnreadableRecord as error:
+        _complain(work.thread, error)
+        return None
+
+
+async def _aattempted(known: Known, work: Work, terms: Terms) -> Recovered | None:
+    """Like `_attempted`, for async code."""
+    try:
+        return await _on_loop(known, work, terms)
+    except UnreadableRecord as error:
+        _complain(work.thread, error)
+        return None
+
+
+def _complain(thread: ThreadKey, error: BaseException) -> None:
+    log.error("thread %r of workflow %r: %s", thread.thread_id, thread.workflow, error, exc_info=error)
 
 
 def _blocking(known: Known, work: Work, terms: Terms, reins: Reins | None = None) -> Recovered | None:
