@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+_US, _MS = 1e6, 1e3
+_KEPT = {
+    "none": "kept nowhere", "memory": "in memory", "sqlite": "SQLite without flushing cost", "disk": "SQLite on disk",
+    "normal": "SQLite on disk, NORMAL", "postgres": "PostgreSQL",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -15,9 +21,11 @@ class Case:
         method: of the peers; one that a peer lacks is left out for it.
         unit: of the figure that the method returns, after `scale`.
         scale: what a figure in seconds, bytes or pieces is multiplied with.
-        where: "none", "memory", "sqlite" (a file system without the cost of flushing), "disk", "postgres".
+        where: "none"; "memory"; "sqlite", on a file system without the cost of flushing; "disk"; "normal", the same
+            with synchronous=NORMAL; "postgres".
         arguments: passed to the method by name.
-        goal: the figure that the floor times this must not exceed, or None.
+        goal: the figure that Clew's is not to exceed, or None.
+        goal_floors: how many times the floor's figure Clew's is not to exceed, or None.
         is_slow: left out with --quick.
     """
 
@@ -28,73 +36,123 @@ class Case:
     where: str = "none"
     arguments: dict[str, Any] = field(default_factory=dict)
     goal: float | None = None
+    goal_floors: float | None = None
     is_slow: bool = False
 
 
-_US, _MS = 1e6, 1e3
+def _imports() -> list[Case]:
+    return [
+        Case(name="import, time", method="import_s", unit="ms", scale=_MS, goal=70),
+        Case(name="import, memory", method="import_bytes", unit="MiB", scale=2.0**-20, goal=25),
+        Case(name="import, distributions", method="import_distributions", unit="", goal=3),
+    ]
+
+
+def _empty_runs() -> list[Case]:
+    return [
+        Case(name=f"an empty run, {colour}, {_KEPT[where]}", method="empty", unit="µs", scale=_US, where=where,
+             arguments={"colour": colour}, goal=30 if where == "none" else None)
+        for where in ("none", "memory", "sqlite", "disk", "postgres") for colour in ("sync", "async")
+    ]  # fmt: skip
+
+
+_PLAIN_GOALS = {("sequence", "sync"): 5, ("fan", "sync"): 25, ("sequence", "async"): 8, ("fan", "async"): 20}
 
 
 def _tasks() -> list[Case]:
-    cases = [
-        Case(name=f"{shape} of {n:,} tasks, {colour}, {where}", method=shape, unit="µs a task", scale=_US / n,
-             where=where, arguments={"n": n, "colour": colour}, is_slow=n not in (100, 1000))
-        for where in ("none", "memory", "sqlite", "disk", "postgres")
-        for shape in ("sequence", "fan")
-        for colour in ("sync", "async")
-        for n in ((10, 100, 1000, 10_000) if colour == "sync" and shape == "sequence" else (1000,))
+    """One after another and fanned out; the sizes beside 1,000 for one shape and colour only."""
+    kinds = [
+        (where, shape, colour, n)
+        for where in _KEPT for shape in ("sequence", "fan") for colour in ("sync", "async")
+        for n in ((1, 10, 100, 1000, 10_000) if (shape, colour) == ("sequence", "sync") else (1000,))
     ]  # fmt: skip
-    return [case for case in cases if not (case.where == "disk" and "10,000" in case.name)]
+    return [
+        Case(name=f"{shape} of {n:,}, {colour}, {_KEPT[where]}", method=shape, unit="µs a task", scale=_US / n,
+             where=where, arguments={"n": n, "colour": colour},
+             goal=_task_goal(where, shape, colour) if n == 1000 else None,
+             goal_floors=_task_floors(where, shape) if n == 1000 else None,
+             is_slow=n not in (100, 1000) or (where == "normal" and (shape, colour) != ("sequence", "sync")))
+        for where, shape, colour, n in kinds
+    ]  # fmt: skip
+
+
+def _task_goal(where: str, shape: str, colour: str) -> float | None:
+    if where == "none":
+        return _PLAIN_GOALS[shape, colour]
+    return 40 if (where, shape) == ("postgres", "fan") else None
+
+
+def _task_floors(where: str, shape: str) -> float | None:
+    if shape == "fan":
+        return None
+    return {"sqlite": 2.0, "disk": 1.3, "postgres": 1.3}.get(where)
+
+
+def _threads() -> list[Case]:
+    return [
+        *(
+            Case(name=f"resume past 1,000 records, {_KEPT[where]}", method="resume", unit="ms", scale=_MS, where=where,
+                 arguments={"n": 1000}, goal=goal)
+            for where, goal in (("sqlite", 3), ("postgres", 5))
+        ),
+        *(
+            Case(name=f"1,000 runs at once of 5 tasks of 10 ms, {_KEPT[where]}", method="many_runs", unit="s",
+                 where=where, arguments={"runs": 1000, "tasks": 5}, goal=goal)
+            for where, goal in (("sqlite", 0.3), ("postgres", 0.5))
+        ),
+        Case(name="the same, most memory", method="many_runs_bytes", unit="KiB a run", scale=1 / 1024, where="sqlite",
+             arguments={"runs": 1000, "tasks": 5}, goal=10),
+        *(
+            Case(name=f"turn {n:,} of a thread", method="turn", unit="ms", scale=_MS, where="sqlite",
+                 arguments={"n": n}, is_slow=n > 1000)
+            for n in (10, 100, 1000, 10_000)
+        ),
+        Case(name="a thread of 1,000 turns, 0.8 MB said", method="thread_bytes", unit="MB", scale=1e-6,
+             where="sqlite", arguments={"n": 1000}, goal=1.5),
+        Case(name="first run after opening, 100,000 threads", method="start", unit="ms", scale=_MS, where="sqlite",
+             arguments={"threads": 100_000}, is_slow=True),
+    ]  # fmt: skip
+
+
+def _streams() -> list[Case]:
+    return [
+        *(
+            Case(name=f"each of 10,000 streamed chunks, {colour}", method="chunk", unit="µs", scale=_US,
+                 arguments={"n": 10_000, "colour": colour}, goal=goal)
+            for colour, goal in (("sync", 1), ("async", 2))
+        ),
+        *(
+            Case(name=f"first streamed chunk, {colour}", method="first_chunk", unit="µs", scale=_US,
+                 arguments={"colour": colour}, goal=goal)
+            for colour, goal in (("sync", 250), ("async", 60))
+        ),
+    ]  # fmt: skip
+
+
+_VERBS = {
+    "get": ("get", None, 2.0), "put": ("put", None, 2.0), "search": ("search in one namespace", None, 2.0),
+    "list": ("list under a prefix", 200, None), "filter": ("filter by equality", 200, None),
+    "namespaces": ("list namespaces", 200, None), "words": ("search by words", None, None),
+}  # fmt: skip
+
+
+def _memories() -> list[Case]:
+    return [
+        Case(name=f"memory: {told}, {n:,} items", method=f"store_{verb}", unit="µs", scale=_US, where="sqlite",
+             arguments={"n": n}, goal=goal, goal_floors=floors, is_slow=n not in (1000, 100_000))
+        for n in (1000, 10_000, 100_000, 1_000_000) for verb, (told, goal, floors) in _VERBS.items()
+    ]  # fmt: skip
+
+
+def _promises() -> list[Case]:
+    return [
+        Case(name="growth of a process over 1,000,000 runs", method="growth", unit="bytes a run",
+             arguments={"runs": 1_000_000}, is_slow=True),
+        Case(name="tasks run again after SIGKILL, 14 times 500", method="killed", unit="", where="sqlite",
+             arguments={"tries": 14, "tasks": 500}, goal=0, is_slow=True),
+    ]  # fmt: skip
 
 
 CASES: list[Case] = [
-    Case(name="import, time", method="import_s", unit="ms", scale=_MS),
-    Case(name="import, memory", method="import_bytes", unit="MiB", scale=2.0**-20),
-    Case(name="import, distributions", method="import_distributions", unit=""),
-    *(
-        Case(name=f"invoke of an empty workflow, {colour}, {where}", method="empty", unit="µs", scale=_US, where=where,
-             arguments={"colour": colour})
-        for where in ("none", "sqlite", "postgres") for colour in ("sync", "async")
-    ),
-    *_tasks(),
-    *(
-        Case(name=f"resume past 1,000 records, {where}", method="resume", unit="ms", scale=_MS, where=where,
-             arguments={"n": 1000})
-        for where in ("sqlite", "postgres")
-    ),
-    *(
-        Case(name=f"1,000 runs at once of 5 tasks of 10 ms, {where}", method="many_runs", unit="s", where=where,
-             arguments={"runs": 1000, "tasks": 5})
-        for where in ("sqlite", "postgres")
-    ),
-    *(
-        Case(name=f"memory of one of 1,000 runs at once, {where}", method="many_runs_bytes", unit="KiB a run",
-             scale=1 / 1024, where=where, arguments={"runs": 1000, "tasks": 5})
-        for where in ("sqlite",)
-    ),
-    *(
-        Case(name=f"turn {n:,} of a thread", method="turn", unit="ms", scale=_MS, where="sqlite", arguments={"n": n},
-             is_slow=n > 1000)
-        for n in (10, 100, 1000, 10_000)
-    ),
-    Case(name="file of a thread of 1,000 turns, 0.8 MB said", method="thread_bytes", unit="MB", scale=1e-6,
-         where="sqlite", arguments={"n": 1000}),
-    *(
-        Case(name=f"streamed chunk, {colour}", method="chunk", unit="µs", scale=_US, arguments={"n": 10_000, "colour": colour})
-        for colour in ("sync", "async")
-    ),
-    *(
-        Case(name=f"first streamed chunk, {colour}", method="first_chunk", unit="µs", scale=_US, arguments={"colour": colour})
-        for colour in ("sync", "async")
-    ),
-    *(
-        Case(name=f"memory: {verb} at {n:,} items", method=f"store_{verb}", unit="µs", scale=_US, where="sqlite",
-             arguments={"n": n}, is_slow=n > 10_000)
-        for n in (1000, 10_000, 100_000) for verb in ("get", "put", "list", "search", "filter", "namespaces")
-    ),
-    Case(name="start with 100,000 threads in the file", method="start", unit="ms", scale=_MS, where="sqlite",
-         arguments={"threads": 100_000}, is_slow=True),
-    Case(name="growth over 100,000 runs", method="growth", unit="MiB", scale=2.0**-20, arguments={"runs": 100_000},
-         is_slow=True),
-    Case(name="tasks run again after SIGKILL, 10 tries", method="killed", unit="", where="sqlite",
-         arguments={"tries": 10, "tasks": 500}, is_slow=True),
+    *_imports(), *_empty_runs(), *_tasks(), *_threads(), *_streams(), *_memories(), *_promises(),
 ]  # fmt: skip

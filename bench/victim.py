@@ -1,26 +1,44 @@
-"""A run that is killed in its middle, and continued by another process: each task that runs leaves a mark."""
+"""A run that is killed in its middle, and continued by another process: each task leaves a mark when it begins.
+
+python -m bench.victim SYSTEM FOLDER TASKS MARKS [again]
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
+from collections.abc import Callable
 
-from bench.peers import PEERS, Functional
+from bench.killing import LINE_BYTES
+from bench.peers import PEERS
+from bench.peers.dbos import Dbos
+from bench.peers.functional import Functional
 
 
-def main(system: str, file: str, thread: str, tasks: int, marks: str, again: bool) -> None:
-    """Run `tasks` tasks on a thread, or go on with what another process left."""
-    peer = PEERS[system.lower()]("sqlite", os.path.dirname(file), "")
-    assert isinstance(peer, Functional)
-    peer.file = file
+def main(system: str, folder: str, tasks: int, marks: str, *, again: bool) -> None:
+    """Run so many tasks, or go on with what another process left."""
+    peer = PEERS[system]("sqlite", folder, "")
+    if isinstance(peer, Dbos):
+        peer.mortal(tasks, marking(marks), again=again)
+    elif isinstance(peer, Functional):
+        run(peer, tasks, marking(marks), again=again)
 
-    @peer.task
+
+def marking(marks: str) -> Callable[[int], int]:
+    """Return the body of a task, which writes its number when it begins."""
+
     def step(number: int) -> int:
         with open(marks, "ab") as written:
-            written.write(b"x\n")
+            written.write(f"{number:0{LINE_BYTES - 1}}\n".encode())
         time.sleep(0.0002)
         return number
+
+    return step
+
+
+def run(peer: Functional, tasks: int, body: Callable[[int], int], *, again: bool) -> None:
+    """Do it by the functional API."""
+    step = peer.task(body)
 
     @peer.entrypoint(checkpointer=peer.saver())
     def flow(n: int) -> int:
@@ -28,8 +46,8 @@ def main(system: str, file: str, thread: str, tasks: int, marks: str, again: boo
             step(number).result()
         return n
 
-    assert flow.invoke(None if again else tasks, peer.config(thread), **peer.options) == tasks
+    assert flow.invoke(None if again else tasks, peer.config("1"), **peer.options) == tasks
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), sys.argv[5], len(sys.argv) > 6)
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], again=len(sys.argv) > 5)
