@@ -38,19 +38,23 @@ class Place:
     number: int
     moment: str  # "before" or "after"
 
-    def arm(self, saver_class: type[Checkpointer]) -> None:
-        """Kill this process at that place. Writes that are refused do not count."""
+    def arm(self, saver_class: type[Checkpointer], what: signal.Signals = signal.SIGKILL) -> None:
+        """Kill this process at that place, or stop it once. Writes that are refused do not count."""
         execute, aexecute = saver_class.execute, saver_class.aexecute
-        coming = [1]
+        coming, armed = [1], [True]
+
+        def strike(moment: str) -> None:
+            if armed[0] and (coming[0], moment) == (self.number, self.moment):
+                armed[0] = False
+                os.kill(os.getpid(), what)
 
         def before(operation: Any) -> None:
-            if isinstance(operation, Begin | Append) and coming[0] == self.number and self.moment == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
+            if isinstance(operation, Begin | Append):
+                strike("before")
 
         def after(operation: Any) -> None:
             if isinstance(operation, Begin | Append):
-                if coming[0] == self.number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                strike("after")
                 coming[0] += 1
 
         def killing(saver: Any, operation: Any) -> Any:
@@ -225,6 +229,11 @@ def waiting(where: dict[str, Any], act: Callable[[], None], tasks: str) -> Any:
 
 def in_child(work: Callable[[], None]) -> int:
     """Do something in a forked process; return how that ended, as `os.waitstatus_to_exitcode` says it."""
+    return os.waitstatus_to_exitcode(os.waitpid(forked(work), 0)[1])
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Begin something in a forked process; return its number."""
     pid = os.fork()
     if not pid:
         code = 1
@@ -235,7 +244,7 @@ def in_child(work: Callable[[], None]) -> int:
             traceback.print_exc()
         finally:
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return pid
 
 
 def killed_at(place: Place, story: Story) -> bool:

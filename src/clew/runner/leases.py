@@ -16,7 +16,7 @@ from msgspec import Struct
 from clew.errors import Conflict, StorageError
 from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
 
-LEASE_S = 30.0
+LEASE_S = float(os.environ.get("CLEW_LEASE_S") or 30)  # the same in all processes; tests of frozen ones shorten it
 _RENEW_EVERY_S = LEASE_S / 3
 _WATCH_EVERY_S = 1.0
 
