@@ -1,4 +1,4 @@
-"""`clew worker` as processes: killed, stopped, and many at once on one file."""
+"""`clew worker` as processes: killed, stopped, and many at once on one database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from clew import Database, RunCancelled
+from clew import RunCancelled
 from clew.errors import SetAside
 from support.colours import PATIENCE_S, thread
 from support.working import eventually
@@ -22,10 +22,10 @@ from support.working import eventually
 APP = """
 import os, signal, time
 from pathlib import Path
-from clew import Database, entrypoint, task
+from clew import PostgresSaver, SqliteSaver, entrypoint, task
 
 HERE = Path(__file__).parent
-database = Database(str(HERE / "app.db"))
+saver = {saver}
 
 
 def note(line):
@@ -47,12 +47,12 @@ def wait():
     return "waited"
 
 
-@entrypoint(database=database)
+@entrypoint(checkpointer=saver)
 def flow(x):
     return [step(f"{x} first").result(), wait().result(), step(f"{x} last").result()]
 
 
-@entrypoint(database=database)
+@entrypoint(checkpointer=saver)
 def collect(x, *, previous=None):
     step(x).result()
     return [*(previous or []), x]
@@ -66,12 +66,12 @@ async def wait_long():
     await asyncio.sleep(60)
 
 
-@entrypoint(database=database)
+@entrypoint(checkpointer=saver)
 async def long(x):
     await wait_long()
 
 
-@entrypoint(database=database)
+@entrypoint(checkpointer=saver)
 def deadly(x):
     if not (HERE / "go").exists():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -85,21 +85,21 @@ CLEW = "import sys; from clew.cli import main; sys.exit(main())"
 
 
 class App:
-    """A folder with a program, its database, and a list of what its tasks did."""
+    """A folder with a program, and a list of what its tasks did.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where.
+        saver: as the program makes it.
+    """
+
+    def __init__(self, folder: Path, saver: str) -> None:
         self._folder = folder
-        (folder / "app.py").write_text(APP, encoding="utf-8")
+        (folder / "app.py").write_text(APP.replace("{saver}", saver), encoding="utf-8")
         spec = importlib.util.spec_from_file_location("app_of_workers", folder / "app.py")
         assert spec is not None
         assert spec.loader is not None
         self.module: Any = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.module)
-
-    @property
-    def database(self) -> Database:
-        database: Database = self.module.database
-        return database
 
     @property
     def done(self) -> list[str]:
@@ -114,7 +114,7 @@ class App:
 
     @contextmanager
     def worker(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-W", "error", "-c", CLEW, "worker", "app.py:every", "--poll", "0.02", *options]
+        command = [sys.executable, "-W", "error", "-c", CLEW, "worker", "app.py:every", "--poll", "0.05", *options]
         process = subprocess.Popen(command, cwd=self._folder, stderr=subprocess.PIPE)
         try:
             yield process
@@ -123,11 +123,15 @@ class App:
             process.communicate()
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
-    made = App(tmp_path)
+@pytest.fixture(params=["sqlite", "postgres"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[App]:
+    saver = 'SqliteSaver(HERE / "app.db")'
+    if request.param == "postgres":
+        postgres, schema = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_schema")
+        saver = f"PostgresSaver({postgres!r}, schema={schema!r})"
+    made = App(tmp_path, saver)
     yield made
-    made.database.close()
+    made.module.saver.close()
 
 
 def test_another_worker_goes_on_with_the_run_of_a_killed_one(app: App) -> None:
