@@ -6,7 +6,7 @@ Answer and look:        Command, Interrupt, StateSnapshot, Output
 Leave work to others:   Worker, Handle, Limit, recover, arecover, Recovered
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
 Keep threads:           Database, EncryptionKeys, SqliteSaver, PostgresSaver, InMemorySaver
-Keep memories:          Database, SqliteStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
+Keep memories:          Database, SqliteStore, PostgresStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
 Keep results:           InMemoryCache, SqliteCache, PostgresCache
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
 Errors:                 clew.errors draws the tree
@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from clew.storage.inmemory.journals import InMemorySaver
     from clew.storage.inmemory.journals import InMemorySaver as MemorySaver
     from clew.storage.postgres.cache import PostgresCache
+    from clew.storage.postgres.items_store import PostgresStore
+    from clew.storage.postgres.items_store import PostgresStore as AsyncPostgresStore
     from clew.storage.postgres.journals import PostgresSaver
     from clew.storage.postgres.journals import PostgresSaver as AsyncPostgresSaver
     from clew.storage.sqlite.cache import SqliteCache
@@ -118,6 +120,7 @@ _HOMES = {
     "clew.storage.inmemory.items": "InMemoryStore",
     "clew.storage.inmemory.journals": "InMemorySaver",
     "clew.storage.postgres.cache": "PostgresCache",
+    "clew.storage.postgres.items_store": "PostgresStore",
     "clew.storage.postgres.journals": "PostgresSaver",
     "clew.storage.sqlite.cache": "SqliteCache",
     "clew.storage.sqlite.items_store": "SqliteStore",
@@ -138,6 +141,7 @@ _ALIASES = {
     "AsyncSqliteStore": "SqliteStore",
     "AsyncSqliteSaver": "SqliteSaver",
     "AsyncPostgresSaver": "PostgresSaver",
+    "AsyncPostgresStore": "PostgresStore",
 }
 
 
@@ -154,12 +158,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncSqliteSaver", "AsyncSqliteStore", "BaseCache", "BaseStore",
-    "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys", "Erased",
+    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncPostgresStore", "AsyncSqliteSaver", "AsyncSqliteStore",
+    "BaseCache", "BaseStore", "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys", "Erased",
     "ExecutionInfo", "GetOp", "Handle", "InMemoryCache", "InMemorySaver", "InMemoryStore", "Interrupt",
     "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit", "ListNamespacesOp", "MatchCondition",
     "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow", "NotRecordable", "Output",
-    "PostgresCache", "PostgresSaver", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
+    "PostgresCache", "PostgresSaver", "PostgresStore", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
     "RunStopped", "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore",
     "StateSnapshot", "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow",
     "add_messages", "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase",

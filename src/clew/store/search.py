@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -80,10 +80,16 @@ class Shelf(Protocol):
         ...
 
 
-class CachedCorpus(Struct, frozen=True):
-    """A corpus and the number of the last change of the store that is in it."""
+class Change(Protocol):
+    """Up to where a store's changes are seen: a number, or what an engine has instead; less where others see more."""
 
-    change: int
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+class CachedCorpus(Struct, frozen=True):
+    """A corpus and the last change of the store that is in it."""
+
+    change: Any
     corpus: Corpus
 
 
@@ -97,7 +103,7 @@ class CorpusCache:
         self._most_bytes = most_bytes
         self._kept: dict[object, CachedCorpus] = {}
 
-    def get(self, name: object, change: int, refresh: Refresh, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
+    def get(self, name: object, change: Change, refresh: Refresh, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
         """Give the corpus as of a change, and keep it if asked.
 
         Args:

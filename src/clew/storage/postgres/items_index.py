@@ -1,0 +1,159 @@
+"""What PostgreSQL keeps for searches: words, marks and vectors; what waits for vectors, and indexing anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import json
+
+from clew.storage.postgres.items import BELOW, below, lock_spaces
+from clew.storage.postgres.statements import change, rows
+from clew.store.operations import Namespace
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.planning import Vectors
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+def keep_index(
+    connection: psycopg.Connection,
+    item_id: int,
+    words: bytes,
+    marks: bytes,
+    vectors: Vectors | None,
+    waiting: str | None,
+    now_us: int,
+) -> None:
+    """Keep what is indexed of an item instead of what was, and the reason for which it waits for its vectors."""
+    kept = (vectors.model, vectors.codes, vectors.hashes, vectors.data) if vectors else (None, None, None, None)
+    rows(
+        connection,
+        "SELECT clew_index_item(%s, %s::bytea, %s::bytea, %s::text, %s::bytea, %s::bytea, %s::bytea, %s::text, %s)",
+        (item_id, words, marks, *kept, waiting, now_us),
+    )
+
+
+def find_model(connection: psycopg.Connection, name: str) -> int | None:
+    """Give the number of an embedder; None when it made nothing that is kept here."""
+    found = rows(connection, "SELECT id FROM clew_embedders WHERE name = %s", (name,))
+    return found[0][0] if found else None
+
+
+def other_models(connection: psycopg.Connection, name: str) -> list[str]:
+    """Give the names of other embedders whose vectors may be kept."""
+    return sorted(row[0] for row in rows(connection, "SELECT name FROM clew_embedders WHERE name <> %s", (name,)))
+
+
+def forget_models(connection: psycopg.Connection) -> None:
+    """Forget the embedders of whom no vector is kept."""
+    change(connection, "LOCK TABLE clew_embedders IN EXCLUSIVE MODE")  # until what is under way is committed
+    change(
+        connection,
+        "DELETE FROM clew_embedders WHERE id NOT IN (SELECT model FROM clew_item_index WHERE model IS NOT NULL)",
+    )
+
+
+def waiting(connection: psycopg.Connection, limit: int, now_us: int) -> list[Waiting]:
+    """Give items whose vectors are to be made now, oldest first."""
+    found = rows(
+        connection,
+        "SELECT i.id, i.version, i.value, i.fields, o.attempts "
+        "FROM clew_item_outbox o JOIN clew_items i USING (id) WHERE o.due_at <= %s ORDER BY o.due_at, i.id LIMIT %s",
+        (now_us, limit),
+    )
+    return [
+        Waiting(id=item_id, version=version, value=value, fields=fields_of(fields), attempts=attempts)
+        for item_id, version, value, fields, attempts in found
+    ]
+
+
+def set_vectors(connection: psycopg.Connection, worked: Sequence[Worked], now_us: int) -> None:
+    """Keep vectors, or the next failure, of items that have not changed since."""
+    lock_spaces(connection, [one.id for one in worked])
+    for one in worked:
+        if not _is_unchanged(connection, one.id, one.version):
+            continue
+        if one.vectors is None:
+            change(
+                connection,
+                "UPDATE clew_item_outbox SET reason = %s, attempts = attempts + 1, due_at = %s WHERE id = %s",
+                (one.reason, now_us + one.again_in_s * 1_000_000, one.id),
+            )
+            continue
+        made = one.vectors
+        change(
+            connection,
+            "UPDATE clew_item_index SET model = clew_embedder(%s), codes = %s, hashes = %s, vectors = %s WHERE id = %s",
+            (made.model, made.codes, made.hashes, made.data, one.id),
+        )
+        change(connection, "DELETE FROM clew_item_outbox WHERE id = %s", (one.id,))
+
+
+def indexed(connection: psycopg.Connection, after: int, limit: int) -> list[Indexed]:
+    """Give items by id, above `after`, with what is indexed of them."""
+    found = rows(
+        connection,
+        "SELECT i.id, i.version, i.value, i.fields, e.name, x.hashes, x.vectors FROM clew_items i "
+        "JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
+        "WHERE i.id > %s ORDER BY i.id LIMIT %s",
+        (after, limit),
+    )
+    return [
+        Indexed(
+            id=item_id,
+            version=version,
+            value=value,
+            fields=fields_of(fields),
+            vectors=Vectors(model=model, hashes=hashes, data=data) if model is not None else None,
+        )
+        for item_id, version, value, fields, model, hashes, data in found
+    ]
+
+
+def reindex(connection: psycopg.Connection, anew: Sequence[Reindexed], now_us: int) -> None:
+    """Index items anew that have not changed since."""
+    lock_spaces(connection, [one.id for one in anew])
+    for one in anew:
+        if _is_unchanged(connection, one.id, one.version):
+            keep_index(connection, one.id, one.words, one.marks, one.vectors, one.waiting, now_us)
+
+
+def index_status(connection: psycopg.Connection, model: str) -> IndexStatus:
+    """Say how many items are indexed, and what waits and why."""
+    [(count,)] = rows(connection, "SELECT count(*) FROM clew_items")
+    models: dict[str, int] = dict(
+        rows(
+            connection,
+            "SELECT e.name, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model GROUP BY e.name",
+        )
+    )
+    reasons: dict[str, int] = dict(rows(connection, "SELECT reason, count(*) FROM clew_item_outbox GROUP BY reason"))
+    return IndexStatus(
+        items=count,
+        embedded=models.pop(model, 0),
+        waiting=sum(reasons.values()),
+        other_models=models,
+        reasons=reasons,
+    )
+
+
+def count_embedded(connection: psycopg.Connection, prefix: Namespace) -> int:
+    """Count the items at or below the prefix that have vectors."""
+    [(count,)] = rows(
+        connection,
+        "SELECT count(*) FROM clew_namespaces n JOIN clew_item_index x ON x.namespace = n.id "
+        f"WHERE x.model IS NOT NULL AND {BELOW}",
+        below(prefix),
+    )
+    return int(count)
+
+
+def _is_unchanged(connection: psycopg.Connection, item_id: int, version: int) -> bool:
+    return bool(rows(connection, "SELECT 1 FROM clew_items WHERE id = %s AND version = %s", (item_id, version)))
+
+
+def fields_of(kept: Any) -> tuple[str, ...] | None:
+    """Read an item's paths as they are kept."""
+    return None if kept is None else tuple(json.decode(kept, type=list[str]))
