@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from clew.store.corpus import Corpus, code_of
+from clew.store.corpus import Corpus, code_of, codes_of
 
 DIMS = 8
 Row = tuple[int, bytes, bytes, bytes]
@@ -27,7 +27,7 @@ def built(rows: dict[int, Row], *, coded: bool) -> Corpus:
 
 
 def same(left: Corpus, right: Corpus) -> bool:
-    arrays = ("ids", "lengths", "terms", "owners", "vectors", "codes", "vector_owners")
+    arrays = ("ids", "lengths", "vectors", "codes", "vector_owners")
     equal = all(np.array_equal(getattr(left, name), getattr(right, name)) for name in arrays)
     terms = ((left.postings(term), right.postings(term)) for term in range(30))
     posted = all(np.array_equal(a.owners, b.owners) and np.array_equal(a.times, b.times) for a, b in terms)
@@ -36,8 +36,9 @@ def same(left: Corpus, right: Corpus) -> bool:
 
 @pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize("seed", range(30))
-def test_a_changed_corpus_is_the_one_built_anew(seed: int, coded: bool) -> None:
+def test_a_changed_corpus_is_the_one_built_anew(seed: int, coded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
+    monkeypatch.setattr("clew.store.corpus._MOST_UNSORTED", chance.choice([0, 20, 20_000]))
     rows = {item: row(item, chance, coded=coded) for item in chance.sample(range(100), chance.randrange(40))}
     corpus = built(rows, coded=coded)
     for _ in range(4):
@@ -51,3 +52,9 @@ def test_a_changed_corpus_is_the_one_built_anew(seed: int, coded: bool) -> None:
 def test_a_corpus_of_which_nothing_has_changed_is_the_same_object() -> None:
     corpus = Corpus([(1, b"", b"", b"")], DIMS)
     assert corpus.changed([], [2, 3]) is corpus
+
+
+def test_codes_of_items_are_those_of_their_vectors() -> None:
+    chance = random.Random(1)
+    vectors = [row(0, chance, coded=False)[3] for _ in range(20)]
+    assert codes_of(vectors, DIMS) == [code_of(some, DIMS) for some in vectors]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from clew.store.context import Surroundings, find_surroundings
@@ -21,6 +21,7 @@ T = TypeVar("T", bound="np.generic")
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
+_MOST_UNSORTED = 20_000  # items; of more, terms are sorted at once and kept sorted alone
 _MOST_KNOWN_PER_ITEM = 4  # entries of postings that are kept, beside the first thousands
 _BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about: those postings, marks, surroundings
 
@@ -171,8 +172,7 @@ class Corpus:
         self._marks: tuple[bytes, ...] = marks
         self._lookups = self._known_entries = 0
         self._known: dict[int, Postings] = {}
-        if coded:
-            self._keep_sorted(_sort(self.terms, self.owners))
+        self._sort_if_wide()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -215,11 +215,12 @@ class Corpus:
         of_vectors = _ragged(pieces, old_parts, new_parts)
         self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
         self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
-        if old.coded:
+        if old.is_wide or new.is_wide:
             self._keep_sorted(_merge(old._sorted, new._sorted, len(old), len(old) + len(new), chosen))
         else:
             self.terms = _pick(_ragged(pieces, old.lengths, new.lengths), old.terms, new.terms)
             self.owners = np.repeat(np.arange(len(chosen), dtype=np.int32), self.lengths)
+            self._sort_if_wide()
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -288,10 +289,16 @@ class Corpus:
     def _sorted(self) -> _Sorted:
         return _sort(self.terms, self.owners)
 
+    def _sort_if_wide(self) -> None:
+        self.is_wide = False
+        if len(self) > _MOST_UNSORTED:
+            self._keep_sorted(_sort(self.terms, self.owners))
+
     def _keep_sorted(self, given: _Sorted) -> None:
         """Keep the terms of a wide corpus in this form alone: it is asked often, and large."""
         import numpy as np
 
+        self.is_wide = True
         # Set now and not when first used, because other OS threads may be reading it then.
         self.__dict__["_sorted"] = given
         self._lookups = _LOOKUPS_BEFORE_SORTING
@@ -317,6 +324,13 @@ def code_of(vectors: bytes, dims: int) -> bytes:
     codes = np.zeros((len(signs), code_bytes(dims)), dtype=np.uint8)
     codes[:, : signs.shape[1]] = signs
     return codes.tobytes()
+
+
+def codes_of(vectors: Sequence[bytes], dims: int) -> list[bytes]:
+    """Give the codes of each item's vectors."""
+    codes, step = code_of(b"".join(vectors), dims), code_bytes(dims)
+    ends = list(accumulate((len(some) // (4 * dims) * step for some in vectors), initial=0))
+    return [codes[start:end] for start, end in pairwise(ends)]
 
 
 def _ones(words: NDArray[np.uint64]) -> NDArray[np.uint8]:

@@ -130,7 +130,7 @@ def _score_again(
     assert scores.meaning is not None  # checked by the caller
     most = max(_LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
     chosen = _best_first(scores.total, open_, most, fills=False)
-    vectors = fetch(corpus.ids[chosen].tolist())
+    vectors = fetch(corpus.ids[chosen[~np.isnan(scores.meaning[chosen])]].tolist())
     query = np.frombuffer(_weighted_query(corpus, search), dtype="<f4")
     query = (query / (float(np.linalg.norm(query)) or 1.0)).astype(np.float32)
     exact = _best_similarities([vectors.get(i, b"") for i in corpus.ids[chosen].tolist()], query)

@@ -16,7 +16,7 @@ from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
 from clew.store.values import decode_value
 
-EXACT_ITEMS = 20_000  # above, reading all vectors costs more than codes and scoring again
+EXACT_ITEMS = 5_000  # above, reading all vectors costs more than codes and scoring again
 
 
 class Stored(NamedTuple):
@@ -68,7 +68,7 @@ class Shelf(Protocol):
         ...
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """Give the vectors of items."""
+        """Give the vectors of items that have some in the corpus."""
         ...
 
     def allowed(self, condition: Condition | None) -> Collection[int] | None:

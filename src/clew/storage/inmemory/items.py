@@ -21,7 +21,7 @@ from clew.storage.inmemory.items_state import (
     ended_version,
     items_of,
 )
-from clew.store.corpus import Corpus, IndexRow
+from clew.store.corpus import Corpus, IndexRow, codes_of
 from clew.store.expiry import from_us, to_us
 from clew.store.filters import Condition, check_filter_fields, matches
 from clew.store.history import Moment, Version
@@ -71,12 +71,12 @@ class _MemoryShelf:
         return (row for space in self._spaces for row in space.rows.values() if row.lives(self._now_us))
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
-        return {i: _vectors(self._state.by_id[i], self._request, coded=False) for i in ids}
+        return {i: _vectors(self._state.by_id[i], self._request) for i in ids}
 
     def _build(self, dims: int) -> Corpus:
         rows = sorted((row for space in self._spaces for row in space.rows.values()), key=lambda row: row.stored.id)
         coded = len(rows) > EXACT_ITEMS
-        return Corpus([self._index_row(row, coded) for row in rows], dims, coded=coded)
+        return Corpus(self._index_rows(rows, dims, coded), dims, coded=coded)
 
     def _refresh(self, known: CachedCorpus) -> Corpus | None:
         """Give a corpus with what has changed since; None where that is not known any more, or where it gets wide."""
@@ -88,18 +88,22 @@ class _MemoryShelf:
         if not corpus.coded and len(corpus) + len(rows) > EXACT_ITEMS:
             return None
         gone = changed.difference(row.stored.id for row in found)
-        return corpus.changed([self._index_row(row, corpus.coded) for row in rows], gone)
+        return corpus.changed(self._index_rows(rows, corpus.dims, corpus.coded), gone)
 
-    def _index_row(self, row: Row, coded: bool) -> IndexRow:
-        return IndexRow(row.stored.id, row.write.words, row.write.marks, _vectors(row, self._request, coded=coded))
+    def _index_rows(self, rows: Sequence[Row], dims: int, coded: bool) -> list[IndexRow]:
+        vectors = [_vectors(row, self._request) for row in rows]
+        some = codes_of(vectors, dims) if coded and dims else vectors
+        return [
+            IndexRow(row.stored.id, row.write.words, row.write.marks, one) for row, one in zip(rows, some, strict=True)
+        ]
 
 
-def _vectors(row: Row, request: PreparedSearch, *, coded: bool) -> bytes:
-    """Give an item's vectors, or their codes, if the request's may be compared with them."""
+def _vectors(row: Row, request: PreparedSearch) -> bytes:
+    """Give an item's vectors if the request's may be compared with them."""
     vectors = row.write.vectors
     if vectors is None or vectors.model != request.model or vectors.dims != request.dims:
         return b""
-    return vectors.codes if coded else vectors.data
+    return vectors.data
 
 
 class MemoryKeeper(MemoryMover):

@@ -181,6 +181,7 @@ def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Delete items by id with all that is kept of them; their namespaces stay."""
     doomed = [(i,) for i in ids]
     connection.executemany("DELETE FROM clew_item_index WHERE id = ?", doomed)
+    connection.executemany("DELETE FROM clew_item_vectors WHERE id = ?", doomed)
     connection.executemany("DELETE FROM clew_item_outbox WHERE id = ?", doomed)
     connection.executemany("DELETE FROM clew_items WHERE id = ?", doomed)
 

@@ -18,15 +18,12 @@ def keep_index(
     connection: sqlite3.Connection, item_id: int, words: bytes, marks: bytes, vectors: Vectors | None
 ) -> None:
     """Keep what is indexed of an item instead of what was."""
-    kept = (vectors.model, vectors.codes, vectors.hashes, vectors.data) if vectors else (None, None, None, None)
-    has_no_model = connection.execute(
-        "INSERT OR REPLACE INTO clew_item_index (id, words, marks, model, codes, hashes, vectors) "
-        "VALUES (?, ?, ?, (SELECT id FROM clew_embedders WHERE name = ?), ?, ?, ?) RETURNING model IS NULL",
-        (item_id, words, marks, *kept),
-    ).fetchone()[0]
-    if vectors and has_no_model:
-        model = _make_model(connection, vectors.model)
-        connection.execute("UPDATE clew_item_index SET model = ? WHERE id = ?", (model, item_id))
+    model = _make_model(connection, vectors) if vectors else None
+    connection.execute(
+        "INSERT OR REPLACE INTO clew_item_index VALUES (?, ?, ?, ?, ?)",
+        (item_id, words, marks, model, vectors and vectors.codes),
+    )
+    _keep_vectors(connection, item_id, vectors)
 
 
 def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | None, now_us: int) -> None:
@@ -36,15 +33,15 @@ def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | Non
         connection.execute("INSERT INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, reason, now_us))
 
 
-def find_model(connection: sqlite3.Connection, name: str) -> int | None:
-    """Give the number of an embedder; None when it made nothing that is kept here."""
-    row = connection.execute("SELECT id FROM clew_embedders WHERE name = ?", (name,)).fetchone()
+def find_model(connection: sqlite3.Connection, name: str, dims: int) -> int | None:
+    """Give the number of an embedder and a length; None when nothing of both is kept here."""
+    row = connection.execute("SELECT id FROM clew_embedders WHERE name = ? AND dims = ?", (name, dims)).fetchone()
     return row[0] if row else None
 
 
 def other_models(connection: sqlite3.Connection, name: str) -> list[str]:
     """Give the names of other embedders whose vectors may be kept."""
-    rows = connection.execute("SELECT name FROM clew_embedders WHERE name <> ? ORDER BY name", (name,))
+    rows = connection.execute("SELECT DISTINCT name FROM clew_embedders WHERE name <> ? ORDER BY name", (name,))
     return [row[0] for row in rows]
 
 
@@ -80,23 +77,19 @@ def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us
             )
             continue
         connection.execute(
-            "UPDATE clew_item_index SET model = ?, codes = ?, hashes = ?, vectors = ? WHERE id = ?",
-            (
-                _make_model(connection, one.vectors.model),
-                one.vectors.codes,
-                one.vectors.hashes,
-                one.vectors.data,
-                one.id,
-            ),
+            "UPDATE clew_item_index SET model = ?, codes = ? WHERE id = ?",
+            (_make_model(connection, one.vectors), one.vectors.codes, one.id),
         )
+        _keep_vectors(connection, one.id, one.vectors)
         keep_waiting(connection, one.id, None, now_us)
 
 
 def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
     """Give items by id, above `after`, with what is indexed of them."""
     rows = connection.execute(
-        "SELECT i.id, i.version, i.value, i.fields, e.name, x.hashes, x.vectors FROM clew_items i "
+        "SELECT i.id, i.version, i.value, i.fields, e.name, v.hashes, v.vectors FROM clew_items i "
         "JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
+        "LEFT JOIN clew_item_vectors v USING (id) "
         "WHERE i.id > ? ORDER BY i.id LIMIT ?",
         (after, limit),
     )
@@ -150,10 +143,19 @@ def count_embedded(connection: sqlite3.Connection, prefix: Namespace) -> int:
     return int(row[0])
 
 
-def _make_model(connection: sqlite3.Connection, name: str) -> int:
-    model = find_model(connection, name)
+def _keep_vectors(connection: sqlite3.Connection, item_id: int, vectors: Vectors | None) -> None:
+    if vectors is None:
+        connection.execute("DELETE FROM clew_item_vectors WHERE id = ?", (item_id,))
+    else:
+        kept = (item_id, vectors.hashes, vectors.data)
+        connection.execute("INSERT OR REPLACE INTO clew_item_vectors VALUES (?, ?, ?)", kept)
+
+
+def _make_model(connection: sqlite3.Connection, vectors: Vectors) -> int:
+    model = find_model(connection, vectors.model, vectors.dims)
     if model is None:
-        model = connection.execute("INSERT INTO clew_embedders (name) VALUES (?)", (name,)).lastrowid
+        made = (vectors.model, vectors.dims)
+        model = connection.execute("INSERT INTO clew_embedders (name, dims) VALUES (?, ?)", made).lastrowid
         assert model is not None
     return model
 

@@ -20,10 +20,10 @@ from clew.store.planning import PreparedWrite, Vectors
 
 _ITEMS = """
 SELECT i.id, n.path, i.key, i.value, i.ttl, i.fields, i.run_id, i.thread_id, i.version, i.created_at, i.updated_at,
-    i.expires_at, e.name, x.hashes, x.vectors, o.reason
+    i.expires_at, e.name, y.hashes, y.vectors, o.reason
 FROM clew_items i JOIN clew_namespaces n ON n.id = i.namespace
 LEFT JOIN clew_item_index x ON x.id = i.id LEFT JOIN clew_embedders e ON e.id = x.model
-LEFT JOIN clew_item_outbox o ON o.id = i.id
+LEFT JOIN clew_item_vectors y ON y.id = i.id LEFT JOIN clew_item_outbox o ON o.id = i.id
 WHERE i.id > ? ORDER BY i.id LIMIT ?
 """
 _PAST = """

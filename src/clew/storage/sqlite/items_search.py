@@ -21,14 +21,18 @@ from clew.store.planning import PreparedSearch
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 from clew.store.values import decode_value
 
-# Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
-_COMPARABLE = "x.model = :model AND length(x.vectors) * 4 = length(x.hashes) * :dims"
-_ROW = f"x.words, x.marks, CASE WHEN {_COMPARABLE} THEN x.{{}} ELSE x'' END"
-_ROWS = f"SELECT x.id, {_ROW} FROM clew_item_index x WHERE x.id >= :first AND x.id < :last ORDER BY x.id"
+# Codes or vectors where the query's may be compared with them; nothing where not.
+_VECTORS = {
+    True: ("CASE WHEN x.model = :model THEN x.codes ELSE x'' END", ""),
+    False: ("coalesce(v.vectors, x'')", "LEFT JOIN clew_item_vectors v ON v.id = x.id AND x.model = :model"),
+}
+_ROWS = """
+SELECT x.id, x.words, x.marks, {} FROM clew_item_index x {} WHERE x.id >= :first AND x.id < :last ORDER BY x.id
+"""
 # Without words: it is gone, from wherever it was.
 _CHANGED = f"""
-SELECT c.id, {_ROW} FROM (SELECT DISTINCT id FROM clew_item_changes WHERE number > :since) c
-LEFT JOIN clew_item_index x ON x.id = c.id LEFT JOIN clew_namespaces n ON n.id = c.id >> {SEQUENCE_BITS}
+SELECT c.id, x.words, x.marks, {{}} FROM (SELECT DISTINCT id FROM clew_item_changes WHERE number > :since) c
+LEFT JOIN clew_item_index x ON x.id = c.id {{}} LEFT JOIN clew_namespaces n ON n.id = c.id >> {SEQUENCE_BITS}
 WHERE x.id IS NULL OR n.path >= :start AND n.path < :end ORDER BY c.id
 """
 
@@ -95,8 +99,8 @@ class SqliteShelf:
             return None
         corpus, (start, end) = known.corpus, self._range
         changed = self._connection.execute(
-            _CHANGED.format("codes" if corpus.coded else "vectors"),
-            {**self._comparable(corpus.dims), "since": known.change, "start": start, "end": end},
+            _CHANGED.format(*_VECTORS[corpus.coded]),
+            {"model": self._model(corpus.dims), "since": known.change, "start": start, "end": end},
         ).fetchall()
         rows = [row for row in changed if row[1] is not None]
         if not corpus.coded and len(corpus) + len(rows) > EXACT_ITEMS:
@@ -108,20 +112,19 @@ class SqliteShelf:
             "SELECT id, next_sequence FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
         ).fetchall()
         coded = sum(written for _, written in spaces) > EXACT_ITEMS
-        sql, comparable = _ROWS.format("codes" if coded else "vectors"), self._comparable(dims)
+        sql, model = _ROWS.format(*_VECTORS[coded]), self._model(dims)
         rows: list[tuple[int, bytes, bytes, bytes]] = []
         for space, _ in spaces:
             ids = {"first": space << SEQUENCE_BITS, "last": (space + 1) << SEQUENCE_BITS}
-            rows += self._connection.execute(sql, comparable | ids).fetchall()
+            rows += self._connection.execute(sql, {"model": model, **ids}).fetchall()
         return Corpus(rows, dims, coded=coded)
 
-    def _comparable(self, dims: int) -> dict[str, int | None]:
-        return {"model": find_model(self._connection, self._request.model), "dims": dims}
+    def _model(self, dims: int) -> int | None:
+        return find_model(self._connection, self._request.model, dims)
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
         found = self._connection.execute(
-            f"SELECT x.id, x.vectors FROM json_each(:ids) i CROSS JOIN clew_item_index x "
-            f"ON x.id = i.value WHERE {_COMPARABLE}",
-            {**self._comparable(self._request.dims), "ids": json.encode(ids).decode()},
+            "SELECT id, vectors FROM clew_item_vectors WHERE id IN (SELECT value FROM json_each(?))",
+            (json.encode(ids).decode(),),
         )
         return dict(found.fetchall())

@@ -95,17 +95,22 @@ CREATE TABLE clew_item_versions (
     UNIQUE (namespace, key, version)
 ) STRICT;
 
--- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32,
--- one after another; codes: their signs, one bit each, before the vectors so that they are read without them;
--- hashes: 16 bytes for each embedded text; model: which embedder made the vectors.
+-- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; model: which
+-- embedder made its vectors; codes: their signs, one bit each.
 CREATE TABLE clew_item_index (
     id INTEGER PRIMARY KEY,
     words BLOB NOT NULL,
     marks BLOB NOT NULL,
     model INTEGER,
-    codes BLOB,
-    hashes BLOB,
-    vectors BLOB
+    codes BLOB
+) STRICT;
+
+-- The vectors, float32, one after another, and 16 bytes for each embedded text. Apart from the codes, which are a tenth
+-- of the pages to read.
+CREATE TABLE clew_item_vectors (
+    id INTEGER PRIMARY KEY,
+    hashes BLOB NOT NULL,
+    vectors BLOB NOT NULL
 ) STRICT;
 
 -- Which items were indexed anew or are gone, in the order of the changes: what a search has kept of an earlier state is
@@ -131,9 +136,12 @@ CREATE TRIGGER clew_item_changes_kept AFTER INSERT ON clew_item_changes WHEN new
     DELETE FROM clew_item_changes WHERE number <= new.number - 16384;
 END;
 
+-- Who made vectors, and of which length: those of one row alone are compared with one another.
 CREATE TABLE clew_embedders (
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
+    name TEXT NOT NULL,
+    dims INTEGER NOT NULL,
+    UNIQUE (name, dims)
 ) STRICT;
 
 -- Items that wait for their vectors. due_at: when to try again.
