@@ -70,7 +70,12 @@ def told(frozen: Frozen) -> dict[str, Any]:
     again = [key for key in recorded if acts[key] != before[key]]
     afterwards = frozen.story.found()
     changed = {name for name, value in afterwards.items() if value != found[name]}
-    return {**shown(found), "ended": code, "recorded and done again": again, "changed by the woken one": sorted(changed)}
+    return {
+        **shown(found),
+        "ended": code,
+        "recorded and done again": again,
+        "changed by the woken one": sorted(changed),
+    }
 
 
 def main(workflow: str, tasks: str, folder: Path) -> None:

@@ -40,7 +40,7 @@ class SqliteDatabase:
             commits then (never the file's consistency) and is faster on disks with slow flushes.
 
     Raises:
-        Unavailable: the file cannot be opened, read or written.
+        Unavailable: the file cannot be opened, read or written; or, later, it is no longer the one that was opened.
         SchemaMismatch: the file is no SQLite database, or a newer clew wrote it.
     """
 
@@ -49,8 +49,10 @@ class SqliteDatabase:
             raise UsageError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
         if not isinstance(path, str | os.PathLike):
             raise UsageError(f"SQLite files are opened by clew itself, so pass the path of the file, not {path!r}")
-        self.path = os.fspath(path)
-        self.in_memory = self.path == ":memory:"
+        self.in_memory = os.fspath(path) == ":memory:"
+        self.path = (
+            os.fspath(path) if self.in_memory else os.path.abspath(path)
+        )  # the same one wherever the process goes
         self._synchronous = synchronous
         self._open_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
@@ -60,7 +62,7 @@ class SqliteDatabase:
         self._closed = False
         self._pid = os.getpid()
         self._writes = self._new_group()
-        self._connect_writer()
+        self._connect_first()
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
         self.identity: Hashable = self if self.in_memory else _file(self.path)
 
@@ -180,16 +182,35 @@ class SqliteDatabase:
             _commit(self._connect_writer(), batch, self.path)
 
     def _connect_writer(self) -> sqlite3.Connection:
-        if self._writer is None:
-            with self._open_lock, _errors(self.path):
-                connection = self._connect()
-                try:
-                    migrate(connection, self.path)
-                except BaseException:
-                    connection.close()
-                    raise
-                self._writer = connection
-        return self._writer
+        self._check_file()
+        return self._writer or self._connect_first()
+
+    def _connect_first(self) -> sqlite3.Connection:
+        with self._open_lock, _errors(self.path):
+            connection = self._connect()
+            try:
+                migrate(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
+        return connection
+
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that nobody will find again: what is committed to it would be lost.
+
+        Raises:
+            Unavailable: it was deleted, or another one is in its place.
+        """
+        if self.in_memory:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if _file(self.path) == self.identity:
+                return
+        raise Unavailable(
+            f"the database {self.path!r} was deleted or replaced while it was open; nothing of this was kept: put the "
+            "file back, or open a new Database to begin with what is there now"
+        )
 
     def _connect_reader(self) -> sqlite3.Connection:
         self._group()  # a fork is noticed before anyone reads
