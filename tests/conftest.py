@@ -8,15 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from clew import BaseStore, Checkpointer, InMemorySaver, InMemoryStore, PostgresSaver, SqliteSaver, SqliteStore
+from clew import (
+    BaseStore,
+    Checkpointer,
+    InMemorySaver,
+    InMemoryStore,
+    PostgresSaver,
+    PostgresStore,
+    SqliteSaver,
+    SqliteStore,
+)
 from clew.storage.postgres.database import PostgresDatabase
 from support.colours import COLOURS, Colour
 from support.postgres import empty, fresh_schema, server
 
-ENGINES = ("memory", "sqlite")
+ENGINES = ("memory", "sqlite", "postgres")
 
 
-@pytest.fixture(params=[*ENGINES, "postgres"])
+@pytest.fixture(params=ENGINES)
 def saver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Checkpointer]:
     """A checkpointer, on every engine."""
     if request.param == "memory":
@@ -35,6 +44,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BaseStore]
     """A store, on every engine."""
     if request.param == "memory":
         yield InMemoryStore()
+        return
+    if request.param == "postgres":
+        with contextlib.closing(PostgresStore(request.getfixturevalue("postgres_database"))) as kept_there:
+            yield kept_there
         return
     with contextlib.closing(SqliteStore(tmp_path / "memories.db")) as kept:
         yield kept

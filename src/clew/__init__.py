@@ -6,7 +6,7 @@ Answer and look:        Command, Interrupt, StateSnapshot, Output
 Leave work to others:   Worker, Handle, Limit, recover, arecover, Recovered
 Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig, StreamWriter
 Keep threads:           Database, EncryptionKeys, SqliteSaver, PostgresSaver, InMemorySaver
-Keep memories:          Database, SqliteStore, PostgresStore, InMemoryStore, BaseStore, Item, SearchItem, and the operations
+Keep memories:          Database, SqliteStore, PostgresStore, InMemoryStore, BaseStore, Item, SearchItem, the operations
 Keep results:           InMemoryCache, SqliteCache, PostgresCache
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
 Errors:                 clew.errors draws the tree
@@ -159,14 +159,15 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncPostgresStore", "AsyncSqliteSaver", "AsyncSqliteStore",
-    "BaseCache", "BaseStore", "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database", "EncryptionKeys", "Erased",
-    "ExecutionInfo", "GetOp", "Handle", "InMemoryCache", "InMemorySaver", "InMemoryStore", "Interrupt",
-    "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit", "ListNamespacesOp", "MatchCondition",
-    "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError", "NotInWorkflow", "NotRecordable", "Output",
-    "PostgresCache", "PostgresSaver", "PostgresStore", "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled",
-    "RunStopped", "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore",
-    "StateSnapshot", "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow",
-    "add_messages", "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase",
-    "export_lines", "get_config", "get_runtime", "get_store", "get_stream_writer", "import_lines", "interrupt",
-    "prune", "recover", "sleep", "stream_message", "task",
+    "BaseCache", "BaseStore", "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database",
+    "EncryptionKeys", "Erased", "ExecutionInfo", "GetOp", "Handle", "HistoryOp", "InMemoryCache", "InMemorySaver",
+    "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit",
+    "ListNamespacesOp", "MatchCondition", "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError",
+    "NotInWorkflow", "NotRecordable", "Output", "PostgresCache", "PostgresSaver", "PostgresStore", "Pruned", "PutOp",
+    "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled", "RunStopped", "RunnableConfig",
+    "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot",
+    "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow", "add_messages",
+    "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase", "export_lines",
+    "get_config", "get_runtime", "get_store", "get_stream_writer", "import_lines", "interrupt", "prune", "recover",
+    "sleep", "stream_message", "task",
 ]  # fmt: skip

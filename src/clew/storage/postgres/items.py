@@ -167,8 +167,8 @@ def held_namespaces(
     while True:
         found = rows(
             connection,
-            f"SELECT n.path FROM clew_namespaces n WHERE {BELOW} "
-            f"AND EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = n.id AND {LIVE}) ORDER BY n.path LIMIT %(most)s",
+            f"SELECT n.path FROM clew_namespaces n WHERE {BELOW} AND EXISTS "
+            f"(SELECT 1 FROM clew_items i WHERE i.namespace = n.id AND {LIVE}) ORDER BY n.path LIMIT %(most)s",
             {"start": start, "end": end, "now": now_us, "most": most},
         )
         yield from (decode(row[0]) for row in found)
@@ -188,9 +188,9 @@ def _row(write: PreparedWrite, now_us: int, moment_us: int) -> tuple[Any, ...]:
     vectors = (kept.model, kept.codes, kept.hashes, kept.data) if kept else (None, None, None, None)
     writer = (write.writer.run_id, write.writer.thread_id) if write.writer else (None, None)
     return (
-        encode(write.namespace), write.key, None if write.value is None else write.value.decode(), write.ttl_us, write.if_version,
-        fields_text(write.fields), write.words, write.marks, *vectors, write.waiting, write.keeps, *writer, now_us,
-        moment_us,
+        encode(write.namespace), write.key, None if write.value is None else write.value.decode(), write.ttl_us,
+        write.if_version, fields_text(write.fields), write.words, write.marks, *vectors, write.waiting, write.keeps,
+        *writer, now_us, moment_us,
     )  # fmt: skip
 
 
