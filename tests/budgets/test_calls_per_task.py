@@ -1,0 +1,123 @@
+"""What a task costs beside its own body, counted: calls of functions, statements, commits, round trips.
+
+The bounds are today's figures. The goals are 25 calls where nothing is kept and 40 with SQLite: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew import Checkpointer, InMemorySaver, PostgresSaver, SqliteSaver, Workflow, entrypoint, task
+from clew.storage.postgres.database import PostgresDatabase
+from support.colours import thread
+from support.counting import calls, heard_statements, traced
+
+
+@task
+def step(n: int) -> int:
+    return n
+
+
+@task
+async def astep(n: int) -> int:
+    return n
+
+
+def one_after_another(saver: Checkpointer | None) -> Workflow[int, int]:
+    @entrypoint(checkpointer=saver)
+    def flow(n: int) -> int:
+        return sum(step(i).result() for i in range(n)) - sum(range(n))
+
+    return flow
+
+
+def per_task(saver: Checkpointer | None, before: int = 100) -> float:
+    """Count the calls that a task takes after so many others."""
+
+    @entrypoint(checkpointer=saver)
+    def flow(n: int) -> float:
+        for i in range(n):
+            step(i).result()
+        return calls(lambda: [step(i).result() for i in range(100)]) / 100
+
+    return flow.invoke(before, thread(str(before)))
+
+
+def saver_of(kind: str, tmp_path: Path) -> Checkpointer | None:
+    return {"none": lambda: None, "memory": InMemorySaver, "sqlite": lambda: SqliteSaver(tmp_path / "db")}[kind]()
+
+
+@pytest.mark.parametrize(("kind", "most"), [("none", 30), ("memory", 80), ("sqlite", 80)])
+def test_how_many_calls_a_task_takes(kind: str, most: int, tmp_path: Path) -> None:
+    assert per_task(saver_of(kind, tmp_path)) <= most
+
+
+@pytest.mark.parametrize("kind", ["none", "memory", "sqlite"])
+def test_a_late_task_takes_no_more_calls_than_an_early_one(kind: str, tmp_path: Path) -> None:
+    saver = saver_of(kind, tmp_path)
+    assert per_task(saver, 10_000) <= 1.2 * per_task(saver, 100)
+
+
+def test_a_recorded_task_is_one_statement_and_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = heard_statements(monkeypatch)
+    flow = one_after_another(SqliteSaver(tmp_path / "db"))
+    flow.invoke(1, thread("warm"))
+    for n in (100, 10_000):
+        heard.clear()
+        flow.invoke(n, thread(str(n)))
+        told = [statement for statement in heard if "clew_records" in statement]
+        assert len(told) <= n + 1  # each task's, and the look for what a run left
+        assert heard.count("BEGIN IMMEDIATE") <= n + 2  # and the run's beginning and end
+
+
+def test_how_many_statements_and_commits_a_turn_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = heard_statements(monkeypatch)
+    flow = one_after_another(SqliteSaver(tmp_path / "db"))
+    for _ in range(3):
+        heard.clear()
+        flow.invoke(0, thread())
+    assert heard.count("BEGIN IMMEDIATE") <= 2  # it begins, it ends
+    assert len(heard) <= 16
+
+
+def test_async_tasks_that_end_together_share_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = heard_statements(monkeypatch)
+
+    @entrypoint(checkpointer=SqliteSaver(tmp_path / "db"))
+    async def flow(n: int) -> int:
+        return len(await asyncio.gather(*[astep(i) for i in range(n)]))
+
+    heard.clear()
+    assert asyncio.run(flow.ainvoke(1000, thread())) == 1000
+    assert heard.count("BEGIN IMMEDIATE") < 200
+
+
+def test_a_recorded_task_is_one_round_trip(
+    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with traced(monkeypatch) as trace:
+        flow = one_after_another(PostgresSaver(postgres_database))
+        flow.invoke(1, thread("warm"))
+        seen = [trace.round_trips()]
+        for n in (0, 20):
+            flow.invoke(n, thread("1"))
+            seen.append(trace.round_trips())
+    turn = seen[1] - seen[0]
+    assert turn <= 4  # it looks, begins and ends
+    assert seen[2] - seen[1] - turn <= 20 + 2  # two more may be this process asking after its lease
+
+
+@pytest.mark.parametrize("kind", ["none", "sqlite"])
+def test_a_thread_pool_is_not_touched_by_tasks_one_after_another(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clew.runner import futures
+
+    handed_over: list[Any] = []
+    monkeypatch.setattr(futures.pools, "tasks", lambda: handed_over.append(1))
+    one_after_another(saver_of(kind, tmp_path)).invoke(50, thread())
+    assert not handed_over

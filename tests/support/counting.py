@@ -1,0 +1,82 @@
+"""Counts what a machine that others share cannot blur: calls, statements, commits, round trips."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any, BinaryIO
+
+import psycopg
+import pytest
+
+from clew.storage.postgres.connections import Connections
+from clew.storage.sqlite.database import SqliteDatabase
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Count the calls of Python and C functions that some work makes on this OS thread."""
+    count = 0
+
+    def note(frame: FrameType, event: str, what: Any) -> None:
+        nonlocal count
+        if event in ("call", "c_call"):
+            count += 1
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count - 1  # the call that ends the counting
+
+
+def heard_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every statement is added that SQLite is given on connections opened from now on."""
+    heard: list[str] = []
+    connect = SqliteDatabase._connect
+
+    def connect_and_listen(self: SqliteDatabase) -> Any:
+        connection = connect(self)
+        connection.set_trace_callback(heard.append)
+        return connection
+
+    monkeypatch.setattr(SqliteDatabase, "_connect", connect_and_listen)
+    return heard
+
+
+class Traced:
+    """What the connections to PostgreSQL have said, as libpq itself tells it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._known: set[int] = set()
+
+    def listen(self, connection: psycopg.Connection) -> None:
+        if id(connection) not in self._known:
+            self._known.add(id(connection))
+            connection.pgconn.trace(self._file.fileno())
+
+    def round_trips(self) -> int:
+        """Count how often the server has said so far that it waits for what comes next."""
+        self._file.seek(0)
+        return sum(b"ReadyForQuery" in line for line in self._file)
+
+
+@contextlib.contextmanager
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
+    """Listen to the connections that are lent in a block."""
+    with tempfile.TemporaryFile() as file:
+        trace, borrowed = Traced(file), Connections.borrowed
+
+        @contextlib.contextmanager
+        def borrowed_and_traced(self: Connections) -> Iterator[psycopg.Connection]:
+            with borrowed(self) as connection:
+                trace.listen(connection)
+                yield connection
+
+        monkeypatch.setattr(Connections, "borrowed", borrowed_and_traced)
+        yield trace
+        monkeypatch.undo()
