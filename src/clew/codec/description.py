@@ -17,6 +17,7 @@ from clew.codec.standard import standard_kind
 _MOST_TEXT = 200
 _MOST_OF_ONE = 60
 _MOST_ELEMENTS = 3
+_SHORT = 10**18  # an integer below it needs no cutting
 _BRACKETS: dict[type, tuple[str, str]] = {
     list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("{", "}"), deque: ("[", "]"),
 }  # fmt: skip
@@ -26,11 +27,15 @@ _HIDDEN = ("pydantic.types", "numpy")
 
 def describe(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Return one line of at most 200 characters, such as `'bob', [12 items…], amount=5`. It never raises."""
+    if len(args) == 1 and not kwargs:
+        return _text(args[0], 0)
     texts = [_text(arg, 0) for arg in args] + [f"{name}={_text(value, 0)}" for name, value in kwargs.items()]
     return _cut(", ".join(texts), _MOST_TEXT)
 
 
 def _text(value: Any, depth: int) -> str:
+    if type(value) is int and -_SHORT < value < _SHORT:
+        return repr(value)
     try:
         return _cut(_told(value, depth), _MOST_OF_ONE)
     except Exception:

@@ -37,7 +37,7 @@ class Journal:
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
         self._records = {record.key: record for record in records if record.name != CALL}
-        self._places = {key: place for place, key in enumerate(self._records)}
+        self._places: dict[str, int] = {}  # of the records there were when the first of them gave way
         self._known = tuple(self._records)
         self._begun: set[str] | None = None  # calls above known ones, once somebody asks
         self._claimed: set[str] = set()  # the code has made these calls
@@ -103,7 +103,6 @@ class Journal:
     def add(self, record: Record) -> None:
         """Take in a record that was just kept."""
         self._records[record.key] = record
-        self._places.setdefault(record.key, len(self._places))
         self._claimed.add(record.key)
 
     def has_begun(self, key: str) -> bool:
@@ -150,11 +149,14 @@ class Journal:
         ]
 
     def _yield_after(self, key: str) -> None:
-        place = self._places[key]
-        self._yields_after = place if self._yields_after is None else min(self._yields_after, place)
+        if self._yields_after is None:
+            self._places = {recorded: place for place, recorded in enumerate(list(self._records))}
+            self._yields_after = self._places[key]
+        self._yields_after = min(self._yields_after, self._places.get(key, self._yields_after))
 
     def _gives_way(self, key: str) -> bool:
-        if self._yields_after is not None and self._places[key] >= self._yields_after:
+        # What has no place was recorded later still.
+        if self._yields_after is not None and self._places.get(key, self._yields_after) >= self._yields_after:
             return True
         return bool(self._retried) and ("" in self._retried or not self._retried.isdisjoint(callers(key)))
 

@@ -109,7 +109,7 @@ class Execution:
         self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
         self._waiting: dict[str, Record] = {}  # goes with the next append
-        self._stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
+        self.stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
 
     @property
     def checkpoint_id(self) -> str:
@@ -203,13 +203,17 @@ class Execution:
         Args:
             newer: records of that append; one that waits for the same call is out of date.
         """
+        waiting: list[Record] = []
+        replaces: list[str] = []
         with self.lock:
-            for record in newer:
-                self._waiting.pop(record.key, None)
-            waiting, self._waiting = list(self._waiting.values()), {}
-            keys = [record.key for record in (*waiting, *newer)]
-            replaces = [key for key in keys if key in self._stored]
-            self._stored.update(keys)
+            if self._waiting:
+                for record in newer:
+                    self._waiting.pop(record.key, None)
+                waiting, self._waiting = list(self._waiting.values()), {}
+            for record in (*waiting, *newer):
+                if record.key in self.stored:
+                    replaces.append(record.key)
+                self.stored.add(record.key)
         return waiting, replaces
 
     def give_back(self, records: Sequence[Record]) -> None:
@@ -258,4 +262,4 @@ class Execution:
                     self._waiting[key] = replace(record, state="reopened")
         if self.journal is not None:
             self.journal.reopen(keys)
-        return sorted(keys & self._stored)
+        return sorted(keys & self.stored)

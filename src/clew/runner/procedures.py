@@ -66,7 +66,8 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         digest = fingerprint(call.args, call.kwargs)
         if record := execution.journal.find(call.key, digest, lambda: describe(call.args, call.kwargs)):
             return _replayed(call, record)
-        execution.check_new(call.key)
+        if execution.stopped is not None or execution.only_replays:
+            execution.check_new(call.key)
     if execution.emitter is not None:
         execution.emitter.started(call)
     started_s = time.time()

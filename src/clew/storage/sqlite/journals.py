@@ -41,7 +41,7 @@ from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite import events, leases, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
-from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
+from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, columns_of, put_run, records_of, run_of
 from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
 
 T = TypeVar("T")
@@ -124,11 +124,11 @@ def _list_runs(connection: sqlite3.Connection, operation: ListRuns) -> list[Run]
 
 def _load_records(connection: sqlite3.Connection, operation: LoadRecords) -> list[Record]:
     rows = connection.execute(
-        f"SELECT {RECORD} FROM clew_records WHERE run = (SELECT id FROM clew_runs WHERE run_id = ?1) "
+        f"SELECT {KEPT_RECORD} FROM clew_records WHERE run = (SELECT id FROM clew_runs WHERE run_id = ?1) "
         "AND (?2 IS NULL OR name = ?2) ORDER BY id",
         (operation.run_id, operation.name),
     )
-    return [record_of(row) for row in rows]
+    return records_of(connection, rows)
 
 
 def _list_threads(connection: sqlite3.Connection, operation: ListThreads) -> list[ThreadKey]:
@@ -185,7 +185,8 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
         apply_writes(connection, operation.writes)
     for nested_thread, nested_run, pieces in operation.also:
         _keep_nested(connection, nested_thread, nested_run, pieces)
-    add_pieces(connection, thread, operation.pieces)
+    if operation.pieces:
+        add_pieces(connection, thread, operation.pieces)
     if end is None:
         return asked
     _end(connection, lease, end)
