@@ -134,6 +134,7 @@ class Functional(Peer):
                     await step(number)
                 return n
 
+            await flow.ainvoke(1, self.config(f"{name}warm"), **self.options)
             began = time.perf_counter()
             calls = [flow.ainvoke(tasks, self.config(f"{name}{run}"), **self.options) for run in range(runs)]
             assert await asyncio.gather(*calls) == [tasks] * runs
