@@ -12,6 +12,7 @@ from msgspec import Struct
 from clew.errors import InvalidValue, UsageError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
 _US_PER_MINUTE = 60_000_000
 _MOST_MINUTES = 60 * 24 * 366 * 1000
 _KNOWN = {"default_ttl", "refresh_on_read", "sweep_interval_minutes", "omit_expired", "sweep_max_items"}
@@ -86,9 +87,9 @@ def ttl_us(minutes: float) -> int:
 
 def to_us(moment: datetime) -> int:
     """Give microseconds since 1970 of an aware datetime."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _US
 
 
 def from_us(us: int) -> datetime:
     """Give the aware UTC datetime of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=us)
+    return _EPOCH + us * _US

@@ -71,6 +71,7 @@ def below(namespace: Namespace, prefix: Namespace) -> bool:
     return namespace[: len(prefix)] == prefix
 
 
+@lru_cache(maxsize=4096)
 def encode(namespace: Namespace) -> bytes:
     """Give bytes that sort like the labels and of which those of every prefix are the beginning.
 
