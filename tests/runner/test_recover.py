@@ -22,9 +22,14 @@ from clew import (
     recover,
     task,
 )
+from clew.engine.records import ThreadKey, Work
 from clew.errors import SetAside, UsageError
-from support.colours import Colour, result, thread
-from support.working import hand_over, head, leave_half_way
+from clew.runner.io import run_blocking
+from clew.runner.recovering import Known, Terms, carry_out
+from clew.runner.sync_io import BLOCKING
+from clew.runner.workflows import Reins
+from support.colours import PATIENCE_S, Colour, result, thread
+from support.working import hand_over, head, leave_half_way, working
 
 
 def test_a_run_whose_process_died_goes_on(saver: Checkpointer, colour: Colour) -> None:
@@ -238,3 +243,19 @@ class TestWhatIsGiven:
         leave_half_way(saver, "flow", "a", 1)
         assert [each.status for each in recover(str(tmp_path / "app.db"), [flow])] == ["done"]
         saver.close()
+
+
+def test_a_submitted_call_never_takes_the_place_of_one_whose_process_died_meanwhile(saver: Checkpointer) -> None:
+    @entrypoint(checkpointer=saver)
+    def flow(x: int, *, previous: list[int] | None = None) -> list[int]:
+        return [*(previous or []), x]
+
+    found_before = Work(thread=ThreadKey("a", "flow"), owner=None, why="queued")
+    leave_half_way(saver, "flow", "a", 1)
+    handle = flow.submit(2, thread("a"))
+    known = Known(settings=flow._settings, make_context=lambda given: given, listener=lambda wanted: None)
+    assert run_blocking(carry_out(BLOCKING, known, found_before, Terms(max_crashes=3), Reins())) is None
+    assert handle.status() == "queued"
+    assert [each.status for each in recover(saver, [flow])] == ["done"]
+    with working(saver, flow):
+        assert handle.result(PATIENCE_S) == [1, 2]

@@ -89,6 +89,9 @@ async def take(
         place = await find_place(io, saver, thread, config)
         if head is not None and (place.head is None or place.head.version != head.version):
             raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has gone on meanwhile")
+        if queued is not None and place.head is not None and place.head.status == "running":
+            # Its process may have died since this call was found: what was submitted before is never given up for it.
+            raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has a run that ends first")
         plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_key)
         try:
             return await _begin(io, saver, thread, place, plan, evicts, queued, waiting)
