@@ -75,13 +75,15 @@ def check_first(connection: sqlite3.Connection, thread: int, operation: Begin) -
     Raises:
         ThreadBusy: somebody does.
     """
-    before = connection.execute(
+    found = connection.execute(
         "SELECT owner FROM clew_queue WHERE thread = ?1 AND (owner IS NULL OR owner <> ?2) "
         "AND (?3 IS NULL OR id < (SELECT id FROM clew_queue WHERE name = ?3)) "
         "AND CASE WHEN owner IS NULL THEN due_s <= ?4 ELSE until_s > ?4 END ORDER BY id",
         (thread, operation.owner, operation.queued, operation.now_s),
     )
-    for (owner,) in before:
+    # All of them, for a reader that is left half-way stays open as long as the error lives: it would hold its state of
+    # the file, and this connection could write no more once another process has.
+    for (owner,) in found.fetchall():
         if owner not in operation.evicts:
             key = operation.thread
             raise ThreadBusy(f"others wait for thread {key.thread_id!r} of {key.workflow!r}", owner or "")
