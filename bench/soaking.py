@@ -165,7 +165,8 @@ def trying() -> Any:
     except (Conflict, ThreadBusy, RunStopped) as error:
         print(type(error).__name__, flush=True)
     except StorageError as error:
-        print(f"after {time.monotonic() - begun_s:.1f} s: {error} ({error.__cause__!r})", flush=True)
+        code = getattr(error.__cause__, "sqlite_errorname", "")
+        print(f"after {time.monotonic() - begun_s:.1f} s: {code} {error}", flush=True)
         time.sleep(0.1)
 
 

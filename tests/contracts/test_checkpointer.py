@@ -588,6 +588,18 @@ class TestRenewing:
             saver.execute(Renew(old, 99))
 
 
+class TestOneFile:
+    def test_an_error_that_somebody_holds_keeps_no_state_of_the_file(self, tmp_path: Path) -> None:
+        with closing(SqliteSaver(tmp_path / "a.db")) as saver, closing(SqliteSaver(tmp_path / "a.db")) as other:
+            for owner in ("b", "c", "d"):
+                saver.execute(Enqueue(waits(owner, owner)))
+            with pytest.raises(ThreadBusy) as held:
+                begin(saver)
+            other.execute(Enqueue(place("from elsewhere")))
+            assert saver.execute(Enqueue(place("from here")))
+            assert held.value.owner == "b"
+
+
 class TestCosts:
     def test_work_is_found_by_indexes(self, tmp_path: Path) -> None:
         with closing(SqliteSaver(tmp_path / "a.db")) as saver:
