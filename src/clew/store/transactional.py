@@ -58,6 +58,11 @@ class _Plan(Struct, frozen=True, kw_only=True):
     def how(self) -> How:
         return "look_ahead" if self.pending else "write" if self.writes else "read"
 
+    @property
+    def writes_alone(self) -> bool:
+        """Whether its writes are applied in a transaction of their own."""
+        return bool(self.writes) and (bool(self.pending) or not self.reads)
+
 
 class _Drafts(Struct, kw_only=True):
     """Operations, checked, before anything is embedded."""
@@ -80,9 +85,11 @@ class TransactionalStore(IndexingStore[S]):
         embedded = self._embed(drafts.texts())
         reads = [(at, self._with_vector(read)) for at, read in drafts.reads]
         plan = self._finish(drafts, reads, embedded)
-        reading, results = self._transact(plan.how, partial(self._carry_out, plan))
-        if plan.pending and plan.writes:
-            self._transact("write", partial(self._apply, plan.writes))
+        reading, results = self._nothing_read(plan)
+        if plan.reads or plan.pending:
+            reading, results = self._transact(plan.how, partial(self._carry_out, plan))
+        if plan.writes_alone:
+            self.apply(plan.writes)
         if reading.ending:
             self._transact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
@@ -98,9 +105,11 @@ class TransactionalStore(IndexingStore[S]):
         embedded = await self._aembed(drafts.texts())
         reads = [(at, await self._awith_vector(read)) for at, read in drafts.reads]
         plan = self._finish(drafts, reads, embedded)
-        reading, results = await self._atransact(plan.how, partial(self._carry_out, plan))
-        if plan.pending and plan.writes:
-            await self._atransact("write", partial(self._apply, plan.writes))
+        reading, results = self._nothing_read(plan)
+        if plan.reads or plan.pending:
+            reading, results = await self._atransact(plan.how, partial(self._carry_out, plan))
+        if plan.writes_alone:
+            await self.aapply(plan.writes)
         if reading.ending:
             await self._atransact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
@@ -205,6 +214,9 @@ class TransactionalStore(IndexingStore[S]):
 
     def _kept(self, write: PreparedWrite) -> PreparedWrite:
         return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write
+
+    def _nothing_read(self, plan: _Plan) -> tuple[Reading, list[Result]]:
+        return Reading(now=self._clock(), committed=False), [None] * plan.size
 
     def _carry_out(self, plan: _Plan, state: S) -> tuple[Reading, list[Result]]:
         reading = Reading(now=self._clock(), committed=plan.how == "read")

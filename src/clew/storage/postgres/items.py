@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
-from clew.errors import ClewError, InvalidValue, VersionConflict
+from clew.errors import ClewError, InvalidValue, Unavailable, VersionConflict
 from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Function, carry_out
 from clew.storage.postgres.statements import change, rows
 from clew.store.clock import utc_now
@@ -76,7 +76,16 @@ def apply_writes(connection: psycopg.Connection, writes: Sequence[PreparedWrite]
         InvalidValue: a key or a namespace is too long.
     """
     if writes:
-        carry_out(connection, Call(write_rows(writes, now), lambda found: None, partial(refused_write, writes)))
+        carry_out(connection, write_call(writes, now))
+
+
+def write_call(writes: Sequence[PreparedWrite], now: datetime | None = None) -> Call[None]:
+    """Give the call that applies writes in order, at least one."""
+    return Call(write_rows(writes, now), lambda found: None, partial(refused_write, writes), _not_known)
+
+
+def _not_known(connection: psycopg.Connection) -> None:
+    raise Unavailable("the connection was lost while memories were written; look whether they were kept")
 
 
 def lock_below(connection: psycopg.Connection, prefix: Namespace) -> None:

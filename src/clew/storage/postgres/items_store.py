@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.storage.postgres.database import PostgresDatabase
+from clew.storage.postgres.items import write_call
 from clew.storage.postgres.items_keeper import PostgresKeeper
 from clew.storage.postgres.statements import rows
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
+from clew.store.planning import PreparedWrite
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
@@ -90,6 +92,16 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
     ) -> PostgresStore:
         """Open a store for a `with` or `async with` block, which closes it."""
         return cls(conn_string, index=index, ttl=ttl, schema=schema)
+
+    def apply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.apply. In one round trip, together with what other OS threads write at the same moment."""
+        if writes:
+            self.database.call(write_call([self._kept(write) for write in writes], self._clock()))
+
+    async def aapply(self, writes: Sequence[PreparedWrite]) -> None:
+        """See BaseStore.aapply. Like `apply`, together with what other tasks write at the same moment."""
+        if writes:
+            await self.database.acall(write_call([self._kept(write) for write in writes], self._clock()))
 
     def setup(self) -> Done:
         """Make the tables now rather than at the first use. May be awaited, and called at any time."""

@@ -137,11 +137,15 @@ END $$;
 CREATE TRIGGER clew_item_changes_kept AFTER INSERT ON clew_item_changes
     FOR EACH ROW WHEN (NEW.number % 1024 = 0) EXECUTE FUNCTION clew_forget_changes();
 
+-- The plans of these functions are made once a session, and without scans of whole tables: they were made when the
+-- tables were small, perhaps, and are used when they have grown.
+
 -- Keep values that are about to end. What had expired before ended then; what is replaced at once lasted a microsecond.
 CREATE FUNCTION clew_keep_versions(
     ids bigint[], now_us bigint, moment_us bigint, how text, by_run text, by_thread text
 ) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 BEGIN
     INSERT INTO clew_item_versions (
         namespace, key, version, value, created_at, updated_at, fields, run_id, thread_id,
@@ -157,7 +161,8 @@ END $$;
 
 -- Forget the versions of a key up to the last one named; the row of version 0 then stands for them.
 CREATE FUNCTION clew_trim_versions(of_namespace integer, of_key text, last integer) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM clew_item_versions
         WHERE namespace = of_namespace AND key = of_key AND version <= last AND version < (
@@ -168,7 +173,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION clew_delete_items(ids bigint[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM clew_item_index WHERE id = ANY (ids);
     DELETE FROM clew_item_outbox WHERE id = ANY (ids);
@@ -177,7 +183,8 @@ END $$;
 
 -- Remove those of some namespaces, which are locked, that hold neither items nor versions.
 CREATE FUNCTION clew_forget_empty(ids integer[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM clew_namespaces n WHERE n.id = ANY (ids)
         AND NOT EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = n.id)
@@ -186,7 +193,8 @@ END $$;
 
 -- Lock namespaces; those of `made` are made if they are missing.
 CREATE FUNCTION clew_lock_namespaces(paths bytea[], made bytea[]) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 DECLARE
     wanted bytea;
 BEGIN
@@ -200,7 +208,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION clew_embedder(named text) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 DECLARE
     found_id integer;
 BEGIN
@@ -221,7 +230,8 @@ CREATE FUNCTION clew_index_item(
     of_id bigint, its_words bytea, its_marks bytea, its_model text, its_codes bytea, its_hashes bytea,
     its_vectors bytea, waits text, now_us bigint
 ) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 DECLARE
     embedder integer := clew_embedder(its_model);
 BEGIN
@@ -244,7 +254,8 @@ CREATE FUNCTION clew_write_items(
     marks bytea[], models text[], codes bytea[], hashes bytea[], vectors bytea[], waits text[], keeps integer[],
     run_ids text[], thread_ids text[], nows_us bigint[], moments_us bigint[]
 ) RETURNS void
-LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     space    record;
