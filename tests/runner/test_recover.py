@@ -23,11 +23,12 @@ from clew import (
     task,
 )
 from clew.engine.records import ThreadKey, Work
-from clew.errors import SetAside, UsageError
+from clew.errors import SetAside, Unavailable, UsageError
 from clew.runner.io import run_blocking
 from clew.runner.recovering import Known, Terms, carry_out
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Reins
+from clew.storage.base import Append, Operation
 from support.colours import PATIENCE_S, Colour, result, thread
 from support.working import hand_over, head, leave_half_way, working
 
@@ -259,3 +260,44 @@ def test_a_submitted_call_never_takes_the_place_of_one_whose_process_died_meanwh
     assert [each.status for each in recover(saver, [flow])] == ["done"]
     with working(saver, flow):
         assert handle.result(PATIENCE_S) == [1, 2]
+
+
+def test_a_submitted_call_that_the_database_fails_goes_on_later(
+    saver: Checkpointer, colour: Colour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+
+    @colour.task
+    async def note(x: int) -> int:
+        ran.append(x)
+        return x
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(x: int) -> int:
+        noted: int = await result(note(x))
+        return noted
+
+    handle = flow.submit(1, thread("a"))
+    failed: list[Operation[Any]] = []
+
+    def fail_once(operation: Operation[Any]) -> None:
+        if not failed and isinstance(operation, Append):
+            failed.append(operation)
+            raise Unavailable("away for a moment")
+
+    execute, aexecute = saver.execute, saver.aexecute
+
+    def failing(operation: Operation[Any]) -> Any:
+        fail_once(operation)
+        return execute(operation)
+
+    async def afailing(operation: Operation[Any]) -> Any:
+        fail_once(operation)
+        return await aexecute(operation)
+
+    monkeypatch.setattr(saver, "execute", failing)
+    monkeypatch.setattr(saver, "aexecute", afailing)
+    with working(saver, flow):
+        assert handle.result(PATIENCE_S) == 1
+    assert failed
+    assert head(saver, "flow", "a").crashes == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from clew.engine.final import final
 from clew.engine.questions import Question
-from clew.errors import Conflict, NotRecordable, RunCancelled, RunStopped
+from clew.errors import Conflict, NotRecordable, RunCancelled, RunStopped, Unavailable
 from clew.runner import saved, taking
 from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame
@@ -98,15 +98,16 @@ def _end(execution: Execution, questions: Sequence[Question], told: Asked | None
 
 
 async def fail(io: RunnerIO, execution: Execution, call: Call, error: BaseException) -> None:
-    """Keep that a run failed."""
+    """Keep that a run failed; one of a worker that the database failed goes on later."""
     if execution.emitter is not None:
         execution.emitter.failed(call, error)
     if execution.saver is None or execution.has_ended:
         return
     await io.wait(execution.flushing)  # only then is it known which failures are kept
     reopened = execution.reopen(error)
-    end = End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened)
-    records = [failure_record(error)] if execution.keeps_failure else []
+    end, records = taking.failed(error, reopened), [failure_record(error)] if execution.keeps_failure else []
+    if execution.keeps_failure and isinstance(error, Unavailable):
+        end, records = taking.left_for_later(reopened), []
     try:
         await keep(io, execution, records, end=end)
     except Conflict:

@@ -28,6 +28,7 @@ from clew.errors import (
     NotRecordable,
     StorageError,
     ThreadBusy,
+    Unavailable,
     UnreadableRecord,
 )
 from clew.runner import saved
@@ -38,6 +39,8 @@ from clew.runner.waiting import Waiting
 from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
 
 log = logging.getLogger("clew")
+
+_LATER_S = 1.0
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -317,9 +320,20 @@ async def _begin(
 
 async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:
     """Give a lease back before anything was executed, because of an error; the run can be continued."""
-    end = End(status="failed", error=repr(error), ended_s=time.time())
+    end = left_for_later() if isinstance(error, Unavailable) else failed(error)
     with contextlib.suppress(StorageError):  # the error that is raised is the first one
         await io.keep(saver, Append(lease=lease, end=end))
+
+
+def failed(error: BaseException, reopened: Sequence[str] = ()) -> End:
+    """Return the end of a run that failed."""
+    return End(status="failed", error=repr(error), ended_s=time.time(), reopened=reopened)
+
+
+def left_for_later(reopened: Sequence[str] = ()) -> End:
+    """Return the end of what is done of a run here: the database failed it, and whoever finds it later goes on."""
+    now_s = time.time()
+    return End(status="running", ended_s=now_s, reopened=reopened, due_s=now_s + _LATER_S)
 
 
 def _call_record(queued: Queued, now_s: float) -> Record:
