@@ -127,6 +127,8 @@ class Future(concurrent.futures.Future[T]):
             self.set_exception(error)
         else:
             self.set_result(value)
+        if self.handed_over:
+            _forget(self)
 
     def cancel(self) -> bool:
         """Cancel the call if it has not begun, or runs on a loop; say whether it can be."""
@@ -135,6 +137,7 @@ class Future(concurrent.futures.Future[T]):
                 return self.cancelled()
             super().cancel()
             self.set_running_or_notify_cancel()  # else those who wait for it are never told
+            _forget(self)
             return True
         if super().cancel():
             return True
@@ -142,6 +145,9 @@ class Future(concurrent.futures.Future[T]):
             return False
         self.stop()
         return True
+
+    def done(self) -> bool:
+        return self._state not in (PENDING, RUNNING)
 
     def set_result(self, result: T) -> None:
         with _making:
@@ -185,11 +191,18 @@ def hand_over(future: Future[Any]) -> None:
     parent = future.call.parent
     if parent is not None:
         parent.children.add(future)
-        future.add_done_callback(parent.children.discard)
     future.has_thread = len(_under_way) < pools.MOST_THREADS
     _under_way.add(future)
-    future.add_done_callback(_under_way.discard)
+    if future.done():  # somebody was quicker
+        _forget(future)
     pools.tasks().submit(future.begin)
+
+
+def _forget(future: Future[Any]) -> None:
+    """Take note that a call has ended. Not by its callbacks: for these a lock has to be made."""
+    if future.call.parent is not None:
+        future.call.parent.children.discard(future)
+    _under_way.discard(future)
 
 
 def hold(future: Future[Any]) -> None:
