@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"errors", "engine", "codec", "store", "contracts"},
     "runner": {"errors", "engine", "codec", "store", "contracts"},
     "face": {"errors", "engine", "codec", "store", "contracts", "storage", "runner", "integrations"},
+    "agents": {"errors", "face"},
     "integrations": {"errors", "face", "store", "contracts"},
     "shell": {"errors", "face", "integrations", "store", "contracts"},
 }
@@ -160,6 +161,11 @@ def test_integrations_are_reached_only_when_asked_for() -> None:
         str(i) for i in OWN if i.at_top and room_of(i.importer) == "face" and room_of(i.imported) == "integrations"
     ]
     assert not wrong
+
+
+def test_agents_use_what_everybody_may_use() -> None:
+    theirs = [i for i in OWN if room_of(i.importer) == "agents" and room_of(i.imported) != "agents"]
+    assert {i.imported for i in theirs} == {"clew", "clew.errors"}
 
 
 def test_an_import_cannot_be_hidden() -> None:

@@ -22,6 +22,7 @@ ClewError                          anything clew raises on purpose
 │   ├── NodeTimeoutError           its time limit passed (TimeoutError)
 │   ├── NodeCancelledError         its own code raised CancelledError
 │   └── RecordedFailure            a replayed error whose class is not known here
+├── TooManyRounds                  an agent's model asked for tools again and again; keeps the conversation
 ├── EmbeddingError                 the embedder failed, or gave vectors of another length
 ├── RunStopped                     a run was stopped because somebody asked
 │   └── RunCancelled               it was cancelled, or never begun
@@ -38,6 +39,7 @@ Suspended (BaseException)          control flow, not an error: `except Exception
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 
@@ -178,6 +180,19 @@ class RecordedFailure(TaskError):
 
 class EmbeddingError(ClewError):
     """The embedder failed, or gave vectors of another number or length than was declared."""
+
+
+class TooManyRounds(ClewError):
+    """An agent's model asked for tools again and again. What was done is recorded: continue with a higher limit.
+
+    Args:
+        message: how often, and how to go on.
+        messages: the conversation so far.
+    """
+
+    def __init__(self, message: str, messages: Sequence[object] = ()) -> None:
+        self.messages = messages
+        super().__init__(message)
 
 
 class RunStopped(ClewError):

@@ -1,0 +1,103 @@
+"""`create_agent`: an agent as an ordinary workflow. How one of its turns goes is in `loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from clew import RetryPolicy, Workflow, add_messages, entrypoint, task
+from clew.agents.forms import Json, given
+from clew.agents.loop import ANSWER, Loop, Reply
+from clew.agents.memory import memory_tools, recall
+from clew.agents.models import ASK_AGAIN, as_model
+from clew.agents.schemas import Schema, schema_of
+from clew.agents.tools import Tool, as_tools
+
+
+def create_agent(
+    model: Any,
+    tools: Iterable[Any] = (),
+    *,
+    prompt: str | Callable[..., Any] = "",
+    output: Any = None,
+    memory: Sequence[str] | None = None,
+    approve: Collection[str] = (),
+    budget: int | None = None,
+    summarise: bool = False,
+    max_rounds: int = 25,
+    model_retry: RetryPolicy | Sequence[RetryPolicy] | None = ASK_AGAIN,
+    name: str = "agent",
+    description: str = "",
+    **options: Any,
+) -> Workflow[Any, Reply]:
+    """Make a workflow in which a model uses tools until it has an answer.
+
+    Its input is what the user says: a text, a message, or a list of messages. Its value is a `Reply`; the thread keeps
+    all messages. Each call of the model and each use of a tool is a task.
+
+    Args:
+        model: `openai_model(...)`, `anthropic_model(...)`, a LangChain chat model, or any function from messages (and
+            `tools`, if it has such a parameter) to a message, blocking or async.
+        tools: functions with type hints and a docstring, blocking or async; tasks; agents and other workflows;
+            LangChain's tools; `Tool`s. A function may ask for `store`, `config`, `runtime`, `writer` and `messages` by
+            the names of its parameters; the model does not see these.
+        prompt: what the model is told first; or a function from the messages to that, called once in a turn, which may
+            ask for `store`, `config` and `runtime`, too.
+        output: what the answer is to be: a pydantic model or a dataclass. `Reply.output` is then one.
+        memory: a namespace of long-term memory, such as ("memories", "{user_id}"), filled from the config; the agent
+            recalls what fits the conversation, and may keep, correct, forget and look up memories.
+        approve: names of tools that are used only after a person has looked at the call. The question is
+            {"tool", "arguments", "description"}; the answer {"action": "accept"}, {"action": "edit", "arguments": ...},
+            {"action": "answer", "answer": ...} or {"action": "refuse", "why": ...}.
+        budget: about how many tokens of the conversation the model is shown; all by default. The thread keeps all.
+        summarise: let the model summarise what is beyond the budget, instead of leaving it out.
+        max_rounds: how often the model may be asked in a turn.
+        model_retry: after which failures it is asked again; by default after those that may pass.
+        name: of the workflow, and of the tool that it is for another agent.
+        description: what it is for.
+        options: those of `@entrypoint`, such as `database`.
+
+    Raises:
+        InvalidOption: a tool, model or output that cannot be used, or a name in `approve` that no tool has.
+        MissingDependency: pydantic is not installed.
+    """
+    notes = [task(prompt, name="prompt")] if callable(prompt) else []
+    if memory is not None:
+        tools = [*tools, *memory_tools(memory)]
+        notes.append(task(recall(memory), name="recall"))
+    answer = None if output is None else schema_of(output, f"output {output!r}")
+    loop = Loop(
+        as_model(model),
+        as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]),
+        prompt="" if callable(prompt) else prompt,
+        notes=notes,
+        output=answer,
+        approve=approve,
+        budget=budget,
+        summarise=summarise,
+        max_rounds=max_rounds,
+        model_retry=model_retry,
+    )
+
+    async def agent(input: Any, *, previous: list[Any] | None = None) -> entrypoint.final[Reply, list[Any]]:
+        before = await loop.shortened(previous or [])
+        messages, reply = await loop.turn(add_messages(before, given(input)))
+        added = Reply(text=reply.text, output=reply.output, to=reply.to, messages=messages[len(before) :])
+        return entrypoint.final(value=added, save=messages)
+
+    agent.__doc__ = description
+    named = [output] if isinstance(output, type) else []
+    allow = (*named, *options.pop("allow", ()))
+    workflow: Workflow[Any, Reply] = entrypoint(name=name, allow=allow, **options)(agent)
+    return workflow
+
+
+def _answer_tool(output: Schema) -> Tool:
+    def read(arguments: Json | str) -> Json:
+        output.read(arguments)
+        return {}
+
+    return Tool(
+        name=ANSWER, description="Give your final answer.", parameters=output.json, read=read,
+        function=lambda: "Accepted.",
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""What an agent remembers of its users across threads: tools to keep and find it, and a step that recalls it.
+
+Whose memory it is comes from the config alone. A model cannot name a namespace, so it cannot read another user's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from time import time
+from typing import Any, Protocol
+
+from clew import BaseStore, Item, Runtime
+from clew.agents.forms import Message, role_of, text_of
+from clew.agents.history import tokens_in
+from clew.agents.tools import Tool, as_tools
+from clew.errors import InvalidOption
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
+
+
+def memory_tools(namespace: Sequence[str]) -> list[Tool]:
+    """Return the tools `manage_memory` and `search_memory`.
+
+    Args:
+        namespace: labels in which `{user_id}` stands for config["configurable"]["user_id"], and so on.
+    """
+
+    def manage_memory(
+        *, content: str | None = None, key: str | None = None, store: BaseStore, runtime: Runtime[Any], config: Any
+    ) -> str:
+        """Keep something for later conversations, or correct or forget what you remember.
+
+        Give `content` alone to keep it; `content` and the `key` of a memory to correct it; the `key` alone to forget
+        it. Keep each fact by itself, in a sentence that can be understood on its own.
+        """
+        place = filled(namespace, config)
+        if key is not None and store.get(place, key) is None:
+            return f"Error: there is no memory with the key {key!r}"
+        if content is None and key is None:
+            return "Error: give content, key or both"
+        if content is None:
+            store.delete(place, key or "")
+            return f"Forgot {key}."
+        kept = key or runtime.idempotency_key[:12]
+        store.put(place, kept, {"content": content, "thread": config["configurable"].get("thread_id")})
+        return f"Kept as {kept}."
+
+    def search_memory(query: str, limit: int = 5, *, store: BaseStore, config: Any) -> list[str]:
+        """Look up what you remember of earlier conversations."""
+        found = store.search(filled(namespace, config), query=query, limit=max(1, min(limit, 20)))
+        return [_told(item) for item in found]
+
+    return list(as_tools([manage_memory, search_memory]).values())
+
+
+class Recall(Protocol):
+    """Gives what is remembered, as a text for the prompt."""
+
+    def __call__(self, messages: Sequence[Message], *, store: BaseStore, config: Any) -> str: ...
+
+
+def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> Recall:
+    """Return the step that finds the memories nearest to what the user said last; `create_agent` takes it as a prompt.
+
+    Args:
+        namespace: as for `memory_tools`.
+        tokens: about how long all of them may be.
+        limit: how many at most.
+    """
+
+    def recalled(messages: Sequence[Message], *, store: BaseStore, config: Any) -> str:
+        asked = next((text_of(m) for m in reversed(messages) if role_of(m) == "user"), "")
+        lines, left = list[str](), tokens
+        for item in store.search(filled(namespace, config), query=asked or None, limit=limit):
+            line = f"- {_told(item)}"
+            left -= tokens_in(line)
+            if left >= 0:
+                lines.append(line)
+        return "\n".join(["What you remember of earlier conversations:", *lines]) if lines else ""
+
+    return recalled
+
+
+def filled(namespace: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a namespace with its places filled from the config.
+
+    Raises:
+        InvalidOption: the config does not say.
+    """
+    known = config.get("configurable") or {}
+
+    def fill(found: re.Match[str]) -> str:
+        value = known.get(found[1])
+        if value is None or value == "":
+            raise InvalidOption(f"memory in {tuple(namespace)} needs {found[1]!r} in config['configurable']")
+        return str(value)
+
+    return tuple(_PLACE.sub(fill, label) for label in namespace)
+
+
+def _told(item: Item) -> str:
+    """Tell a memory with its key, its age and the thread it comes from."""
+    source = item.value.get("thread")
+    content = item.value.get("content", item.value)
+    return f"[{item.key}] {content} ({_age(item.updated_at)}{f', thread {source}' if source else ''})"
+
+
+def _age(since: datetime) -> str:
+    seconds = (datetime.fromtimestamp(time(), UTC) - since).total_seconds()
+    for unit_s, unit in _AGES:
+        if (number := int(seconds // unit_s)) >= 1:
+            return f"{number} {unit}{'s' if number > 1 else ''} ago"
+    return "just now"

@@ -1,0 +1,208 @@
+"""Tools: what a model may have done, and the task that does it, perhaps after a person was asked."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer, interrupt, task
+from clew.agents.forms import Json, Message, text_of
+from clew.agents.schemas import as_text, schema_of_parameters
+from clew.errors import InvalidOption
+
+# What a tool may ask for by the name of a parameter. No model sees these, or can fill them. `messages` is the thread's.
+_INJECTED: dict[str, Callable[[], Any]] = {
+    "store": get_store, "config": get_config, "runtime": get_runtime, "writer": get_stream_writer,
+}  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ACTIONS = "accept, edit (with arguments), answer (with answer) or refuse (perhaps with why)"
+
+
+def _as_given(arguments: Json | str) -> Any:
+    if isinstance(arguments, str):
+        raise ValueError("the arguments are not a JSON object")
+    return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """What a model may have done.
+
+    Args:
+        name: letters, digits, - and _, at most 64.
+        description: when and how to use it, for the model.
+        function: is called with the arguments by name; blocking or async.
+        parameters: JSON schema of the arguments, an object.
+        read: checks the arguments and returns what `function` is given; raises ValueError.
+        asks_for: which of store, config, runtime, writer and messages `function` is given besides.
+        to: who goes on once it was used; the agent's turn then ends. None: the agent itself.
+
+    Raises:
+        InvalidOption: providers would refuse the name.
+    """
+
+    name: str
+    description: str
+    function: Callable[..., Any]
+    parameters: Json = field(default_factory=lambda: {"type": "object", "properties": {}})
+    read: Callable[[Json | str], Any] = _as_given
+    asks_for: frozenset[str] = frozenset()
+    to: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise InvalidOption(f"{self.name!r} is no name for a tool; use letters, digits, - and _, at most 64")
+
+    @property
+    def spec(self) -> Json:
+        """What the model is told, in OpenAI's shape."""
+        told = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": told}
+
+    def given(self, arguments: Json, messages: Sequence[Message]) -> Json:
+        """Return what `function` is called with, inside a run.
+
+        Raises:
+            ValueError: the arguments do not fit.
+        """
+        own = {name: messages if name == "messages" else _INJECTED[name]() for name in self.asks_for}
+        return {**self.read(arguments), **own}
+
+
+def hand_over(to: str, when: str) -> Tool:
+    """Return the tool by which a member of a team passes the conversation on.
+
+    Args:
+        to: the name of the member who goes on.
+        when: for the model: when to do so.
+    """
+    return Tool(name=f"hand_over_to_{to}", description=when, function=lambda: f"{to} goes on.", to=to)
+
+
+def as_tools(given: Iterable[Any]) -> dict[str, Tool]:
+    """Return tools by name: of functions, tasks, agents and other workflows, LangChain's tools.
+
+    Raises:
+        InvalidOption: two of one name, or something that is no tool.
+    """
+    tools: dict[str, Tool] = {}
+    for tool in map(_as_tool, given):
+        if tool.name in tools:
+            raise InvalidOption(f"there are two tools named {tool.name!r}")
+        tools[tool.name] = tool
+    return tools
+
+
+def _as_tool(given: Any) -> Tool:
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, Workflow):
+        return _of_workflow(given)
+    if isinstance(given, Task):
+        return _of_function(given.func, given.name, _awaited(given) if _is_async(given.func) else _waited_for(given))
+    if hasattr(given, "args_schema") and hasattr(given, "ainvoke"):
+        return _of_langchain(given)
+    if not callable(given):
+        raise InvalidOption(f"no tool: {given!r}; give a function, a task, an agent, a LangChain tool or a Tool")
+    return _of_function(given, getattr(given, "__name__", type(given).__name__), given)
+
+
+def _of_function(
+    described: Callable[..., Any], name: str, called: Callable[..., Any], description: str | None = None
+) -> Tool:
+    asks_for = frozenset(inspect.signature(described).parameters) & {*_INJECTED, "messages"}
+    schema = schema_of_parameters(described, without=asks_for)
+    return Tool(
+        name=name, description=description or inspect.getdoc(described) or "", function=called, parameters=schema.json,
+        read=lambda arguments: schema.read(_as_given(arguments)), asks_for=asks_for,
+    )  # fmt: skip
+
+
+def _waited_for(of: Task[..., Any]) -> Callable[..., Any]:
+    return lambda **arguments: of(**arguments).result()
+
+
+def _awaited(of: Task[..., Any]) -> Callable[..., Any]:
+    async def call(**arguments: Any) -> Any:
+        return await of(**arguments)
+
+    return call
+
+
+def _of_workflow(agent: Workflow[Any, Any]) -> Tool:
+    async def delegate(request: str) -> str:
+        said = await agent.ainvoke(request)
+        return as_text(getattr(said, "value", said))
+
+    return _of_function(delegate, agent.name, delegate, agent.__doc__)
+
+
+def _of_langchain(given: Any) -> Tool:
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    async def call(**arguments: Any) -> str:
+        asked = {"type": "tool_call", "id": get_runtime().idempotency_key, "name": given.name, "args": arguments}
+        return text_of(await given.ainvoke(asked))
+
+    told = convert_to_openai_tool(given)["function"]
+    return Tool(name=given.name, description=told["description"], parameters=told["parameters"], function=call)
+
+
+def as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
+    """Return the task that uses a tool, of the tool's name and colour.
+
+    It is given the arguments and, for a tool that asks for them, the messages; it returns what the model is told.
+
+    Args:
+        tool: what is used.
+        approved: whether a person is asked before.
+    """
+
+    def begin(arguments: Json, messages: Sequence[Message]) -> tuple[Json | None, str]:
+        note = ""
+        tool.read(arguments)  # nobody is asked about what could not be done
+        if approved:
+            decided, note = _decision(tool, arguments)
+            if decided is None:
+                return None, note
+            arguments = decided
+        return tool.given(arguments, messages), note
+
+    async def use_async(arguments: Json, messages: Sequence[Message] = ()) -> str:
+        taken, note = begin(arguments, messages)
+        return note if taken is None else note + as_text(await tool.function(**taken))
+
+    def use(arguments: Json, messages: Sequence[Message] = ()) -> str:
+        taken, note = begin(arguments, messages)
+        return note if taken is None else note + as_text(tool.function(**taken))
+
+    return task(use_async if _is_async(tool.function) else use, name=tool.name)
+
+
+def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
+    """Ask a person, again where the answer is none. Return the arguments to go on with, or None; and what to tell."""
+    question: Json = {"tool": tool.name, "arguments": arguments, "description": tool.description}
+    while True:
+        match interrupt(question):
+            case {"action": "accept"}:
+                return arguments, ""
+            case {"action": "edit", "arguments": dict() as edited}:
+                try:
+                    tool.read(edited)
+                    return edited, f"A person changed the arguments to {json.dumps(edited)}. Result: "
+                except ValueError as error:
+                    question = {**question, "problem": str(error)}
+            case {"action": "answer", "answer": str() as answer}:
+                return None, answer
+            case {"action": "refuse", **more}:
+                return None, f"A person refused this: {more.get('why') or 'no reason given'}"
+            case _:
+                question = {**question, "problem": f"answer with a dict whose action is {ACTIONS}"}
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -1,0 +1,58 @@
+"""Agents with OpenAI's and Anthropic's own SDKs, blocking and async, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clew import InMemorySaver
+from clew.agents import create_agent
+from support.provider import Provider
+from support.provider_protocols import Answer, Use
+from support.scripted import ON_1, results
+
+WEATHER = Use(tool="weather", arguments={"city": "Oslo"}, id="use_1")
+BOTH = (WEATHER, Use(tool="weather", arguments={"city": "Rome"}, id="use_2"))
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    if city == "Rome":
+        raise LookupError(city)
+    return f"rain in {city}"
+
+
+def test_tools_are_used_and_two_turns_share_a_thread(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will(Answer(text="I look.", uses=BOTH), "It rains in Oslo.", "Hello again.")
+
+    async def two_turns() -> list[Any]:
+        agent = create_agent(model(), [weather], prompt="Be brief.", checkpointer=InMemorySaver())
+        return [await agent.ainvoke(text, ON_1) for text in ("What of Oslo and Rome?", "Hi")]
+
+    first, second = asyncio.run(two_turns())
+    assert (first.text, second.text) == ("It rains in Oslo.", "Hello again.")
+    assert results(first.messages) == ["rain in Oslo", "Error: LookupError: Rome"]
+    assert [len(request["messages"]) for request in provider.requests][:2] in ([2, 5], [1, 3])
+    assert all("weather" in str(request["tools"]) for request in provider.requests)
+    assert all("Be brief." in str(request) for request in provider.requests)
+
+
+def test_blocking_callers_are_served_as_well(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will("Hello.")
+    assert create_agent(model()).invoke("Hi").text == "Hello."
+
+
+def test_tokens_are_streamed_and_the_whole_is_not_said_again(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will("It rains in Oslo.")
+    said = [message for message, _ in create_agent(model()).stream("go", stream_mode="messages")]
+    pieces = [message["content"] for message in said if message["role"] == "assistant"]
+    assert pieces == ["It", " rains", " in", " Oslo."]
+
+
+def test_what_a_provider_refuses_is_raised_at_once(model: Callable[[], Any], provider: Provider) -> None:
+    with pytest.raises(Exception, match="the script of this test has no further answer"):
+        create_agent(model()).invoke("go")
+    assert len(provider.requests) == 1
