@@ -33,6 +33,7 @@ SELECT min(v.id), n.path, v.key FROM clew_item_versions v JOIN clew_namespaces n
 WHERE NOT EXISTS (SELECT 1 FROM clew_items i WHERE i.namespace = v.namespace AND i.key = v.key)
 GROUP BY n.path, v.key HAVING min(v.id) > %s ORDER BY 1 LIMIT %s
 """
+_LOCK = "SELECT clew_lock_namespaces(%(paths)s::bytea[], %(made)s::bytea[])"
 _TAKE_IN = """
 INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields, run_id,
     thread_id)
@@ -68,7 +69,7 @@ class PostgresMover:
 
     def take_in(self, state: psycopg.Connection, memories: Sequence[Memory], *, skip: bool) -> int:
         paths = [encode(memory.namespace) for memory in memories]
-        rows(state, "SELECT clew_lock_namespaces(%(paths)s::bytea[], %(paths)s::bytea[])", {"paths": paths})
+        rows(state, _LOCK, {"paths": paths, "made": []})
         return sum(_take_in(state, memory, skip) for memory in memories)
 
 
@@ -100,8 +101,10 @@ def _current(namespace: Namespace, key: str, row: tuple[Any, ...]) -> Current:
 
 
 def _take_in(connection: psycopg.Connection, memory: Memory, skip: bool) -> int:
+    path = encode(memory.namespace)
+    rows(connection, _LOCK, {"paths": [path], "made": [path]})  # made in the order of the memories
     find = "SELECT id, next_sequence FROM clew_namespaces WHERE path = %s"
-    [(space, sequence)] = rows(connection, find, (encode(memory.namespace),))
+    [(space, sequence)] = rows(connection, find, (path,))
     if rows(connection, _THERE, {"space": space, "key": memory.key})[0][0]:
         if skip:
             return 0
