@@ -7,7 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from clew.store.corpus import Corpus, code_of, codes_of
+from clew.store.codes import code_of, codes_of
+from clew.store.corpus import Corpus
 
 DIMS = 8
 Row = tuple[int, bytes, bytes, bytes]

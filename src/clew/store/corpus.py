@@ -6,11 +6,12 @@ that have changed. Read by `ranking`. It knows no database and no scores.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate, chain, pairwise
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from clew.store.codes import code_bytes, code_of, ones
 from clew.store.context import Surroundings, find_surroundings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ T = TypeVar("T", bound="np.generic")
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
+_ROWS_AT_ONCE = 32_768  # some megabytes
 _MOST_UNSORTED = 20_000  # items; of more, terms are sorted at once and kept sorted alone
 _MOST_KNOWN_PER_ITEM = 4  # entries of postings that are kept, beside the first thousands
 _BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about: those postings, marks, surroundings
@@ -96,6 +98,43 @@ def _merge(old: _Sorted, new: _Sorted, old_size: int, size: int, chosen: NDArray
     )
 
 
+class _Slab(NamedTuple):
+    """Some items, column by column: ids, numbers of terms, terms, marks, numbers of vectors, vectors."""
+
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    terms: NDArray[np.uint32]
+    marks: tuple[bytes, ...]
+    parts: NDArray[np.int64]
+    vectors: bytes
+
+
+def _read(rows: Iterable[tuple[int, bytes, bytes, bytes]], size: int) -> Iterator[_Slab]:
+    """Read rows slab by slab, so that few are in memory at once; there is at least one slab.
+
+    Args:
+        size: bytes of a vector; 0: vectors are left out.
+    """
+    import numpy as np
+
+    rest = iter(rows)
+    some = list(islice(rest, _ROWS_AT_ONCE))
+    while True:
+        ids, words, marks, vectors = tuple(zip(*some, strict=True)) or ((), (), (), ())
+        # Vectors of another length are left by an embedder of the same name; they count as missing.
+        vectors = tuple(v if size and len(v) % size == 0 else b"" for v in vectors)
+        yield _Slab(
+            np.array(ids, dtype=np.int64),
+            np.fromiter(map(len, words), np.int64, len(ids)) // 4,
+            np.frombuffer(b"".join(words), dtype="<u4"),
+            marks,
+            np.fromiter(map(len, vectors), np.int64, len(ids)) // (size or 1),
+            b"".join(vectors),
+        )
+        if not (some := list(islice(rest, _ROWS_AT_ONCE))):
+            return
+
+
 class _Piece(NamedTuple):
     """Items that follow one another in one of two corpora: the old one, 0, or the new one, 1."""
 
@@ -142,34 +181,28 @@ class Corpus:
     """The items below one prefix.
 
     Args:
-        rows: IndexRows or plain tuples like them, sorted by id.
+        rows: IndexRows or plain tuples like them, sorted by id; read a few at a time.
         dims: length of the vectors; 0: they are left out.
         coded: the rows have codes instead of vectors, so that similarities are approximate.
     """
 
-    def __init__(self, rows: Sequence[tuple[int, bytes, bytes, bytes]], dims: int, *, coded: bool = False) -> None:
+    def __init__(self, rows: Iterable[tuple[int, bytes, bytes, bytes]], dims: int, *, coded: bool = False) -> None:
         import numpy as np
 
-        ids, words, marks, vectors = tuple(zip(*rows, strict=True)) or ((), (), (), ())
         size = (code_bytes(dims) if coded else 4 * dims) or 1
-        sizes = np.fromiter(map(len, vectors), np.int64, len(ids)) if dims else np.zeros(len(ids), np.int64)
-        if np.any(sizes % size):
-            # Vectors of another length are left by an embedder of the same name; they count as missing.
-            vectors = tuple(v if len(v) % size == 0 else b"" for v in vectors)
-            sizes = np.fromiter(map(len, vectors), np.int64, len(ids))
-        parts = sizes // size
-        data = b"".join(vectors) if dims else b""
-        self.ids: NDArray[np.int64] = np.array(ids, dtype=np.int64)
-        self.lengths: NDArray[np.int64] = np.fromiter(map(len, words), np.int64, len(ids)) // 4
-        self.terms: NDArray[np.uint32] = np.frombuffer(b"".join(words), dtype="<u4")
-        self.owners: NDArray[np.int32] = np.repeat(np.arange(len(ids), dtype=np.int32), self.lengths)
+        ids, lengths, terms, marks, parts, data = zip(*_read(rows, size if dims else 0), strict=True)
+        vectors = b"".join(data)
+        self.ids: NDArray[np.int64] = np.concatenate(ids)
+        self.lengths: NDArray[np.int64] = np.concatenate(lengths)
+        self.terms: NDArray[np.uint32] = np.concatenate(terms)
+        self.owners: NDArray[np.int32] = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.lengths)
         self.dims, self.coded = dims, coded
-        self.vectors: NDArray[np.float32] = np.frombuffer(b"" if coded else data, "<f4").reshape(-1, dims or 1)
-        codes = np.frombuffer(data if coded else b"", "<u8").reshape(-1, size // 8 or 1)
+        self.vectors: NDArray[np.float32] = np.frombuffer(b"" if coded else vectors, "<f4").reshape(-1, dims or 1)
+        codes = np.frombuffer(vectors if coded else b"", "<u8").reshape(-1, size // 8 or 1)
         self.codes: NDArray[np.uint64] = np.ascontiguousarray(codes.T)  # word by word: read in a few long runs
-        self.vector_owners: NDArray[np.int64] = np.repeat(np.arange(len(ids)), parts)
-        self.one_vector_each = len(ids) > 0 and bool(np.all(parts == 1))
-        self._marks: tuple[bytes, ...] = marks
+        self.vector_owners: NDArray[np.int64] = np.repeat(np.arange(len(self.ids)), np.concatenate(parts))
+        self.one_vector_each = len(self.ids) > 0 and all(bool(np.all(some == 1)) for some in parts)
+        self._marks: tuple[bytes, ...] = tuple(chain.from_iterable(marks))
         self._lookups = self._known_entries = 0
         self._known: dict[int, Postings] = {}
         self._sort_if_wide()
@@ -256,7 +289,7 @@ class Corpus:
 
         differing = np.zeros(left.shape[1], dtype=np.uint16)
         for some, others in zip(left, right, strict=True):
-            differing += _ones(some ^ others)
+            differing += ones(some ^ others)
         cosines: NDArray[np.float32] = np.cos(np.arange(self.dims + 1) * (np.pi / (self.dims or 1))).astype(np.float32)
         return cosines[differing]
 
@@ -309,38 +342,3 @@ class Corpus:
         """How much memory it takes, about."""
         arrays = (self.ids, self.lengths, self.vectors, self.codes, self.vector_owners, self.terms, self.owners)
         return sum(a.nbytes for a in arrays) + 9 * int(self.lengths.sum()) + _BYTES_PER_ITEM * len(self.ids)
-
-
-def code_bytes(dims: int) -> int:
-    """Give the length of a vector's code: one bit for each dimension, in whole 64-bit words."""
-    return -(-dims // 64) * 8
-
-
-def code_of(vectors: bytes, dims: int) -> bytes:
-    """Give the codes of float32 vectors, one after another: the signs of their components."""
-    import numpy as np
-
-    signs = np.packbits(np.frombuffer(vectors, dtype="<f4").reshape(-1, dims) > 0, axis=1)
-    codes = np.zeros((len(signs), code_bytes(dims)), dtype=np.uint8)
-    codes[:, : signs.shape[1]] = signs
-    return codes.tobytes()
-
-
-def codes_of(vectors: Sequence[bytes], dims: int) -> list[bytes]:
-    """Give the codes of each item's vectors."""
-    codes, step = code_of(b"".join(vectors), dims), code_bytes(dims)
-    ends = list(accumulate((len(some) // (4 * dims) * step for some in vectors), initial=0))
-    return [codes[start:end] for start, end in pairwise(ends)]
-
-
-def _ones(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """Count the bits that are set in each word."""
-    import numpy as np
-
-    counts: NDArray[np.uint8]
-    if hasattr(np, "bitwise_count"):
-        counts = np.bitwise_count(words)
-    else:  # numpy before 2.0
-        bits = np.array([n.bit_count() for n in range(256)], dtype=np.uint8)
-        counts = bits[np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.uint8)
-    return counts

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from clew.errors import InvalidValue, UsageError
 from clew.store import words
-from clew.store.corpus import code_of
+from clew.store.codes import code_of
 from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Condition, parse_filter
@@ -61,7 +61,7 @@ class Vectors(Struct, frozen=True, kw_only=True):
 
     @property
     def codes(self) -> bytes:
-        """The vectors' codes, one after another; see corpus."""
+        """The vectors' codes, one after another; see clew.store.codes."""
         return code_of(self.data, self.dims)
 
 

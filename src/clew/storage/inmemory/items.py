@@ -21,7 +21,8 @@ from clew.storage.inmemory.items_state import (
     ended_version,
     items_of,
 )
-from clew.store.corpus import Corpus, IndexRow, codes_of
+from clew.store.codes import codes_of
+from clew.store.corpus import Corpus, IndexRow
 from clew.store.expiry import from_us, to_us
 from clew.store.filters import Condition, check_filter_fields, matches
 from clew.store.history import Moment, Version

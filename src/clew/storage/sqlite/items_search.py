@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
 from msgspec import json
 
@@ -113,11 +114,9 @@ class SqliteShelf:
         ).fetchall()
         coded = sum(written for _, written in spaces) > EXACT_ITEMS
         sql, model = _ROWS.format(*_VECTORS[coded]), self._model(dims)
-        rows: list[tuple[int, bytes, bytes, bytes]] = []
-        for space, _ in spaces:
-            ids = {"first": space << SEQUENCE_BITS, "last": (space + 1) << SEQUENCE_BITS}
-            rows += self._connection.execute(sql, {"model": model, **ids}).fetchall()
-        return Corpus(rows, dims, coded=coded)
+        ranges = ({"first": space << SEQUENCE_BITS, "last": (space + 1) << SEQUENCE_BITS} for space, _ in spaces)
+        found = (self._connection.execute(sql, {"model": model, **ids}) for ids in ranges)
+        return Corpus(chain.from_iterable(found), dims, coded=coded)
 
     def _model(self, dims: int) -> int | None:
         return find_model(self._connection, self._request.model, dims)
