@@ -24,9 +24,19 @@ from clew.storage.base import Enqueue, FindWork, ListQueue
 from clew.storage.upkeep import LoadThread, WalkThreads, WholeThread
 from clew.store.moving import Memory
 from clew.store.transactional import TransactionalStore
+from support.postgres import fresh_schema
 
 ENGINES = ("memory", "sqlite")
-PAIRS = [(source, target) for source in ENGINES for target in ENGINES]
+PAIRS = [
+    *((source, target) for source in ENGINES for target in ENGINES), ("sqlite", "postgres"), ("postgres", "sqlite"),
+]  # fmt: skip
+SERVER: list[str] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def server(postgres: str) -> None:
+    """Remember the server for `database`."""
+    SERVER[:] = [postgres]
 
 
 def letters(texts: list[str]) -> list[list[float]]:
@@ -42,6 +52,11 @@ def vowels(texts: list[str]) -> list[list[float]]:
 @contextlib.contextmanager
 def database(engine: str, **options: Any) -> Iterator[Database]:
     """An empty database."""
+    if engine == "postgres":
+        options = {"embed": letters, **options}
+        with fresh_schema(SERVER[0]) as schema, Database(SERVER[0], schema=schema, **options) as opened:
+            yield opened
+        return
     with tempfile.TemporaryDirectory() as folder:
         where = ":memory:" if engine == "memory" else Path(folder) / "app.db"
         with Database(where, **{"embed": letters, **options}) as opened:
