@@ -6,9 +6,9 @@ Whose memory it is comes from the config alone. A model cannot name a namespace,
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from time import time
 from typing import Any, Protocol
 
 from clew import BaseStore, Item, Runtime
@@ -109,7 +109,7 @@ def _told(item: Item) -> str:
 
 
 def _age(since: datetime) -> str:
-    seconds = (datetime.fromtimestamp(time(), UTC) - since).total_seconds()
+    seconds = (datetime.fromtimestamp(time.time(), UTC) - since).total_seconds()
     for unit_s, unit in _AGES:
         if (number := int(seconds // unit_s)) >= 1:
             return f"{number} {unit}{'s' if number > 1 else ''} ago"

@@ -1,0 +1,78 @@
+"""Agents hand the conversation over to one another, or use each other as tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from clew import Command, InMemorySaver
+from clew.agents import create_agent, create_team, hand_over
+from clew.errors import InvalidOption, TooManyRounds
+from support.scripted import ON_1, Script, calls, results
+
+
+def said_by(messages: list[dict[str, Any]]) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
+
+
+def test_who_was_handed_the_conversation_goes_on_also_in_the_next_turn() -> None:
+    guide = Script(calls(hand_over_to_innkeeper={}))
+    innkeeper = Script(None, "The Sea View.", "From two.")
+    team = create_team(
+        [
+            create_agent(guide, [hand_over("innkeeper", "knows hotels")], name="guide"),
+            create_agent(innkeeper, prompt="Hotels.", name="innkeeper"),
+        ],
+        checkpointer=InMemorySaver(),
+    )
+    first = team.invoke("Where would I sleep?", ON_1)
+    assert first.text == "The Sea View."
+    assert [message["role"] for message in first.messages] == ["user", "assistant", "tool", "assistant"]
+    assert results(first.messages) == ["innkeeper goes on."]
+    assert team.invoke("From when?", ON_1).text == "From two."
+    assert (len(guide.asked), len(innkeeper.asked)) == (1, 2)
+    assert team.get_state(ON_1).saved["speaker"] == "innkeeper"
+
+
+def test_a_team_that_cannot_agree_is_stopped() -> None:
+    team = create_team(
+        [
+            create_agent(Script(*[calls(hand_over_to_b={})] * 9), [hand_over("b", "always")], name="a"),
+            create_agent(Script(*[calls(hand_over_to_a={})] * 9), [hand_over("a", "always")], name="b"),
+        ],
+        max_hand_overs=3,
+    )
+    with pytest.raises(TooManyRounds, match="passed on more than 3 times") as caught:
+        team.invoke("go")
+    assert len(caught.value.messages) == 1 + 4 * 2
+
+
+def test_a_team_is_checked() -> None:
+    alone = create_agent(Script(calls(hand_over_to_nobody={})), [hand_over("nobody", "never")], name="a")
+    with pytest.raises(InvalidOption, match=r"hands over to 'nobody', but the team is \['a'\]"):
+        create_team([alone]).invoke("go")
+    with pytest.raises(InvalidOption, match="each with a name of its own"):
+        create_team([alone, alone])
+
+
+def test_a_supervisor_uses_agents_as_tools_and_their_questions_reach_the_person() -> None:
+    def book(room: str) -> str:
+        """Book a room."""
+        return f"booked {room}"
+
+    clerk = create_agent(
+        Script(calls(book={"room": "7"}), "Room 7 is yours."),
+        [book],
+        approve={"book"},
+        name="clerk",
+        description="Books.",
+    )
+    boss = Script(calls(clerk={"request": "a room"}), "Done.")
+    agent = create_agent(boss, [clerk], checkpointer=InMemorySaver())
+    [question] = agent.invoke("A room, please", ON_1)["__interrupt__"]
+    assert question.value["arguments"] == {"room": "7"}
+    reply = agent.invoke(Command(resume={"action": "accept"}), ON_1)
+    assert (results(reply.messages), reply.text) == (["Room 7 is yours."], "Done.")
+    assert boss.told[0]["function"]["description"] == "Books."
+    assert len(boss.asked) == 2
