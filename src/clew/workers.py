@@ -7,9 +7,8 @@ import functools
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
-from msgspec.structs import replace
-
 from clew import configs
+from clew.adopting import adopted
 from clew.database import Database
 from clew.engine.pacing import Limit
 from clew.errors import InvalidOption, UsageError
@@ -138,21 +137,13 @@ def _known(workflows: Iterable[Workflow[Any, Any]], saver: Checkpointer, store: 
             raise UsageError(f"pass workflows, which are functions marked @entrypoint, not {workflow!r}")
         if workflow.name in known:
             raise UsageError(f"two workflows are called {workflow.name!r}; give one a name: @entrypoint(name=...)")
-        known[workflow.name] = _adopted(workflow, saver, store)
+        known[workflow.name] = _known_one(adopted(workflow, saver, store))
     return known
 
 
-def _adopted(workflow: Workflow[Any, Any], saver: Checkpointer, store: BaseStore | None) -> Known:
-    settings, own = workflow._settings, workflow.checkpointer
-    if own is None:
-        settings = replace(settings, saver=saver, store=settings.store or store)
-    elif own.database.identity != saver.database.identity:
-        raise UsageError(
-            f"workflow {workflow.name!r} keeps its threads in another database than the one to work on; name that one, "
-            "or declare the workflow without a checkpointer"
-        )
+def _known_one(workflow: Workflow[Any, Any]) -> Known:
     make_context = functools.partial(configs.context_for, workflow._context_schema)
-    return Known(settings=settings, make_context=make_context, listener=listener)
+    return Known(settings=workflow._settings, make_context=make_context, listener=listener)
 
 
 def _checked(max_crashes: int) -> int:

@@ -98,7 +98,7 @@ class TestCommands:
         say("hello", user="1", thread="1")
         result = say("hello", user="2", thread="1")
         assert "belongs to user '1'" in result.stderr
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "belongs to user '1'" in say("/new 1", user="2").stderr
 
     def test_help_lists_every_command(self, say: Say) -> None:
@@ -144,24 +144,24 @@ class TestWithAModel:
 
 class TestWhatIsWrong:
     @pytest.mark.parametrize(
-        ("db", "expected"),
+        ("db", "expected", "exit_code"),
         [
-            ("sqlite:///{tmp}/no/such/folder/chat.db", "does not exist"),
-            ("sqlite:///{tmp}/text.db", "is not a SQLite database"),
-            ("mongodb://host/chat", "mongodb"),
+            ("sqlite:///{tmp}/no/such/folder/chat.db", "does not exist", 1),
+            ("sqlite:///{tmp}/text.db", "is not a SQLite database", 1),
+            ("mongodb://host/chat", "mongodb", 2),
         ],
     )
-    def test_a_bad_database_is_one_clear_line(self, db: str, expected: str, tmp_path: Path) -> None:
+    def test_a_bad_database_is_one_clear_line(self, db: str, expected: str, exit_code: int, tmp_path: Path) -> None:
         (tmp_path / "text.db").write_text("this is a text, and long enough to be taken for something else " * 20)
         result = CliRunner().invoke(app, ["chat", "--db", db.format(tmp=tmp_path)], input="hello\n")
         assert expected in result.stderr
         assert result.stderr.startswith("clew: ")
-        assert result.exit_code == 1
+        assert result.exit_code == exit_code
         assert result.stdout == ""
 
     def test_an_empty_user_is_refused(self, say: Say) -> None:
         result = say("hello", user="")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "user" in result.stderr
 
     def test_without_the_extra_the_command_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,6 @@ def test_nothing_happens_during_a_check(shop: Path) -> None:
 )
 def test_a_wrong_target_is_told(shop: Path, arguments: tuple[str, ...], told: str) -> None:
     done = clew_check(shop, *arguments)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert told in done.stderr + done.stdout
     assert not (shop / "other.db").exists()

@@ -126,7 +126,7 @@ class TestLooking:
 
     def test_a_memory_without_history_is_named(self, clew: Clew) -> None:
         result = clew("memory", "history", "memories/1", "none")
-        assert (result.exit_code, result.stdout) == (1, "")
+        assert (result.exit_code, result.stdout) == (2, "")
         assert "no memory 'none' in 'memories/1'" in result.stderr
 
     def test_memory_is_shown_as_it_was(self, clew: Clew, url: str) -> None:
@@ -212,19 +212,19 @@ class TestRefusals:
     )  # fmt: skip
     def test_a_database_that_is_not_there_is_not_made(self, clew: Clew, url: str, command: tuple[str, ...]) -> None:
         result = clew(*command)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "there is no database" in result.stderr
         assert not Path(url.removeprefix("sqlite:///")).exists()
 
     def test_the_default_database_is_not_made_by_looking(self, tmp_path: Path) -> None:
         result = CliRunner().invoke(app, ["memory", "ls"], env={"XDG_DATA_HOME": str(tmp_path / "data")})
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert not (tmp_path / "data").exists()
 
     @pytest.mark.parametrize("command", [("ls",), ("put", "a", "b", "{}")])
     def test_the_memory_of_this_process_is_no_database(self, command: tuple[str, ...]) -> None:
         result = CliRunner().invoke(app, ["memory", *command, "--db", ":memory:"])
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "name a file by --db" in result.stderr
 
     @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ class TestRefusals:
         self, clew: Clew, filled: str, command: tuple[str, ...], told: str
     ) -> None:
         result = clew("memory", *command)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert told in result.stderr
         assert len(printed(clew("memory", "ls", "--json"))) == 3
 
@@ -275,7 +275,7 @@ class TestEmbedders:
         assert "lengths" in found.stderr
         assert [item["key"] for item in printed(found)] == ["tea"]
         refused = clew("reindex")
-        assert refused.exit_code == 1
+        assert refused.exit_code == 2
         assert "--embed" in refused.stderr
         assert printed(clew("memory", "stats", "--json"))["vectors"] == {"lengths": 1}
 
@@ -304,7 +304,7 @@ class TestEmbedders:
 
     def test_an_embedder_that_cannot_be_made_is_told_and_nothing_changes(self, clew: Clew, filled: str) -> None:
         result = clew("reindex", "--embed", "openai:text-embedding-3-small")
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "OPENAI_API_KEY" in result.stderr
         assert printed(clew("memory", "stats", "--json"))["waiting"] == 0
 
@@ -340,5 +340,5 @@ def test_the_command_works_from_a_shell(filled: str, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert [item["key"] for item in json.loads(found.stdout)] == ["tea"]
     missing = run("memory", "get", "memories/1", "none")
-    assert (missing.returncode, missing.stdout) == (1, "")
+    assert (missing.returncode, missing.stdout) == (2, "")
     assert missing.stderr == "clew: there is no memory 'none' in 'memories/1'\n"

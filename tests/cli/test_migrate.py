@@ -31,5 +31,5 @@ def test_the_sql_is_printed_and_does_what_migrate_does(postgres: str, postgres_s
 
 def test_other_databases_are_refused() -> None:
     refused = migrate("sqlite:///app.db")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "others make them when they are opened" in refused.output

@@ -86,7 +86,7 @@ class TestPrune:
             ((str(tmp_path / "none.db"), "--keep-last", "1"), "there is no database"),
         ):
             refused = clew("prune", *arguments)
-            assert refused.exit_code == 1
+            assert refused.exit_code == 2
             assert message in refused.stderr
         assert not (tmp_path / "none.db").exists()
 
@@ -162,5 +162,5 @@ class TestMoving:
             (("export", str(tmp_path / "none.db")), "there is no database"),
         ):
             refused = clew(*arguments)
-            assert refused.exit_code == 1
+            assert refused.exit_code == 2
             assert message in refused.stderr

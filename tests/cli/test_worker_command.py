@@ -67,7 +67,9 @@ def test_options_reach_the_worker(made: list[Any]) -> None:
     )  # fmt: skip
     assert ended.exit_code == 0
     limits = {"homeless": Limit(concurrency=1, rate=100, per_s=60.0)}
-    assert made == [("app.db", ["homeless"], {"concurrency": 3, "poll_s": 2.0, "max_crashes": 5, "limits": limits})]
+    ((database, names, options),) = made
+    assert (database.url, names) == ("app.db", ["homeless"])
+    assert options == {"concurrency": 3, "poll_s": 2.0, "max_crashes": 5, "limits": limits}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_options_reach_the_worker(made: list[Any]) -> None:
 )
 def test_what_cannot_be_done_is_said_in_one_line(arguments: list[str], why: str) -> None:
     ended = run(*arguments)
-    assert ended.exit_code == 1
+    assert ended.exit_code == 2
     assert why in ended.output
 
 

@@ -11,4 +11,4 @@ def main() -> None:
         if (error.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
         raise SystemExit("clew: the command needs typer and rich: pip install 'clew[cli]'") from error
-    app()
+    app(prog_name="clew")

@@ -12,10 +12,12 @@ from typing import Annotated
 import typer
 
 from clew import Database
-from clew.cli import checks
+from clew.cli import checks, logs
 from clew.cli.chat import Chat
-from clew.cli.databases import made_default_url
+from clew.cli.continuing import fork, resume
+from clew.cli.databases import made_default_url, open_database
 from clew.cli.erasing import erase
+from clew.cli.looking import runs, show, threads
 from clew.cli.memory import memory
 from clew.cli.migrating import migrate
 from clew.cli.models import choose_model
@@ -27,6 +29,11 @@ from clew.cli.worker import worker
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Durable workflows with memory.")
 app.add_typer(memory, name="memory")
+app.command()(threads)
+app.command()(runs)
+app.command()(show)
+app.command()(resume)
+app.command()(fork)
 app.command()(reindex)
 app.command()(prune)
 app.command()(erase)
@@ -47,8 +54,10 @@ def clew(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens, on standard error.")] = False,
 ) -> None:
     """Durable workflows with memory."""
+    logs.set_up(verbose)
 
 
 @app.command()
@@ -113,10 +122,10 @@ def _greet(talk: Chat, model: str) -> None:
 def _open_database(url: str, screen: Screen) -> Database:
     if importlib.util.find_spec("wordllama") is None:
         screen.note("Memories are found by their words alone; by meaning too after: pip install 'clew[local]'")
-        return Database(url)
+        return open_database(url)
     from clew.integrations.local_embedder import LocalEmbedder
 
-    return Database(url, embed=LocalEmbedder())
+    return open_database(url, embed=LocalEmbedder())
 
 
 @contextlib.contextmanager

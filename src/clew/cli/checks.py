@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from clew import Database
-from clew.cli.databases import existing_url
+from clew.cli.databases import existing_url, open_database
 from clew.cli.screen import Screen
 from clew.cli.targets import find_workflow
 from clew.testing import Finding, check_replay
@@ -27,7 +26,7 @@ def check(target: str, url: str | None, screen: Screen, *, as_json: bool) -> boo
     if url is None:
         findings = check_replay(workflow)
     else:
-        with Database(existing_url(url)) as database:
+        with open_database(existing_url(url)) as database:
             findings = check_replay(workflow, database.checkpointer)
     if as_json:
         screen.json([asdict(finding) for finding in findings])

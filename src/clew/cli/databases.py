@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clew import Database
+from clew import Database, EncryptionKeys
 from clew.errors import ClewError, Unavailable, UsageError
 from clew.store.transactional import TransactionalStore
 
 NO_EMBEDDER = "none"
+log = logging.getLogger("clew.cli")
+
+KEYS = "CLEW_ENCRYPTION_KEYS"
 _LOCAL_IS_MISSING = "the local embedder is not installed: pip install 'clew[local]'"
 
 
@@ -61,9 +65,9 @@ def existing_url(url: str | None) -> str:
     url = url or default_url()
     path = url.removeprefix("sqlite:///")
     if path == ":memory:":
-        raise UsageError("there is no database in ':memory:', which is this process's own: name a file by --db")
+        raise UsageError("there is no database in ':memory:', which is this process's own: name a file")
     if "://" not in path and not Path(path).is_file():
-        raise UsageError(f"there is no database {path!r}; name another one by --db")
+        raise UsageError(f"there is no database {path!r}; name another one")
     return url
 
 
@@ -75,8 +79,32 @@ def kept_url(url: str | None) -> str:
         Unavailable: the default folder cannot be made.
     """
     if url is not None and url.removeprefix("sqlite:///") == ":memory:":
-        raise UsageError("':memory:' is gone when this command ends: name a file by --db")
+        raise UsageError("':memory:' is gone when this command ends: name a file")
     return url or made_default_url()
+
+
+def open_database(url: str, *, embed: Any = None) -> Database:
+    """Open a database, with the encryption keys of the environment if there are any.
+
+    Raises:
+        UsageError: the address or a key is none.
+        StorageError: the database cannot be used.
+    """
+    log.debug("opening %s", url)
+    return Database(url, embed=embed, encryption=_keys())
+
+
+def _keys() -> EncryptionKeys | None:
+    """Read the ring of keys: the first one encrypts, all of them decrypt.
+
+    Raises:
+        UsageError: one of them is no key.
+    """
+    keys = [key.strip() for key in os.environ.get(KEYS, "").split(",") if key.strip()]
+    try:
+        return EncryptionKeys(keys) if keys else None
+    except UsageError as error:
+        raise UsageError(f"{KEYS} is not understood: {error}") from error
 
 
 def indexed_store(database: Database) -> TransactionalStore[Any]:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from clew import Database, Erased
+from clew import Erased
 from clew import erase as erase_subject
-from clew.cli.databases import existing_url
+from clew.cli.databases import existing_url, open_database
 from clew.cli.namespaces import parse_namespace, show_namespace
 from clew.cli.progress import shown_progress, thread_count
 from clew.cli.pruning import Json, Target
@@ -36,7 +36,7 @@ def erase(
     namespace is a subject's if the subject is one of its labels.
     """
     screen = Screen()
-    with errors_shown(screen), Database(existing_url(database)) as opened:
+    with errors_shown(screen), open_database(existing_url(database)) as opened:
         keys = key or ["user_id"]
         places = None if namespace is None else [parse_namespace(text) for text in namespace]
         total = thread_count(opened)

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from clew import BaseStore, Database, Item
-from clew.cli.databases import NO_EMBEDDER, choose_embedder, existing_url, indexed_store, kept_url
+from clew.cli.databases import NO_EMBEDDER, choose_embedder, existing_url, indexed_store, kept_url, open_database
 from clew.cli.items import (
     ITEM_COLUMNS,
     VERSION_COLUMNS,
@@ -206,7 +206,7 @@ def rm(
 def stats(db: _Db = None, as_json: _Json = False) -> None:
     """Count memories and namespaces, and say which are indexed, which wait for their vectors, and why."""
     screen = Screen()
-    with errors_shown(screen), Database(existing_url(db)) as database:
+    with errors_shown(screen), open_database(existing_url(db)) as database:
         status = indexed_store(database).index_status()
         counts = {
             "database": database.url,
@@ -226,21 +226,21 @@ def stats(db: _Db = None, as_json: _Json = False) -> None:
 def _reading(url: str | None) -> Generator[tuple[BaseStore, Screen]]:
     """Open the store of a database that is there, without an embedder, and show errors."""
     screen = Screen()
-    with errors_shown(screen), Database(existing_url(url)) as database:
+    with errors_shown(screen), open_database(existing_url(url)) as database:
         yield database.store, screen
 
 
 @contextmanager
 def open_embedding(url: str, wanted: str | None, screen: Screen) -> Generator[Database]:
     """Open a database with the embedder that fits it, and say so where there is none for its vectors."""
-    with Database(url) as database:
+    with open_database(url) as database:
         choice = choose_embedder(database, wanted)
         if choice.embed is None:
             if choice.problem:
                 screen.note(f"By words alone, for {choice.problem}")
             yield database
             return
-    with Database(url, embed=choice.embed) as database:
+    with open_database(url, embed=choice.embed) as database:
         yield database
 
 

@@ -11,11 +11,11 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from clew import Database, export_lines, import_lines
-from clew.cli.databases import existing_url, indexed_store, kept_url
+from clew import export_lines, import_lines
+from clew.cli.databases import existing_url, indexed_store, kept_url, open_database
 from clew.cli.progress import shown_progress, thread_count
 from clew.cli.pruning import Json, Target
-from clew.cli.screen import Screen, errors_shown
+from clew.cli.screen import WRONGLY_ASKED, Screen, errors_shown
 from clew.errors import Unavailable, UsageError
 
 
@@ -26,13 +26,13 @@ def export_(
 ) -> None:
     """Write threads and memories to standard output as JSON lines: clew export app.db > app.jsonl
 
-    Each thread is written as it is at one moment. What is encrypted is not exported by this command.
+    Each thread is written as it is at one moment. What is encrypted needs its keys, and is written as plain text.
     """
     screen = Screen()
     if sys.stdout.isatty():
         screen.problem("clew: the lines go to standard output; write them to a file: clew export app.db > app.jsonl")
-        raise typer.Exit(1)
-    with errors_shown(screen), Database(existing_url(database)) as opened:
+        raise typer.Exit(WRONGLY_ASKED)
+    with errors_shown(screen), open_database(existing_url(database)) as opened:
         both = threads == memories
         total = (thread_count(opened) if both or threads else 0) + (
             indexed_store(opened).index_status().items if both or memories else 0
@@ -58,7 +58,7 @@ def import_(
     screen = Screen()
     with errors_shown(screen), _disk_errors(), _opened(file) as lines:
         total = None if lines is sys.stdin.buffer else file.stat().st_size
-        with Database(kept_url(database)) as opened, shown_progress("Importing", total) as progress:
+        with open_database(kept_url(database)) as opened, shown_progress("Importing", total) as progress:
             moved = import_lines(opened, _measured(lines, progress), skip_existing=skip_existing)
         if as_json:
             screen.json(asdict(moved))

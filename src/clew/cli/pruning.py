@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from clew import Database, Pruned
+from clew import Pruned
 from clew import prune as prune_threads
-from clew.cli.databases import existing_url
+from clew.cli.databases import existing_url, open_database
 from clew.cli.progress import shown_progress, thread_count
 from clew.cli.screen import Screen, errors_shown
 from clew.errors import UsageError
@@ -35,7 +35,7 @@ def prune(
     The newest run of a thread always stays, and what it needs; whatever stays reads as before. Workflows may go on.
     """
     screen = Screen()
-    with errors_shown(screen), Database(existing_url(database)) as opened:
+    with errors_shown(screen), open_database(existing_url(database)) as opened:
         age = None if keep_for is None else parse_duration(keep_for)
         total = thread_count(opened)
         with shown_progress("Pruning", total) as progress:

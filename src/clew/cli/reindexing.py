@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from clew import Database
-from clew.cli.databases import choose_embedder, existing_url, indexed_store
+from clew.cli.databases import choose_embedder, existing_url, indexed_store, open_database
 from clew.cli.screen import Screen, errors_shown
 from clew.errors import UsageError
 
@@ -34,11 +34,11 @@ def reindex(
     screen = Screen()
     with errors_shown(screen):
         url = existing_url(db)
-        with Database(url) as database:
+        with open_database(url) as database:
             choice = choose_embedder(database, embed)
         if choice.problem:
             raise UsageError(f"{choice.problem}; say by --embed whose vectors to make, or none for words alone")
-        with Database(url, embed=choice.embed) as database:
+        with open_database(url, embed=choice.embed) as database:
             _reindex(database, screen, as_json)
 
 

@@ -14,9 +14,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clew.errors import ClewError
+from clew.cli.databases import KEYS
+from clew.cli.hiding import without_passwords
+from clew.errors import ClewError, UnreadableRecord, UsageError
 
+WRONGLY_ASKED = 2  # as typer ends a command with an option that there is not
+_UNBOUNDED = 100_000
 _CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+
+
+#: A line, and what stands below it.
+Branch = tuple[str, Sequence["Branch"]]
 
 
 class Screen:
@@ -24,7 +32,8 @@ class Screen:
 
     def __init__(self) -> None:
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
-        self._out = Console(highlight=False, soft_wrap=True)
+        # A file or a pipe has no width: ids are to be found in one piece.
+        self._out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNBOUNDED)
         self._notes = self._out if self.interactive else Console(stderr=True, highlight=False, soft_wrap=True)
 
     def lines(self) -> Iterator[str]:
@@ -63,6 +72,10 @@ class Screen:
             table.add_row(*(Text(_visible(cell)) for cell in row))
         self._out.print(table, soft_wrap=False)
 
+    def tree(self, branch: Branch) -> None:
+        """Show a line with what stands below it."""
+        self._out.print(Text("\n".join(map(_visible, _lines(branch)))))
+
     def json(self, data: Any) -> None:
         """Print data for programs."""
         print(json.dumps(data, indent=2))
@@ -90,12 +103,23 @@ class Screen:
 
 @contextlib.contextmanager
 def errors_shown(screen: Screen) -> Generator[None]:
-    """Show what goes wrong in a command in one line, and end it with exit code 1."""
+    """Show what goes wrong in a command in one line, and end it: with exit code 2 if it was asked wrongly, else 1."""
     try:
         yield
     except ClewError as error:
-        screen.problem(f"clew: {error}")
-        raise typer.Exit(1) from error
+        keys = f" (this command reads keys from {KEYS})" if isinstance(error, UnreadableRecord) else ""
+        screen.problem(without_passwords(f"clew: {error}{keys}"))
+        raise typer.Exit(WRONGLY_ASKED if isinstance(error, UsageError) else 1) from error
+
+
+def _lines(branch: Branch) -> Iterator[str]:
+    """Draw a tree without breaking its lines: not rich's, which cuts them at the width of the screen."""
+    line, below = branch
+    yield line
+    for place, inner in enumerate(below, 1):
+        first, rest = ("└── ", "    ") if place == len(below) else ("├── ", "│   ")
+        for number, drawn in enumerate(_lines(inner)):
+            yield (rest if number else first) + drawn
 
 
 def _visible(text: str) -> str:

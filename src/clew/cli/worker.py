@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -13,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from clew import Checkpointer, Limit, Worker, Workflow
-from clew.cli.databases import kept_url
+from clew.cli import logs
+from clew.cli.databases import kept_url, open_database
 from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflows
 from clew.errors import UsageError
@@ -48,12 +50,12 @@ def worker(
     the rest over to other workers; a second one ends at once, and loses nothing either. The exit code is 0 after the
     first, and 128 plus the number of the signal after the second.
     """
-    with errors_shown(Screen()):
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
+    with errors_shown(Screen()), contextlib.ExitStack() as stack:
+        logs.show_progress()
         workflows = [workflow for target in targets for workflow in find_workflows(target)]
+        kept = _own_database(workflows) if database is None else stack.enter_context(open_database(kept_url(database)))
         runs = Worker(
-            _own_database(workflows) if database is None else kept_url(database), workflows, concurrency=concurrency,
-            poll_s=poll, max_crashes=max_crashes, limits=_limits(limit or []),
+            kept, workflows, concurrency=concurrency, poll_s=poll, max_crashes=max_crashes, limits=_limits(limit or [])
         )  # fmt: skip
         _listen(runs)
         names = ", ".join(workflow.name for workflow in workflows)

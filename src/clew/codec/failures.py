@@ -81,6 +81,19 @@ def decode_failure(data: bytes | bytearray | memoryview) -> BaseException:
         raise unreadable(data, error) from error
 
 
+def text_of_failure(data: bytes | bytearray | memoryview) -> tuple[str, str, str]:
+    """Return an exception's class, text and traceback as they were kept; its class is not looked for.
+
+    Raises:
+        UnreadableRecord: the bytes are damaged, or encrypted.
+    """
+    try:
+        failure = _unpack(data)
+        return _readable(failure.bases[0]), failure.message, failure.traceback
+    except (Exception, RecursionError) as error:
+        raise unreadable(data, error) from error
+
+
 def _kept_of(error: BaseException, depth: int) -> _Failure:
     deeper = depth < _MOST_CAUSES
     no_state: dict[str, Any] = {}

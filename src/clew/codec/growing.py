@@ -112,24 +112,25 @@ def last_pieces(frame: bytes) -> dict[Path, str]:
     return {path: last for path, last, _ in _parts(frame)[1]}
 
 
-def unfold(frame: bytes, chains: Mapping[Path, Chain]) -> Any:
+def unfold(frame: bytes, chains: Mapping[Path, Chain], read: Callable[[bytes], Any] = decode) -> Any:
     """Put a value together again.
 
     Args:
         frame: see Folded.
         chains: see Folded: the pieces that `last_pieces` named, with all those before them.
+        read: gives the value of bytes.
 
     Raises:
         UnreadableRecord: the bytes are damaged, or a piece is missing.
     """
     rest, places = _parts(frame)
-    value = decode(rest)
+    value = read(rest)
     for path, last, count in places:
         chain = chains.get(path, _EMPTY)
         if not chain.links or chain.links[-1].id != last or not chain.data.startswith(_header(count)):
             raise UnreadableRecord(f"pieces of the list at {list(path)!r} are missing")
         try:
-            value = _with(value, path, decode(chain.data))
+            value = _with(value, path, read(chain.data))
         except (LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UnreadableRecord(f"the kept value has no place for a list at {list(path)!r:.200}") from error
     return value

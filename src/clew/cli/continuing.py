@@ -1,0 +1,118 @@
+"""`clew resume` and `clew fork`: go on with a run, by the code of its workflow."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from clew import Command, Workflow
+from clew.adopting import adopted
+from clew.cli.databases import existing_url, open_database
+from clew.cli.items import parse_json
+from clew.cli.looking import Thread
+from clew.cli.pruning import Json, Target
+from clew.cli.screen import Screen, errors_shown
+from clew.cli.targets import find_workflow
+from clew.cli.trees import tree_of
+from clew.errors import ClewError, UsageError
+from clew.looking import show_run
+
+log = logging.getLogger("clew.cli")
+
+Code = Annotated[str, typer.Argument(metavar="MODULE:WORKFLOW", help="The code, as MODULE:WORKFLOW or FILE:WORKFLOW.")]
+
+
+def resume(
+    database: Target,
+    code: Code,
+    thread: Thread,
+    answer: Annotated[
+        str | None, typer.Option(metavar="JSON", help="The answer to the only question that waits.")
+    ] = None,
+    answer_to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=JSON", help="The answer to one of several questions; may be given several times."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with the newest run of a thread: answer its questions, or continue it after a failure or a crash.
+
+    What is recorded is not run again. The run is carried out in this process, and shown when it has ended.
+    """
+    screen = Screen()
+    with errors_shown(screen):
+        if answer is not None and answer_to:
+            raise UsageError("give --answer for the only question, or --answer-to for each of several, not both")
+        input = None
+        if answer is not None:
+            input = Command(resume=parse_json(answer, "--answer"))
+        elif answer_to:
+            input = Command(resume=dict(map(_answer_to, answer_to)))
+        _go_on(screen, database, code, input, {"thread_id": thread}, as_json)
+
+
+def fork(
+    database: Target,
+    code: Code,
+    thread: Thread,
+    checkpoint: Annotated[str, typer.Option(metavar="ID", help="Where to start from; `clew show` lists them.")],
+    input: Annotated[
+        str | None, typer.Option(metavar="JSON", help="An input for a new run; without one the run is repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a new run of a thread from one of its checkpoints. The runs that are there stay as they are.
+
+    From the beginning of a run, without --input, that run is done once more, with nothing recorded. From its end, with
+    an --input, the new run gets as `previous` what that run left.
+    """
+    screen = Screen()
+    with errors_shown(screen):
+        given = parse_json(input, "--input")
+        if input is not None and given is None:
+            raise UsageError("null is no input; leave out --input to repeat the run")
+        _go_on(screen, database, code, given, {"thread_id": thread, "checkpoint_id": checkpoint}, as_json)
+
+
+def _go_on(screen: Screen, database: str, code: str, input: Any, configurable: dict[str, Any], as_json: bool) -> None:
+    """Carry out a run, and show what became of it."""
+    found = find_workflow(code)
+    with open_database(existing_url(database)) as opened:
+        workflow = adopted(found, opened.checkpointer, opened.store)
+        failed = _ran_into(workflow, input, {"configurable": configurable})
+        tree = show_run(workflow.checkpointer or opened, configurable["thread_id"], workflow=workflow.name)
+        if as_json:
+            screen.json(msgspec.to_builtins(tree))
+        else:
+            screen.tree(tree_of(tree))
+    if failed is not None:
+        screen.problem(f"clew: the run failed: {type(failed).__name__}: {failed}")
+        raise typer.Exit(1)
+
+
+def _ran_into(workflow: Workflow[Any, Any], input: Any, config: dict[str, Any]) -> Exception | None:
+    """Run a workflow, and return what its own code raised."""
+    log.info("running %s on thread %s", workflow.name, config["configurable"]["thread_id"])
+    try:
+        workflow.invoke(input, config)
+    except ClewError:
+        raise
+    except Exception as error:
+        log.debug("the run failed", exc_info=error)
+        return error
+    return None
+
+
+def _answer_to(text: str) -> tuple[str, Any]:
+    """Read an answer and the id of its question.
+
+    Raises:
+        UsageError: it is none.
+    """
+    id, separator, answer = text.partition("=")
+    if not separator:
+        raise UsageError(f"--answer-to {text!r} is not understood; write ID=JSON; `clew show` lists the ids")
+    return id.strip(), parse_json(answer, "--answer-to")
