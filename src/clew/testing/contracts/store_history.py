@@ -1,9 +1,11 @@
 """What every store must remember of old values, on every engine and in both colours. Part of StoreContract."""
 
+# pyright: basic, reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# These are tests: values of any shape go in, on purpose of wrong types as well.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +15,7 @@ from clew.errors import Forgotten, InvalidValue, UsageError
 from clew.store.base import BaseStore
 from clew.store.history import check_history
 from clew.store.operations import GetOp, HistoryOp, ItemVersion, PutOp, SearchOp
-
-if TYPE_CHECKING:
-    from contracts.store_contract import Caller, Clock, Letters, OpenStore
+from clew.testing.contracts.given import Caller, Clock, Letters, OpenStore
 
 
 def told(versions: list[ItemVersion]) -> list[tuple[int, Any, str | None]]:
@@ -50,7 +50,7 @@ class Ticking:
         return self.now
 
 
-class HistoryContract:
+class History:
     """The promises about old values."""
 
     def test_every_version_is_kept_newest_first(self, store: Caller, clock: Clock) -> None:
@@ -307,7 +307,7 @@ class HistoryContract:
                 elif act == "delete all":
                     store.delete_namespace(namespace)
                 elif act == "sweep":
-                    store.sweep_ttl()  # type: ignore[attr-defined]
+                    store.sweep_ttl()
                 else:
                     store.put(namespace, key, {"n": number}, ttl=0.5 if act == "put for a while" else None)
                 moments.append((clock.now, seen(store)))
@@ -329,10 +329,9 @@ class HistoryContract:
         assert (shown["ended"], shown["written_by"], shown["ended_by"]) == ("deleted", None, None)
         assert datetime.fromisoformat(shown["ended_at"]) > datetime.fromisoformat(shown["updated_at"])
 
-
-@pytest.mark.parametrize(
-    "history", [5, "x", {"version": 3}, {"versions": -1}, {"versions": True}, {"days": 0}, {"days": "3"}, []]
-)
-def test_bad_settings_of_history_are_refused(history: Any) -> None:
-    with pytest.raises(UsageError, match="history"):
-        check_history(history)
+    @pytest.mark.parametrize(
+        "history", [5, "x", {"version": 3}, {"versions": -1}, {"versions": True}, {"days": 0}, {"days": "3"}, []]
+    )
+    def test_bad_settings_of_history_are_refused(self, history: Any) -> None:
+        with pytest.raises(UsageError, match="history"):
+            check_history(history)
