@@ -128,7 +128,6 @@ class TestWorkers:
             busy.hears("busy")
             busy.say("go on")
             assert first.result(PATIENCE_S) == ["busy", busy.pid]
-        assert [status for status, _ in jobs(saver)] in ([], ["doing"])  # of one that was killed right then
 
     def test_one_takes_away_what_killed_ones_left(self, saver: PostgresSaver) -> None:
         saver.execute(Enqueue(place("a")))
@@ -247,7 +246,7 @@ class TestTables:
 
     def test_a_newer_procrastinate_brings_them_up_to_date(self) -> None:
         assert wakeups.scripts(wakeups.made_by()) == []
-        *newer, wake = wakeups.scripts("03.03.99")
+        *newer, wake = wakeups.scripts("03.01.99")
         assert all("procrastinate_" in script for script in newer)
         assert newer
         assert "CREATE OR REPLACE FUNCTION clew_wake" in wake
