@@ -20,6 +20,7 @@ from clew import (
     task,
 )
 from clew.errors import UsageError
+from clew.testing import fake_clock
 from support.colours import Colour, Meeting, result, results, thread
 
 
@@ -522,6 +523,25 @@ def test_the_default_may_be_nothing(saver: Checkpointer) -> None:
 
     flow.invoke(1, thread())
     assert flow.invoke(None, thread()) == [None]
+
+
+def test_the_time_of_a_question_is_counted_from_when_it_was_first_asked(saver: Checkpointer) -> None:
+    @task
+    def ask(name: str) -> Any:
+        return interrupt(name, timeout_s=60.0, default="default")
+
+    @entrypoint(checkpointer=saver)
+    def flow(x: int) -> list[Any]:
+        return [future.result() for future in [ask("first"), ask("second")]]
+
+    with fake_clock() as clock:
+        flow.invoke(1, thread())
+        clock.advance(40.0)
+        (first, second) = flow.get_state(thread()).interrupts
+        asked = flow.invoke(Command(resume={first.id: "answered"}), thread())["__interrupt__"]
+        assert [question.id for question in asked] == [second.id]
+        clock.advance(40.0)
+        assert flow.invoke(None, thread()) == ["answered", "default"]
 
 
 def test_an_answer_to_one_question_takes_the_defaults_of_those_overdue(saver: Checkpointer, colour: Colour) -> None:

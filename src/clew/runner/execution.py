@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal
 
@@ -102,6 +102,7 @@ class Execution:
         self._was_cut = False  # it did not only end by itself after it was told to stop
         self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
         self.questions: dict[str, Question] = {}
+        self.deadlines: Mapping[str, float | None] = {}  # key of a question -> when its time was to be over before
         self._orders: dict[str, tuple[int, ...]] = {}  # key of a question -> what sorts it by its call
         self.unheard: list[str] = []  # errors of calls that nobody asked for
         self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again

@@ -24,6 +24,7 @@ from clew.engine.records import Record
 from clew.engine.retry import Retries
 from clew.errors import NotRecordable, Suspended, UnreadableRecord
 from clew.runner.caching import entry_for
+from clew.runner.execution import Execution
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
@@ -206,11 +207,19 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
         _check_recordable(frame, value, default)
     question = Question(
         id=question_id(execution.run_id, key), key=key, value=value, fingerprint=digest,
-        deadline_s=None if timeout_s is None else time.time() + timeout_s, default=default,
+        deadline_s=_deadline_s(execution, key, timeout_s), default=default,
         within=_workflows_around(frame.call),
     )  # fmt: skip
     execution.ask(question, order)
     raise Asked(question)
+
+
+def _deadline_s(execution: Execution, key: str, timeout_s: float | None) -> float | None:
+    """Return when the time for an answer is over: counted from when the question was first asked."""
+    if timeout_s is None:
+        return None
+    asked_before = execution.deadlines.get(key)
+    return time.time() + timeout_s if asked_before is None else asked_before
 
 
 def _workflows_around(call: Call) -> tuple[tuple[str, str], ...]:

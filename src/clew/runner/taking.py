@@ -51,12 +51,14 @@ class Taken(Struct, frozen=True, kw_only=True):
         lease: the right to do it; None where only a kept value is to be returned.
         records: the run's journal.
         previous: what the last run saved.
+        asked: the questions that the run stopped at.
     """
 
     plan: Plan
     lease: Lease | None
     records: Sequence[Record] = ()
     previous: Saved = NOTHING
+    asked: Sequence[Question] = ()
 
 
 async def take(
@@ -315,7 +317,8 @@ async def _begin(
     except BaseException as error:
         await give_back(io, saver, lease, error)
         raise
-    return Taken(plan=plan, lease=lease, records=records, previous=previous)
+    asked = questions_of(place.run) if plan.act == "continue" and place.run is not None else ()
+    return Taken(plan=plan, lease=lease, records=records, previous=previous, asked=asked)
 
 
 async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:

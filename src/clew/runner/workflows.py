@@ -258,6 +258,7 @@ async def _run_taken(io: RunnerIO, settings: Settings, request: Request, saver: 
         settings, request, run_id=run.id, saver=saver, lease=taken.lease, run=run,
         journal=Journal(taken.records, settings.on_mismatch, where),
     )  # fmt: skip
+    execution.deadlines = {asked.key: asked.deadline_s for asked in taken.asked}
     keeper.hold(saver, taken.lease, execution.tell)
     if request.publisher is not None:
         request.publisher.open(saver, taken.lease)
