@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from clew import Database, Workflow, add_messages, entrypoint
+from clew import Database, Workflow, add_messages, entrypoint, task
+from clew.codec.values import decode
+from clew.engine.records import ThreadKey
+from clew.storage.base import ListRuns, LoadRecords
 from clew.storage.sqlite.database import SqliteDatabase
 
 Message = dict[str, Any]
@@ -50,6 +54,56 @@ def test_a_thread_takes_little_more_than_what_was_said(tmp_path: Path) -> None:
             assert turns == 0 or len(chat.get_state(CONFIG).saved) == 2 * turns
         sizes[turns] = path.stat().st_size
     assert sizes[200] - sizes[0] < 1.5 * 200 * 2 * 400
+
+
+def test_a_whole_file_takes_little_more_than_what_was_said_by_tasks_and_people(tmp_path: Path) -> None:
+    drawn = random.Random(2)
+
+    @task
+    def answer(messages: list[Message]) -> Message:
+        return {"role": "assistant", "content": letters(drawn, 400)}
+
+    with Database(f"sqlite:///{tmp_path / 'db'}") as database:
+
+        @entrypoint(database=database)
+        def chat(message: Message, *, previous: list[Message] | None = None) -> Any:
+            messages = [*(previous or []), message]
+            reply = answer(messages).result()
+            return entrypoint.final(value=reply, save=[*messages, reply])
+
+        for turn in range(1000):
+            chat.invoke(said(turn)["messages"][0], CONFIG)
+        said_bytes = sum(len(json.dumps(message)) for message in chat.get_state(CONFIG).saved)
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1.5 * said_bytes
+
+
+def test_what_tasks_returned_is_read_back_though_it_is_kept_in_fewer_bytes(tmp_path: Path) -> None:
+    drawn = random.Random(3)
+
+    @task
+    def answer(turn: int) -> Message:
+        return {"role": "assistant", "content": letters(drawn, 400), "turn": turn}
+
+    with Database(f"sqlite:///{tmp_path / 'db'}") as database:
+
+        @entrypoint(database=database)
+        def chat(turn: int, *, previous: list[Message] | None = None) -> Any:
+            return [*(previous or []), answer(turn).result()]
+
+        for turn in range(3):
+            chat.invoke(turn, CONFIG)
+        for state in chat.get_state_history(CONFIG):
+            if not state.next:
+                assert [message["turn"] for message in state.values] == list(range(len(state.values)))
+        runs = database.checkpointer.execute(ListRuns(ThreadKey("1", "chat")))
+        journals = [database.checkpointer.execute(LoadRecords(run.id)) for run in runs]
+        kept = [decode(records[0].outcome) for records in journals]
+        assert kept[::-1] == chat.get_state(CONFIG).values
+    with sqlite3.connect(tmp_path / "db") as connection:
+        assert connection.execute("SELECT sum(is_packed), max(length(outcome)) < 100 FROM clew_records").fetchone() == (
+            3,
+            1,
+        )
 
 
 def test_a_late_turn_writes_what_an_early_one_writes(tmp_path: Path) -> None:

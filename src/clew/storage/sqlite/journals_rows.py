@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from clew.engine.records import Record, Run
-from clew.storage.sqlite.pieces import unpack_run
+from clew.storage.sqlite.pieces import unpack_outcomes, unpack_run
 
 RUN = (  # as it is written
     "run_id, number, source, parent, previous, step, status, input, value, saved, error, questions, metadata, "
@@ -15,6 +16,7 @@ RUN = (  # as it is written
 _PIECE = "(SELECT {} FROM clew_pieces WHERE clew_pieces.id = dictionary)"
 KEPT_RUN = ", ".join([RUN, "packed", *map(_PIECE.format, ("name", "body", "is_packed"))])
 RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
+KEPT_RECORD = f"{RECORD}, is_packed, run"
 
 
 def run_of(row: tuple[Any, ...]) -> Run:
@@ -27,8 +29,15 @@ def run_of(row: tuple[Any, ...]) -> Run:
     return run if row[17] is None else unpack_run(run, *row[17:21])
 
 
-def record_of(row: tuple[Any, ...]) -> Record:
-    """Return the record in a row of the columns `RECORD`."""
+def records_of(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Record]:
+    """Return the records in rows of the columns `KEPT_RECORD`, all of one run."""
+    kept = [(_record_of(row), row[9], row[10]) for row in rows]
+    if any(is_packed for _, is_packed, _ in kept):
+        return unpack_outcomes(connection, kept[0][2], [(record, is_packed) for record, is_packed, _ in kept])
+    return [record for record, _, _ in kept]
+
+
+def _record_of(row: tuple[Any, ...]) -> Record:
     return Record(
         key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
         started_s=row[7], ended_s=row[8],

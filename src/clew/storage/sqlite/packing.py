@@ -9,7 +9,7 @@ from clew.errors import UnreadableRecord
 WINDOW_BYTES = 1 << 15  # how far back zlib refers; what is longer is kept as it is
 _RAW_DEFLATE = -15
 _FASTEST = 1
-_WORTH_IT = 0.75  # compressed bytes cost time whenever they are read
+_WORTH_IT = 0.85  # compressed bytes cost time whenever they are read
 
 #: What encoded messages have in common. Rows in users' files refer to it: it must never change.
 MESSAGES = (

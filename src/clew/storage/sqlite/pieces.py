@@ -12,12 +12,14 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from clew.engine.records import Piece, Run
+from clew.engine.records import Piece, Record, Run
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import LoadPieces
 from clew.storage.sqlite.packing import MESSAGES, WINDOW_BYTES, packed, unpacked
 
 PLACE_BITS = 32  # of an id: the place in the chain; the bits above are the chain's id
+_SMALLEST_OUTCOME_BYTES = 128  # what is shorter is not worth its own compression
+_MOST_OUTCOMES = 16  # of a run, so that one with thousands of tasks does not end with thousands of compressions
 _values = msgspec.msgpack.Decoder(tuple[bytes | None, bytes | None, bytes | None, str | None])
 
 
@@ -100,7 +102,8 @@ def body_of(body: bytes, is_packed: int) -> bytes:
 def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
     """Keep the values of a run that has ended as what they hold beside the longest of the pieces that it added.
 
-    What was said in a turn is in the piece that it adds to the list; most of it is in the input or the value, too.
+    What was said in a turn is in the piece that it adds to the list; most of it is in the input, the value or what
+    the last tasks returned, too.
     """
     columns = "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?"
     row = connection.execute(columns, (run,)).fetchone() if pieces else None
@@ -108,13 +111,56 @@ def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) 
         return
     previous, *values = row
     piece = max(pieces, key=lambda piece: len(piece.body))
-    fewer = packed(msgspec.msgpack.encode(values), _dictionary(piece.body, piece.id, previous))
+    dictionary = _dictionary(piece.body, piece.id, previous)
+    fewer = packed(msgspec.msgpack.encode(values), dictionary)
+    if _pack_outcomes(connection, run, dictionary) or fewer is not None:
+        connection.execute(
+            "UPDATE clew_runs SET dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
+            (piece.id, run),
+        )
     if fewer is not None:
         connection.execute(
-            "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ?, "
-            "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
-            (fewer, piece.id, run),
+            "UPDATE clew_runs SET input = NULL, value = NULL, saved = NULL, parent = NULL, packed = ? WHERE id = ?",
+            (fewer, run),
         )
+
+
+def _pack_outcomes(connection: sqlite3.Connection, run: int, dictionary: bytes) -> bool:
+    """Keep the last long outcomes of a run in fewer bytes, where that is worth it, and say whether any are."""
+    found = connection.execute(
+        "SELECT id, outcome FROM clew_records WHERE run = ? AND length(outcome) BETWEEN ? AND ? "
+        "ORDER BY id DESC LIMIT ?",
+        (run, _SMALLEST_OUTCOME_BYTES, WINDOW_BYTES, _MOST_OUTCOMES),
+    ).fetchall()
+    smaller = [(fewer, id) for id, outcome in found if (fewer := packed(outcome, dictionary)) is not None]
+    connection.executemany("UPDATE clew_records SET outcome = ?, is_packed = 1 WHERE id = ?", smaller)
+    return bool(smaller)
+
+
+def unpack_outcomes(connection: sqlite3.Connection, run: int, rows: Sequence[tuple[Record, int]]) -> list[Record]:
+    """Return the records of a run as they were before `pack_run`.
+
+    Args:
+        connection: to look up what they were packed with.
+        run: the row of their run.
+        rows: each with whether its outcome is packed.
+
+    Raises:
+        UnreadableRecord: the piece is gone, or bytes are damaged.
+    """
+    found = connection.execute(
+        "SELECT name, body, is_packed, previous FROM clew_runs JOIN clew_pieces ON clew_pieces.id = dictionary "
+        "WHERE clew_runs.id = ?",
+        (run,),
+    ).fetchone()
+    if found is None:
+        raise UnreadableRecord("outcomes of a run are incomplete: a piece of a list that it saved is gone")
+    name, body, is_body_packed, previous = found
+    dictionary = _dictionary(body_of(body, is_body_packed), name, previous)
+    return [
+        replace(record, outcome=unpacked(record.outcome, dictionary)) if is_packed else record
+        for record, is_packed in rows
+    ]
 
 
 def unpack_run(run: Run, fewer: bytes, name: str | None, body: bytes | None, is_packed: int | None) -> Run:

@@ -11,7 +11,7 @@ from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import DeleteThread, Enqueue, ListQueue
-from clew.storage.sqlite.journals_rows import KEPT_RUN, RECORD, columns_of, put_run, record_of, run_of
+from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, columns_of, put_run, records_of, run_of
 from clew.storage.sqlite.leases import new_thread
 from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
 from clew.storage.sqlite.queue import enqueue, list_queue
@@ -84,10 +84,10 @@ def load_thread(connection: sqlite3.Connection, operation: LoadThread) -> WholeT
         return None
     (due_s,) = connection.execute("SELECT due_s FROM clew_threads WHERE id = ?", (thread,)).fetchone()
     runs = connection.execute(f"SELECT {KEPT_RUN}, id FROM clew_runs WHERE thread = ? ORDER BY number", (thread,))
-    journal = f"SELECT {RECORD} FROM clew_records WHERE run = ? ORDER BY id"
+    journal = f"SELECT {KEPT_RECORD} FROM clew_records WHERE run = ? ORDER BY id"
     whole = WholeThread(
         thread=operation.thread,
-        runs=[(run_of(row), [record_of(r) for r in connection.execute(journal, row[-1:])]) for row in runs],
+        runs=[(run_of(row), records_of(connection, connection.execute(journal, row[-1:]))) for row in runs],
         pieces=_pieces(connection, thread),
         queue=[place for place in list_queue(connection, ListQueue(operation.thread)) if place.owner is None],
         due_s=due_s,

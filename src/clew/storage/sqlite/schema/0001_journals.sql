@@ -31,7 +31,7 @@ CREATE TABLE clew_runs (
     value     BLOB,
     saved     BLOB,                         -- NULL where it is the value itself
     packed    BLOB,                         -- input, value, saved and parent, which are NULL then, compressed
-    dictionary INTEGER,                     -- id in clew_pieces of what they were compressed with
+    dictionary INTEGER,                     -- id in clew_pieces of what they, and outcomes, were compressed with
     error     TEXT,
     questions BLOB NOT NULL,
     metadata  BLOB NOT NULL,
@@ -73,6 +73,7 @@ CREATE TABLE clew_records (
     arguments   TEXT NOT NULL,
     state       TEXT NOT NULL,              -- value, failure, reopened
     outcome     BLOB NOT NULL,
+    is_packed   INTEGER NOT NULL DEFAULT 0, -- whether the outcome is compressed, with the run's dictionary
     attempts    INTEGER NOT NULL,
     started_s   REAL NOT NULL,
     ended_s     REAL NOT NULL,
