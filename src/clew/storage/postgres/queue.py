@@ -55,24 +55,26 @@ def _place(thread: ThreadKey, row: tuple[Any, ...]) -> Queued:
     )  # fmt: skip
 
 
-# Each part begins with an index that holds few rows only: leases that are held, deadlines, submitted calls.
+# Each part begins with an index that holds few rows only: leases that are held, deadlines, submitted calls. OFFSET 0
+# keeps it so: without figures, as of young tables, the server would go through all threads of a workflow instead.
 _CRASHED = """
 SELECT thread_id, workflow, CASE WHEN until_s > %(now_s)s THEN owner END, 'crashed', 0, changed_s
-FROM clew_threads
-WHERE owner IS NOT NULL AND (until_s <= %(now_s)s OR starts_with(owner, %(machine)s))
+FROM (SELECT * FROM clew_threads WHERE owner IS NOT NULL OFFSET 0) AS held
+WHERE (until_s <= %(now_s)s OR starts_with(owner, %(machine)s))
     AND workflow = ANY (%(workflows)s)
     AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) = 'running'
 """
 
 _DUE = """
 SELECT thread_id, workflow, NULL, 'due', 0, due_s
-FROM clew_threads
-WHERE due_s <= %(now_s)s AND (owner IS NULL OR until_s <= %(now_s)s) AND workflow = ANY (%(workflows)s)
+FROM (SELECT * FROM clew_threads WHERE due_s <= %(now_s)s OFFSET 0) AS due
+WHERE (owner IS NULL OR until_s <= %(now_s)s) AND workflow = ANY (%(workflows)s)
 """
 
 _QUEUED = """
 SELECT thread_id, workflow, NULL, 'queued', place.priority, greatest(place.due_s, place.created_s)
-FROM clew_queue AS place JOIN clew_threads ON clew_threads.id = place.thread
+FROM clew_queue AS place
+    CROSS JOIN LATERAL (SELECT * FROM clew_threads WHERE id = place.thread OFFSET 0) AS clew_threads
 WHERE place.owner IS NULL AND place.due_s <= %(now_s)s
     AND (clew_threads.owner IS NULL OR clew_threads.until_s <= %(now_s)s)
     AND (clew_threads.due_s IS NULL OR clew_threads.due_s > %(now_s)s)
