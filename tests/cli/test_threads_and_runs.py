@@ -247,6 +247,16 @@ class TestEncryption:
         assert "almost" not in refused.output
 
 
+@pytest.mark.parametrize(
+    "address", ["postgresql:/ann:hush@host/db", "mysql://ann:hu/sh@host/db", "host=h password=hush"]
+)
+def test_no_password_is_printed(address: str) -> None:
+    refused = CliRunner().invoke(app, ["threads", address])
+    assert refused.exit_code == 2
+    assert "hush" not in refused.output
+    assert "hu/sh" not in refused.output
+
+
 def test_postgres_is_looked_at_in_the_same_way(postgres: str) -> None:
     with Database(postgres) as database:
         echo = entrypoint(name="echo", database=database)(lambda x: x)
