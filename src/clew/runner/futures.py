@@ -195,7 +195,7 @@ def hand_over(future: Future[Any]) -> None:
     _under_way.add(future)
     if future.done():  # somebody was quicker
         _forget(future)
-    pools.tasks().submit(future.begin)
+    pools.crew().add(future.begin)
 
 
 def _forget(future: Future[Any]) -> None:
@@ -273,7 +273,7 @@ class _Starter:
             for future in waiting & seen:
                 hand_over(future)
             seen = waiting
-            idle = 0 if waiting else idle + 1
+            idle = 0 if pools.crew().grow() or waiting else idle + 1
 
 
 _starter = _Starter()
