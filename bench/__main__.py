@@ -28,7 +28,9 @@ def main() -> None:
     """Run the benchmark from the command line."""
     options = _options()
     cases = [
-        case for case in CASES if fnmatch.fnmatch(case.name, options.case) and not (options.quick and case.is_slow)
+        case
+        for case in CASES
+        if any(fnmatch.fnmatch(case.name, pattern) for pattern in options.case) and not (options.quick and case.is_slow)
     ]
     figures = _all_measured(cases, options)
     table = report.table(cases, figures, versions(), _machine())
@@ -42,7 +44,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("--case", default="*", help="a pattern of names")
+    parser.add_argument("--case", nargs="+", default=["*"], help="patterns of names")
     parser.add_argument("--repeat", type=int, default=3, help="how many times over")
     parser.add_argument("--systems", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--quick", action="store_true", help="leave out the slow cases")
