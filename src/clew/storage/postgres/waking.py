@@ -86,12 +86,13 @@ class Waker:
             self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
             app = _app(_connector(self._database, self._listener), self._woken)
-            while True:
+            while not self._stops:
                 try:
                     await self._work(app)
                 except Exception as error:  # whatever it is, work is found without it
-                    log.warning("no wake-ups come until this is over, and work is looked for instead: %s", error)
-                await asyncio.sleep(_RETRY_S)
+                    if not self._stops:
+                        log.warning("no wake-ups come until this is over, and work is looked for instead: %s", error)
+                        await asyncio.sleep(_RETRY_S)
         finally:
             with self._lock:
                 self._cancel = None
