@@ -7,9 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from anthropic import Anthropic
+from openai import OpenAI
 
 from clew import InMemorySaver
-from clew.agents import create_agent
+from clew.agents import anthropic_model, create_agent, openai_model
+from clew.testing import fake_clock
+from support.model_server import serving
 from support.provider import Provider
 from support.provider_protocols import Answer, Use
 from support.scripted import ON_1, results
@@ -56,3 +60,17 @@ def test_what_a_provider_refuses_is_raised_at_once(model: Callable[[], Any], pro
     with pytest.raises(Exception, match="the script of this test has no further answer"):
         create_agent(model()).invoke("go")
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, 3), (529, 3), (401, 1)])
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_a_provider_that_is_busy_is_asked_again_and_one_that_refuses_is_not(kind: str, status: int, asked: int) -> None:
+    with serving() as server:
+        server.status = status
+        if kind == "openai":
+            busy = openai_model(OpenAI(api_key="none", base_url=f"{server.address}/v1", max_retries=0), "m")
+        else:
+            busy = anthropic_model(Anthropic(api_key="none", base_url=server.address, max_retries=0), "m")
+        with fake_clock(), pytest.raises(Exception, match=str(status)):
+            create_agent(busy).invoke("go")
+        assert len(server.requests) == asked

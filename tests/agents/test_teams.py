@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from clew import Command, InMemorySaver
+from clew import Command, InMemorySaver, InMemoryStore
 from clew.agents import create_agent, create_team, hand_over
 from clew.errors import InvalidOption, TooManyRounds
+from clew.testing import crash_everywhere
 from support.scripted import ON_1, Script, calls, results
 
 
@@ -33,6 +34,29 @@ def test_who_was_handed_the_conversation_goes_on_also_in_the_next_turn() -> None
     assert team.invoke("From when?", ON_1).text == "From two."
     assert (len(guide.asked), len(innkeeper.asked)) == (1, 2)
     assert team.get_state(ON_1).saved["speaker"] == "innkeeper"
+
+
+def test_members_remember_in_the_memory_of_their_team() -> None:
+    store = InMemoryStore()
+    model = Script(calls(manage_memory={"content": "Likes tea."}), "Noted.")
+    member = create_agent(model, memory=("m", "{user_id}"), name="a")
+    team = create_team([member], store=store, checkpointer=InMemorySaver())
+    assert team.invoke("I like tea", ON_1).text == "Noted."
+    [kept] = store.search(())
+    assert (kept.namespace, kept.value) == (("m", "bob"), {"content": "Likes tea.", "thread": "1"})
+
+
+def test_a_team_survives_every_crash() -> None:
+    def book(room: str) -> str:
+        return f"booked {room}"
+
+    guide = create_agent(Script(calls(hand_over_to_clerk={})), [hand_over("clerk", "books")], name="guide")
+    clerk = create_agent(Script(None, calls(book={"room": "7"}), "Done."), [book], approve={"book"}, name="clerk")
+    report = crash_everywhere(
+        create_team([guide, clerk]), "Book 7", answer=lambda question: {"action": "accept"},
+        same=lambda one, other: results(one.messages) == results(other.messages),
+    )  # fmt: skip
+    assert results(report.value.messages) == ["clerk goes on.", "booked 7"]
 
 
 def test_a_team_that_cannot_agree_is_stopped() -> None:

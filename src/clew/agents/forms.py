@@ -77,7 +77,7 @@ def given(input: Any) -> list[Message]:
     """Return the input of an agent as messages: a text is the user's."""
     if isinstance(input, str):
         return [{"role": "user", "content": input}]
-    return list(input) if isinstance(input, Sequence) else [input]
+    return input if isinstance(input, list) else [input]
 
 
 def in_openai_form(messages: Sequence[Message]) -> list[Json]:

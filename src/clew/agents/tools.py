@@ -163,14 +163,9 @@ def as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
     """
 
     def begin(arguments: Json, messages: Sequence[Message]) -> tuple[Json | None, str]:
-        note = ""
         tool.read(arguments)  # nobody is asked about what could not be done
-        if approved:
-            decided, note = _decision(tool, arguments)
-            if decided is None:
-                return None, note
-            arguments = decided
-        return tool.given(arguments, messages), note
+        decided, note = _decision(tool, arguments) if approved else (arguments, "")
+        return None if decided is None else tool.given(decided, messages), note
 
     async def use_async(arguments: Json, messages: Sequence[Message] = ()) -> str:
         taken, note = begin(arguments, messages)
@@ -180,7 +175,8 @@ def as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
         taken, note = begin(arguments, messages)
         return note if taken is None else note + as_text(tool.function(**taken))
 
-    return task(use_async if _is_async(tool.function) else use, name=tool.name)
+    uses: Callable[..., Any] = use_async if _is_async(tool.function) else use
+    return task(uses, name=tool.name)
 
 
 def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
