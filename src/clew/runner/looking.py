@@ -6,7 +6,7 @@ Values are shown as codec.shown shows them. Nothing is changed, and no lease is 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from clew.codec.shown import as_json, read_parts, shown
 from clew.engine.calls import Node, call_tree
 from clew.engine.identity import FAILURE, INTERRUPT
 from clew.engine.questions import Question
-from clew.engine.records import Record, Run, ThreadKey, end_checkpoint, input_checkpoint
+from clew.engine.records import Record, Run, ThreadKey, Work, end_checkpoint, input_checkpoint
 from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, ShownTree
 from clew.errors import InvalidOption, NoSuchThread, UnreadableRecord
 from clew.runner.io import RunnerIO
@@ -101,10 +101,9 @@ async def _workflows(io: RunnerIO, saver: Checkpointer) -> set[str]:
     return names
 
 
-async def _without_runs(io: RunnerIO, saver: Checkpointer, workflows: set[str], limit: int) -> list[ThreadKey]:
+async def _without_runs(io: RunnerIO, saver: Checkpointer, workflows: Collection[str], limit: int) -> list[ThreadKey]:
     """Return the threads on which nothing has run yet."""
-    find = FindWork(workflows=sorted(workflows), now_s=_EVER_S, machine=this_machine(), limit=_EVERY)
-    queued = [work.thread for work in await io.keep(saver, find) if work.why == "queued"]
+    queued = [work.thread for work in await _work(io, saver, workflows, _EVER_S) if work.why == "queued"]
     found: list[ThreadKey] = []
     for key in queued:
         if len(found) < limit and await io.keep(saver, Load(key)) is None:
@@ -112,13 +111,15 @@ async def _without_runs(io: RunnerIO, saver: Checkpointer, workflows: set[str], 
     return found
 
 
-async def _crashed(io: RunnerIO, saver: Checkpointer, workflows: Sequence[str] | set[str]) -> set[ThreadKey]:
+async def _crashed(io: RunnerIO, saver: Checkpointer, workflows: Collection[str]) -> set[ThreadKey]:
     """Return the threads of some workflows whose newest run has lost its process."""
-    if not workflows:
-        return set()
-    find = FindWork(workflows=sorted(workflows), now_s=time.time(), machine=f"{this_machine()}/", limit=_EVERY)
-    work = await io.keep(saver, find)
+    work = await _work(io, saver, workflows, time.time()) if workflows else ()
     return {each.thread for each in work if each.why == "crashed" and (each.owner is None or is_dead(each.owner))}
+
+
+async def _work(io: RunnerIO, saver: Checkpointer, workflows: Collection[str], now_s: float) -> Sequence[Work]:
+    find = FindWork(workflows=sorted(workflows), now_s=now_s, machine=f"{this_machine()}/", limit=_EVERY)
+    return await io.keep(saver, find)
 
 
 async def _thread(
