@@ -295,7 +295,7 @@ class TestEmbedders:
         def fail(self: LocalEmbedder, texts: list[str]) -> list[list[float]]:
             raise OSError("no power")
 
-        monkeypatch.setattr(LocalEmbedder, "embed_documents", fail)
+        monkeypatch.setattr(LocalEmbedder, "embed_arrays", fail)
         result = clew("reindex", "--embed", "local", "--json")
         assert result.exit_code == 1
         counts = json.loads(result.stdout)
