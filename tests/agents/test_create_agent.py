@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -170,6 +171,23 @@ def test_json_alone_is_an_answer_too() -> None:
     )
 
 
+class Clock:
+    async def __call__(self, zone: str) -> str:
+        """Tell the time."""
+        return f"noon in {zone}"
+
+    def ring(self, times: int) -> str:
+        """Ring."""
+        return "ding " * times
+
+
+def test_methods_partials_and_callable_objects_are_tools() -> None:
+    model = Script(calls(Clock={"zone": "Oslo"}, ring={"times": 2}, weather={"city": "Rome"}), "ok")
+    agent = create_agent(model, [Clock(), Clock().ring, partial(weather, days=7)])
+    assert results(agent.invoke("go").messages) == ["noon in Oslo", "ding ding ", "rain in Rome for 7"]
+    assert [told["function"]["description"] for told in model.told] == ["Tell the time.", "Ring.", "Tell the weather."]
+
+
 def test_a_task_is_a_tool_with_its_own_policy() -> None:
     tried: list[int] = []
 
@@ -246,12 +264,16 @@ def test_it_runs_in_async_code_too() -> None:
     assert asyncio.run(create_agent(model).ainvoke("Hi")).text == "Hello."
 
 
+def of_no_kind(x: RetryPolicy) -> None: ...
+
+
 def test_what_cannot_work_is_refused_where_the_agent_is_made() -> None:
     for wrong, told in (
         ({"tools": [weather], "approve": {"send"}}, r"approve names \['send'\], but the tools are \['weather'\]"),
         ({"tools": [weather, weather]}, "two tools named 'weather'"),
         ({"tools": [lambda: 1]}, "no name for a tool"),
         ({"tools": [3]}, "no tool: 3"),
+        ({"tools": [of_no_kind]}, "tool 'of_no_kind' cannot be told to a model"),
         ({"output": int}, "must be an object"),
         ({"summarise": True}, "needs a budget"),
     ):

@@ -10,7 +10,7 @@ from clew.agents.forms import Json, given
 from clew.agents.loop import ANSWER, Loop, Reply
 from clew.agents.memory import memory_tools, recall
 from clew.agents.models import ASK_AGAIN, as_model
-from clew.agents.schemas import Schema, schema_of
+from clew.agents.schemas import Schema
 from clew.agents.tools import Tool, as_tools
 
 
@@ -65,10 +65,10 @@ def create_agent(
     if memory is not None:
         tools = [*tools, *memory_tools(memory)]
         notes.append(task(recall(memory), name="recall"))
-    answer = None if output is None else schema_of(output, f"output {output!r}")
+    answer = None if output is None else Schema(output, f"output {output!r}")
     loop = Loop(
-        as_model(model),
-        as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]),
+        ask=as_model(model),
+        tools=as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]),
         prompt="" if callable(prompt) else prompt,
         notes=notes,
         output=answer,

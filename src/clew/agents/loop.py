@@ -58,6 +58,7 @@ class Reply:
         return self.text
 
 
+@dataclass(kw_only=True)
 class Loop:
     """What an agent is made of.
 
@@ -74,35 +75,26 @@ class Loop:
         model_retry: after which failures it is asked again.
     """
 
-    def __init__(
-        self,
-        ask: tuple[Ask, bool],
-        tools: Mapping[str, Tool],
-        *,
-        prompt: str,
-        notes: Sequence[Task[..., str]],
-        output: Schema | None,
-        approve: Collection[str],
-        budget: int | None,
-        summarise: bool,
-        max_rounds: int,
-        model_retry: RetryPolicy | Sequence[RetryPolicy] | None,
-    ) -> None:
-        if unknown := set(approve) - set(tools):
-            raise InvalidOption(f"approve names {sorted(unknown)}, but the tools are {sorted(tools)}")
-        if summarise and budget is None:
+    ask: tuple[Ask, bool]
+    tools: Mapping[str, Tool]
+    prompt: str
+    notes: Sequence[Task[..., str]]
+    output: Schema | None
+    approve: Collection[str]
+    budget: int | None
+    summarise: bool
+    max_rounds: int
+    model_retry: RetryPolicy | Sequence[RetryPolicy] | None
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.approve) - set(self.tools):
+            raise InvalidOption(f"approve names {sorted(unknown)}, but the tools are {sorted(self.tools)}")
+        if self.summarise and self.budget is None:
             raise InvalidOption("summarise=True needs a budget: budget=4000 tokens, say")
-        self._tools = tools
-        self._uses = {name: as_task(tool, approved=name in approve) for name, tool in tools.items()}
-        self._prompt = prompt
-        self._notes = notes
-        self._output = output
-        self._budget = budget
-        self._summarises = summarise
-        self._max_rounds = max_rounds
-        specs = [tool.spec for tool in tools.values()]
-        self._call_model = _asking("call_model", ask, self._request, specs, model_retry)
-        self._summarise = _asking("summarise", ask, _summary_request, [], model_retry)
+        self._uses = {name: as_task(tool, approved=name in self.approve) for name, tool in self.tools.items()}
+        specs = [tool.spec for tool in self.tools.values()]
+        self._call_model = _asking("call_model", self.ask, self._request, specs, self.model_retry)
+        self._call_for_summary = _asking("summarise", self.ask, _summary_request, [], self.model_retry)
 
     async def turn(self, messages: list[Message]) -> tuple[list[Message], Reply]:
         """Answer a conversation; return it with all that was added, and the answer.
@@ -110,9 +102,9 @@ class Loop:
         Raises:
             TooManyRounds: the model never came to an end.
         """
-        started = [note(messages) for note in self._notes]
+        started = [note(messages) for note in self.notes]
         notes = [await note for note in started]
-        for _ in range(self._max_rounds):
+        for _ in range(self.max_rounds):
             reply = await self._call_model(messages, notes)
             messages = add_messages(messages, reply)
             calls = calls_in(reply)
@@ -124,27 +116,27 @@ class Loop:
                 wish = f"Give your answer by calling the tool `{ANSWER}`, or as JSON alone that it would take."
                 messages = add_messages(messages, {"role": "user", "content": wish})
         raise TooManyRounds(
-            f"the model was asked {self._max_rounds} times and did not come to an end. Everything it did is recorded: "
+            f"the model was asked {self.max_rounds} times and did not come to an end. Everything it did is recorded: "
             "to go on, raise max_rounds and call invoke(None, config)",
             messages,
         )
 
     async def shortened(self, messages: list[Message]) -> list[Message]:
         """Return a conversation with a summary of its older turns in it, where it is beyond the budget."""
-        if not self._summarises or self._budget is None:
+        if not self.summarise or self.budget is None:
             return messages
         recent = since_summary(messages)
-        if not (older := older_turns(recent, self._budget)):
+        if not (older := older_turns(recent, self.budget)):
             return messages
-        summary = text_of(await self._summarise(recent[:older]))
+        summary = text_of(await self._call_for_summary(recent[:older]))
         at = len(messages) - len(recent) + older
         made = {"role": "system", "name": SUMMARY, "content": f"Summary of what came before:\n{summary}"}
         return add_messages([], [*messages[:at], made, *messages[at:]])
 
     def _request(self, messages: Sequence[Message], notes: Sequence[str]) -> list[Message]:
-        system = "\n\n".join(part for part in (self._prompt, *notes) if part)
+        system = "\n\n".join(part for part in (self.prompt, *notes) if part)
         recent = since_summary(messages)
-        shown = recent if self._budget is None else trim(recent, self._budget)
+        shown = recent if self.budget is None else trim(recent, self.budget)
         return [*([{"role": "system", "content": system}] if system else []), *shown]
 
     async def _results(self, calls: Sequence[ToolCall], messages: list[Message]) -> list[Message]:
@@ -161,22 +153,22 @@ class Loop:
         return told
 
     def _use(self, call: ToolCall, messages: list[Message]) -> TaskFuture[str] | str:
-        if call.name not in self._tools:
-            return f"Error: there is no tool {call.name!r}; there are {', '.join(self._tools) or 'none'}"
-        sees = "messages" in self._tools[call.name].asks_for
+        if call.name not in self.tools:
+            return f"Error: there is no tool {call.name!r}; there are {', '.join(self.tools) or 'none'}"
+        sees = "messages" in self.tools[call.name].asks_for
         return self._uses[call.name](call.arguments, *([messages] if sees else []))
 
     def _ended(self, reply: Message, calls: Sequence[ToolCall]) -> Reply | None:
         """Return the agent's answer if this is its last message."""
         for call in calls:
-            if call.name in self._tools and (to := self._tools[call.name].to) is not None:
+            if call.name in self.tools and (to := self.tools[call.name].to) is not None:
                 return Reply(text=text_of(reply), to=to)
-        if self._output is None:
+        if self.output is None:
             return None if calls else Reply(text=text_of(reply))
         for given in [call.arguments for call in calls if call.name == ANSWER] if calls else [text_of(reply)]:
             try:
                 text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-                return Reply(text=text, output=self._output.read(given))
+                return Reply(text=text, output=self.output.read(given))
             except ValueError:
                 continue  # the model was told so
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from clew import RetryPolicy
 from clew.agents.forms import Json, Message, in_openai_form
+from clew.agents.schemas import hinted
 from clew.errors import InvalidOption
 
 Ask = Callable[[Sequence[Message], list[Json]], Message | Awaitable[Message]]
@@ -37,8 +38,7 @@ def as_model(model: Any) -> tuple[Ask, bool]:
         told = in_openai_form(messages)
         return function(told, tools=tools) if wants_tools else function(told)
 
-    called: Any = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004
-    return ask, inspect.iscoroutinefunction(called)
+    return ask, inspect.iscoroutinefunction(hinted(function))
 
 
 def _asking_langchain(model: Any) -> Ask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Collection
@@ -15,17 +16,22 @@ class Schema:
     """A type, or the parameters of a function, as JSON.
 
     Args:
-        adapter: pydantic's TypeAdapter.
+        kind: a pydantic model, a dataclass, a TypedDict; or a function.
         what: named where there is no such schema.
 
     Raises:
         InvalidOption: it has no schema that is an object.
+        MissingDependency: pydantic is not installed.
     """
 
-    def __init__(self, adapter: Any, what: str) -> None:
-        self._adapter = adapter
+    def __init__(self, kind: Any, what: str) -> None:
         try:
-            self.json: Json = adapter.json_schema()
+            from pydantic import TypeAdapter
+        except ModuleNotFoundError as error:
+            raise MissingDependency("tools and outputs of agents need pydantic: pip install 'clew[agents]'") from error
+        try:
+            self._adapter: Any = TypeAdapter(kind)
+            self.json: Json = self._adapter.json_schema()
         except Exception as error:
             raise InvalidOption(f"{what} cannot be told to a model: {error}") from error
         if self.json.get("type") != "object" and "$ref" not in self.json:
@@ -46,18 +52,15 @@ class Schema:
             raise ValueError(_told(error)) from error
 
 
-def schema_of(kind: Any, what: str) -> Schema:
-    """Return the schema of a type: a pydantic model, a dataclass, a TypedDict."""
-    return Schema(_adapter(kind), what)
-
-
-def schema_of_parameters(function: Callable[..., Any], without: Collection[str]) -> Schema:
+def schema_of_parameters(function: Callable[..., Any], name: str, without: Collection[str]) -> Schema:
     """Return the schema of a function's parameters. Reading gives them by name, with the defaults."""
-    signature = inspect.signature(function)
-    hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    try:
+        hints = typing.get_type_hints(hinted(function), include_extras=True)
+    except NameError as error:
+        raise InvalidOption(f"tool {name!r} has a hint that means nothing in its module: {error}") from error
     shown = [
         parameter.replace(annotation=hints.get(parameter.name, Any))
-        for parameter in signature.parameters.values()
+        for parameter in inspect.signature(function).parameters.values()
         if parameter.name not in without
     ]
 
@@ -66,15 +69,15 @@ def schema_of_parameters(function: Callable[..., Any], without: Collection[str])
 
     taken.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     taken.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
-    return Schema(_adapter(taken), f"tool {function.__name__!r}")
+    return Schema(taken, f"tool {name!r}")
 
 
-def _adapter(kind: Any) -> Any:
-    try:
-        from pydantic import TypeAdapter
-    except ModuleNotFoundError as error:
-        raise MissingDependency("tools and outputs of agents need pydantic: pip install 'clew[agents]'") from error
-    return TypeAdapter(kind)
+def hinted(function: Callable[..., Any]) -> Any:
+    """Return the function that bears the hints: under decorators and partials, or of a callable object."""
+    function = inspect.unwrap(function)
+    if isinstance(function, functools.partial):
+        return hinted(function.func)
+    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def _told(error: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer, interrupt, task
 from clew.agents.forms import Json, Message, text_of
-from clew.agents.schemas import as_text, schema_of_parameters
+from clew.agents.schemas import as_text, hinted, schema_of_parameters
 from clew.errors import InvalidOption
 
 # What a tool may ask for by the name of a parameter. No model sees these, or can fill them. `messages` is the thread's.
@@ -108,18 +108,23 @@ def _as_tool(given: Any) -> Tool:
         return _of_langchain(given)
     if not callable(given):
         raise InvalidOption(f"no tool: {given!r}; give a function, a task, an agent, a LangChain tool or a Tool")
-    return _of_function(given, getattr(given, "__name__", type(given).__name__), given)
+    name = hinted(given).__name__
+    return _of_function(given, type(given).__name__ if name == "__call__" else name, given)
 
 
 def _of_function(
     described: Callable[..., Any], name: str, called: Callable[..., Any], description: str | None = None
 ) -> Tool:
     asks_for = frozenset(inspect.signature(described).parameters) & {*_INJECTED, "messages"}
-    schema = schema_of_parameters(described, without=asks_for)
+    schema = schema_of_parameters(described, name, without=asks_for)
     return Tool(
-        name=name, description=description or inspect.getdoc(described) or "", function=called, parameters=schema.json,
-        read=lambda arguments: schema.read(_as_given(arguments)), asks_for=asks_for,
-    )  # fmt: skip
+        name=name,
+        description=description or inspect.getdoc(hinted(described)) or "",
+        function=called,
+        parameters=schema.json,
+        read=lambda arguments: schema.read(_as_given(arguments)),
+        asks_for=asks_for,
+    )
 
 
 def _waited_for(of: Task[..., Any]) -> Callable[..., Any]:
@@ -201,4 +206,4 @@ def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(hinted(function))
