@@ -86,7 +86,6 @@ class Scope:
         previous: Saved,
         namespace: Namespace = (),
         remembers_on: ThreadKey | None = None,
-        given: str | None = None,
     ) -> None:
         self.workflow = workflow
         self.config = config
@@ -96,7 +95,7 @@ class Scope:
         self.grows_from = previous.chains
         self.namespace = namespace
         self.remembers_on = remembers_on
-        self.given = given
+        self.given: str | None = None
 
 
 class Call:

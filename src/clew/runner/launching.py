@@ -16,7 +16,7 @@ from clew.engine.events import Wanted
 from clew.engine.questions import Command, Interrupt
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption, InvalidResume, UsageError
-from clew.runner import pools, saved
+from clew.runner import pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call
 from clew.runner.channels import Channel
@@ -24,11 +24,10 @@ from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
 from clew.runner.io import run_blocking
 from clew.runner.memory import RunStore
-from clew.runner.saved import NOTHING, Saved
+from clew.runner.saved import NOTHING
 from clew.runner.streams import Emitter
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import Request, Settings, run_workflow
-from clew.storage.base import Load
 
 T = TypeVar("T")
 
@@ -204,16 +203,13 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
     if isinstance(request.input, Command):
         raise InvalidResume("a nested workflow is resumed through the outermost one, with its thread_id")
     outer = frame.call.scope
-    remembers_on = _own_thread(frame, settings, request)
-    given, previous = _remembered(frame, remembers_on)
     scope = Scope(
         workflow=settings.callee.name,
         config=_handed_down(outer.config, request.config),
         context=outer.context if request.context is None else request.context,
         store=outer.store if settings.store is None else RunStore(settings.store),
-        previous=previous,
-        remembers_on=remembers_on,
-        given=given,
+        previous=NOTHING,
+        remembers_on=_own_thread(frame, settings, request),
     )
     return start_call(frame, settings.callee, (request.input,), {}, scope)
 
@@ -231,12 +227,3 @@ def _own_thread(frame: Frame, settings: Settings, request: Request) -> ThreadKey
 def _handed_down(outer: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     configurable = {**(outer.get("configurable") or {}), **(own.get("configurable") or {})}
     return {**outer, **own, "configurable": configurable}
-
-
-def _remembered(frame: Frame, thread: ThreadKey | None) -> tuple[str | None, Saved]:
-    """Return the run that last saved a value on a thread, and the value."""
-    saver = frame.call.execution.saver
-    run = None if thread is None or saver is None else saver.execute(Load(thread))
-    if saver is None or run is None:
-        return None, NOTHING
-    return run.id, run_blocking(saved.read(BLOCKING, saver, run.kept))

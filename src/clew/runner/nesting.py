@@ -1,4 +1,8 @@
-"""Workflows called inside a run: a call like that of a task, with a scope of its own."""
+"""Workflows called inside a run: a call like that of a task, with a scope of its own.
+
+Those that remember read what they left on a thread of their own, and leave something there. Where they ask for it, the
+calls of this process for one thread follow one another, or one would write over what the other left.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,77 @@ from typing import Any
 from clew.codec.values import encode
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.engine.state import kept_metadata
+from clew.errors import ThreadBusy
 from clew.runner import saved
 from clew.runner.frame import Call
+from clew.runner.io import RunnerIO
+from clew.runner.leases import this_process
+from clew.runner.turns import Turn, turns
+from clew.storage.base import Checkpointer, Load
+
+_WAIT_S = 60.0  # as for outermost runs by default
+_LOOK_EVERY_S = 1.0  # whether the run was stopped meanwhile
+
+
+async def remember(io: RunnerIO, call: Call) -> Turn | None:
+    """Let a nested workflow see what it left on its own thread, once those before it on that thread are done.
+
+    Returns:
+        Its turn, to be left when the call has ended; or None if there is none to wait for.
+
+    Raises:
+        ThreadBusy: the others took too long.
+    """
+    scope, saver = call.scope, call.execution.saver
+    if not call.is_workflow or scope.remembers_on is None or saver is None:
+        return None
+    turn = await _turn(io, call, saver, scope.remembers_on) if _waits(call) else None
+    try:
+        run = await io.keep(saver, Load(scope.remembers_on))
+        if run is not None:
+            previous = await saved.read(io, saver, run.kept)
+            scope.given, scope.previous, scope.grows_from = run.id, previous.value, previous.chains
+    except BaseException:
+        if turn is not None:
+            turn.leave()
+        raise
+    return turn
+
+
+def _waits(call: Call) -> bool:
+    """Say whether a call has to follow others, and can: nobody who may wait for it has a turn, or lacks a place."""
+    if call.execution.places is not None or not _asks_for_previous(call):
+        return False
+    above = call.parent
+    while above is not None:
+        outer = above.call
+        if outer.is_workflow and outer.scope.remembers_on is not None and _asks_for_previous(outer):
+            return False
+        above = outer.parent
+    return True
+
+
+def _asks_for_previous(call: Call) -> bool:
+    return any(name == "previous" for name, _, _ in call.callee.injected)
+
+
+async def _turn(io: RunnerIO, call: Call, saver: Checkpointer, thread: ThreadKey) -> Turn:
+    turn = turns.join(("nested", saver.database.identity), thread, call.execution)
+    until_s = time.monotonic() + _WAIT_S
+    try:
+        while not await io.wait_for(turn, _LOOK_EVERY_S):
+            call.execution.check_stopped()
+            if time.monotonic() > until_s:
+                raise ThreadBusy(
+                    f"other calls of workflow {thread.workflow!r} inside runs of this process had thread "
+                    f"{thread.thread_id!r} for {_WAIT_S:g} s; give calls that need not wait for each other threads of "
+                    "their own",
+                    this_process(),
+                )
+    except BaseException:
+        turn.leave()
+        raise
+    return turn
 
 
 def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run, Sequence[Piece]]]:

@@ -28,7 +28,7 @@ from clew.runner.execution import Execution
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
-from clew.runner.nesting import saved_run
+from clew.runner.nesting import remember, saved_run
 
 log = logging.getLogger("clew")
 
@@ -72,7 +72,10 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
     if execution.emitter is not None:
         execution.emitter.started(call)
     started_s = time.time()
+    turn = None
     try:
+        if call.scope.remembers_on is not None:
+            turn = await remember(io, call)
         commit = partial(_commit, io, call, digest, started_s)
         value, frame = await (produce if call.callee.cache else run_attempts)(io, call, started_s, commit=commit)
         returned = value.value if isinstance(value, final) else value
@@ -88,6 +91,9 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         if execution.emitter is not None:
             execution.emitter.failed(call, error)
         raise
+    finally:
+        if turn is not None:
+            turn.leave()
     if execution.emitter is not None:
         execution.emitter.finished(call, returned, cached=frame.is_cached)
     return returned
