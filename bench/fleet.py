@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -69,16 +68,14 @@ def suffer(place: Place, options: argparse.Namespace) -> None:
     total = options.threads * options.messages
     with place.workers(3) as workers:
 
-        def replace(number: int) -> None:
-            workers.workers[number].kill()
+        def replace() -> None:
+            workers.living()[-1].kill()
             workers.start(place.address)
 
-        steps: list[Callable[[], object]] = []
-        for number in range(3):
-            steps += [
-                partial(replace, number),
-                _in_background(partial(freeze, workers.workers[-1 - number], 2 * LEASE_S)),
-            ]
+        def freeze_one() -> None:
+            threading.Thread(target=freeze, args=(workers.living()[0], 2 * LEASE_S)).start()
+
+        steps: list[Callable[[], object]] = [replace, freeze_one] * 3
         if place.server is not None:
             steps[2:2] = [place.server.restart]
             steps.append(place.server.restart)
@@ -165,10 +162,6 @@ _MEASURES = {"appends": appends, "latency": latency, "rates": rates, "suffering"
 
 def _on(thread_id: str) -> dict[str, dict[str, str]]:
     return {"configurable": {"thread_id": thread_id}}
-
-
-def _in_background(call: Callable[[], object]) -> Callable[[], None]:
-    return lambda: threading.Thread(target=call).start()
 
 
 @contextlib.contextmanager

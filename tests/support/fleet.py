@@ -85,6 +85,10 @@ class Fleet:
             assert time.monotonic() < until_s, "the workers did not start"
             time.sleep(0.02)
 
+    def living(self) -> list[subprocess.Popen[bytes]]:
+        """Return those that run, the oldest first."""
+        return [worker for worker in self.workers if worker.poll() is None]
+
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
