@@ -73,8 +73,8 @@ class Journals(Struct):
         thread = self.threads.get(lease.thread)
         if thread is None or thread.epoch != lease.epoch:
             raise Conflict(
-                f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run while "
-                f"run {lease.run_id} was away (epoch {lease.epoch}); nothing of this write was kept"
+                f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run, or "
+                f"deleted, while run {lease.run_id} was under way (epoch {lease.epoch}); nothing of this write was kept"
             )
         return thread
 

@@ -125,8 +125,8 @@ def ask(connection: psycopg.Connection, operation: Ask) -> bool:
 def fenced_off(lease: Lease) -> Conflict:
     """Return the error of a writer whose lease was taken by another."""
     return Conflict(
-        f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run while run "
-        f"{lease.run_id} was away (epoch {lease.epoch}); nothing of this write was kept"
+        f"thread {lease.thread.thread_id!r} of {lease.thread.workflow!r} was taken over by another run, or "
+        f"deleted, while run {lease.run_id} was under way (epoch {lease.epoch}); nothing of this write was kept"
     )
 
 
