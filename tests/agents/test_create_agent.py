@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from clew import Command, Database, InMemorySaver, InMemoryStore, RetryPolicy, Runtime, interrupt, task
 from clew.agents import Tool, create_agent
@@ -147,6 +150,10 @@ def test_too_many_rounds_keep_what_was_done_and_a_higher_limit_goes_on() -> None
     assert (len(used), len(model.asked)) == (4, 5)
 
 
+class Parts(TypedDict):
+    of: list[str]
+
+
 class Trip(BaseModel):
     city: str
     days: int = Field(ge=1)
@@ -275,6 +282,7 @@ def test_what_cannot_work_is_refused_where_the_agent_is_made() -> None:
         ({"tools": [3]}, "no tool: 3"),
         ({"tools": [of_no_kind]}, "tool 'of_no_kind' cannot be told to a model"),
         ({"output": int}, "must be an object"),
+        ({"output": Trip, "approve": {"answer"}}, "what ends a turn does nothing to be asked about"),
         ({"summarise": True}, "needs a budget"),
     ):
         with pytest.raises(InvalidOption, match=told):
@@ -283,6 +291,19 @@ def test_what_cannot_work_is_refused_where_the_agent_is_made() -> None:
         create_agent("gpt")
     with pytest.raises(InvalidMessage, match="a model gives a message"):
         create_agent(lambda messages: "text").invoke("go")
+
+
+def test_importing_agents_loads_no_optional_package() -> None:
+    source = (
+        "import sys, clew.agents; print(*(set(sys.modules) & {'pydantic', 'openai', 'anthropic', 'langchain_core'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_an_answer_may_be_a_typed_dict() -> None:
+    agent = create_agent(Script(calls(answer={"of": ["a"]})), output=Parts, checkpointer=InMemorySaver())
+    assert agent.invoke("go", ON_1).output == {"of": ["a"]}
 
 
 def test_a_tool_may_be_described_by_hand() -> None:

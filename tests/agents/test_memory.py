@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clew import Database, InMemorySaver, InMemoryStore
+from clew import Database, InMemorySaver, InMemoryStore, NotInWorkflow
 from clew.agents import create_agent, memory_tools, recall
 from clew.errors import InvalidOption
 from clew.testing import fake_clock
@@ -77,6 +77,11 @@ def test_the_namespace_is_no_parameter_and_comes_from_the_config() -> None:
     assert told.startswith("Error: ValueError: user_id")
     with pytest.raises(InvalidOption, match="needs 'user_id' in config"):
         create_agent(Script("ok"), memory=MINE, store=InMemoryStore()).invoke("go")
+
+
+def test_memory_needs_a_store() -> None:
+    with pytest.raises(NotInWorkflow, match="no store was configured"):
+        create_agent(Script("ok"), memory=MINE).invoke("go", {"configurable": {"user_id": "bob"}})
 
 
 def test_recall_stays_within_its_budget() -> None:

@@ -89,6 +89,9 @@ class Loop:
     def __post_init__(self) -> None:
         if unknown := set(self.approve) - set(self.tools):
             raise InvalidOption(f"approve names {sorted(unknown)}, but the tools are {sorted(self.tools)}")
+        ends = {name for name, tool in self.tools.items() if tool.to is not None or (self.output and name == ANSWER)}
+        if wrong := ends & set(self.approve):
+            raise InvalidOption(f"approve names {sorted(wrong)}, but what ends a turn does nothing to be asked about")
         if self.summarise and self.budget is None:
             raise InvalidOption("summarise=True needs a budget: budget=4000 tokens, say")
         self._uses = {name: as_task(tool, approved=name in self.approve) for name, tool in self.tools.items()}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from clew import BaseStore, Item, Runtime
+from clew import BaseStore, Item, Runtime, get_config, get_store
 from clew.agents.forms import Message, role_of, text_of
 from clew.agents.history import tokens_in
 from clew.agents.tools import Tool, as_tools
@@ -56,13 +56,7 @@ def memory_tools(namespace: Sequence[str]) -> list[Tool]:
     return list(as_tools([manage_memory, search_memory]).values())
 
 
-class Recall(Protocol):
-    """Gives what is remembered, as a text for the prompt."""
-
-    def __call__(self, messages: Sequence[Message], *, store: BaseStore, config: Any) -> str: ...
-
-
-def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> Recall:
+def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> Callable[[Sequence[Message]], str]:
     """Return the step that finds the memories nearest to what the user said last; `create_agent` takes it as a prompt.
 
     Args:
@@ -71,10 +65,10 @@ def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> R
         limit: how many at most.
     """
 
-    def recalled(messages: Sequence[Message], *, store: BaseStore, config: Any) -> str:
+    def recalled(messages: Sequence[Message]) -> str:
         asked = next((text_of(m) for m in reversed(messages) if role_of(m) == "user"), "")
         lines, left = list[str](), tokens
-        for item in store.search(filled(namespace, config), query=asked or None, limit=limit):
+        for item in get_store().search(filled(namespace, get_config()), query=asked or None, limit=limit):
             line = f"- {_told(item)}"
             left -= tokens_in(line)
             if left >= 0:

@@ -80,7 +80,8 @@ def hand_over(to: str, when: str) -> Tool:
         to: the name of the member who goes on.
         when: for the model: when to do so.
     """
-    return Tool(name=f"hand_over_to_{to}", description=when, function=lambda: f"{to} goes on.", to=to)
+    name = f"hand_over_to_{to}"
+    return Tool(name=name, description=when, read=lambda _: {}, function=lambda: f"{to} goes on.", to=to)
 
 
 def as_tools(given: Iterable[Any]) -> dict[str, Tool]:
