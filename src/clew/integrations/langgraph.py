@@ -16,6 +16,7 @@ from clew.errors import UsageError
 from clew.store.base import BaseStore
 from clew.store.clock import utc_now
 from clew.store.expiry import Expiry
+from clew.store.listing import check_listing
 from clew.store.namespaces import check_labels
 from clew.store.operations import (
     Explanation,
@@ -32,7 +33,7 @@ from clew.store.operations import (
     SearchOp,
 )
 from clew.store.overlay import Overlay
-from clew.store.planning import PreparedWrite, check_listing, draft_read, draft_write
+from clew.store.planning import PreparedWrite, draft_read, draft_write
 from clew.store.settings import Settings
 from clew.store.values import decode_value
 

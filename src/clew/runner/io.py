@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from clew.errors import WouldWait
 from clew.runner.cancelling import Canceller
@@ -13,11 +13,13 @@ from clew.runner.frame import Frame
 from clew.runner.turns import Turn
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore
-from clew.store.keeper import How, Keeper
-from clew.store.operations import Op, PutOp, Result
-from clew.store.planning import PreparedWrite
-from clew.store.transactional import TransactionalStore
+
+if TYPE_CHECKING:
+    from clew.store.base import BaseStore
+    from clew.store.keeper import How, Keeper
+    from clew.store.operations import Op, PutOp, Result
+    from clew.store.planning import PreparedWrite
+    from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 Drain = Literal["wait", "stop", "abandon"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.codec.failures import encode_failure
 from clew.codec.values import encode
@@ -13,10 +13,12 @@ from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
 from clew.storage.base import Append, Checkpointer, End
-from clew.store.base import BaseStore
-from clew.store.planning import PreparedWrite
 
-Writes = Sequence[tuple[BaseStore, Sequence[PreparedWrite]]]
+if TYPE_CHECKING:
+    from clew.store.base import BaseStore
+    from clew.store.planning import PreparedWrite
+
+    Writes = Sequence[tuple[BaseStore, Sequence[PreparedWrite]]]
 
 
 async def keep(

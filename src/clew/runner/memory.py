@@ -8,7 +8,7 @@ sees the memory it saw before. Outside of both (an OS thread of the user's own) 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.runner.async_io import AsyncIO
 from clew.runner.frame import current
@@ -17,7 +17,9 @@ from clew.runner.recall import use_store
 from clew.runner.sync_io import BLOCKING
 from clew.store.base import BaseStore
 from clew.store.operations import NamespacePath, Op, PutOp, Result, SearchItem, SearchOp
-from clew.store.planning import PreparedWrite
+
+if TYPE_CHECKING:
+    from clew.store.planning import PreparedWrite
 
 _EVERY = 2**31 - 1
 

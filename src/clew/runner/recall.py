@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -17,7 +18,9 @@ from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.store.base import BaseStore
 from clew.store.operations import GetOp, Op, PutOp, Result, SearchOp, SeenBy, Writer
-from clew.store.planning import PreparedWrite
+
+if TYPE_CHECKING:
+    from clew.store.planning import PreparedWrite
 
 
 async def use_store(io: RunnerIO, frame: Frame, store: BaseStore, ops: Sequence[Op]) -> list[Result]:

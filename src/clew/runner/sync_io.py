@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.errors import NodeCancelledError
 from clew.runner import futures
@@ -20,11 +20,13 @@ from clew.runner.io import Drain
 from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore
-from clew.store.keeper import How, Keeper
-from clew.store.operations import Op, PutOp, Result
-from clew.store.planning import PreparedWrite
-from clew.store.transactional import TransactionalStore
+
+if TYPE_CHECKING:
+    from clew.store.base import BaseStore
+    from clew.store.keeper import How, Keeper
+    from clew.store.operations import Op, PutOp, Result
+    from clew.store.planning import PreparedWrite
+    from clew.store.transactional import TransactionalStore
 
 T = TypeVar("T")
 

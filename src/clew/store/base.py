@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from clew.store.expiry import NOT_GIVEN, Expiry, NotGiven
 from clew.store.namespaces import check_namespace
@@ -28,8 +28,10 @@ from clew.store.operations import (
     SearchItem,
     SearchOp,
 )
-from clew.store.planning import PreparedWrite
 from clew.store.scope import Scope
+
+if TYPE_CHECKING:
+    from clew.store.planning import PreparedWrite
 
 Index = Literal[False] | list[str] | None
 

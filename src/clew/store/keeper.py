@@ -16,10 +16,11 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 from msgspec import Struct, field
 
 from clew.store.history import Moment, Version
+from clew.store.listing import PreparedListing
 from clew.store.moving import Mover
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 
 State = TypeVar("State", contravariant=True)
 How = Literal["read", "write", "look_ahead"]

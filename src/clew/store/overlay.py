@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from clew.store.filters import matches, parse_filter
+from clew.store.listing import check_listing
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import GetOp, Item, ListNamespacesOp, Namespace, Op, PutOp, Result, SearchItem, SearchOp
-from clew.store.planning import PreparedWrite, check_listing
+from clew.store.planning import PreparedWrite
 from clew.store.values import decode_value
 
 _EVERY = 2**31 - 1

@@ -19,13 +19,13 @@ from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Condition, parse_filter
 from clew.store.history import Past, check_as_of
+from clew.store.listing import PreparedListing, check_listing
 from clew.store.marks import item_marks, main_text, named_in
-from clew.store.namespaces import check_labels, check_namespace, check_pattern
+from clew.store.namespaces import check_labels, check_namespace
 from clew.store.operations import (
     GetOp,
     HistoryOp,
     ListNamespacesOp,
-    MatchCondition,
     Mode,
     Namespace,
     Op,
@@ -35,9 +35,8 @@ from clew.store.operations import (
 )
 from clew.store.paths import WHOLE, found_at, leaf_texts, texts_at
 from clew.store.settings import Settings, check_fields, check_mode
-from clew.store.values import check_key, copy_value, encode_value
+from clew.store.values import check_key, copy_value, encode_value, whole_number
 
-_MOST = 2**31
 _MOST_WORDS = 64
 
 
@@ -140,15 +139,6 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
         return len(self.vector) // 4 if self.vector else 0
 
 
-class PreparedListing(Struct, frozen=True, kw_only=True):
-    """A checked ListNamespacesOp."""
-
-    conditions: tuple[MatchCondition, ...]
-    max_depth: int | None
-    limit: int
-    offset: int
-
-
 class PreparedHistory(Struct, frozen=True, kw_only=True):
     """A checked HistoryOp."""
 
@@ -173,7 +163,7 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         UsageError: InvalidNamespaceError, InvalidValue, or an index that is no list of paths.
     """
     namespace, key = check_namespace(op.namespace), check_key(op.key)
-    if_version = None if op.if_version is None else _whole_number(op.if_version, "if_version")
+    if_version = None if op.if_version is None else whole_number(op.if_version, "if_version")
     keeps = settings.history.versions
     if op.value is None:
         return Draft(write=PreparedWrite(namespace=namespace, key=key, if_version=if_version, keeps=keeps))
@@ -271,8 +261,8 @@ def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
     return PreparedSearch(
         prefix=check_labels(op.namespace_prefix, what="prefix"),
         condition=parse_filter(op.filter),
-        limit=_whole_number(op.limit, "limit"),
-        offset=_whole_number(op.offset, "offset"),
+        limit=whole_number(op.limit, "limit"),
+        offset=whole_number(op.offset, "offset"),
         refresh=bool(op.refresh_ttl),
         mode=mode if query else None,
         query=query,
@@ -296,36 +286,7 @@ def _mode(op: SearchOp, settings: Settings) -> Mode | None:
     return mode
 
 
-def check_listing(op: ListNamespacesOp) -> PreparedListing:
-    """Check a ListNamespacesOp.
-
-    Raises:
-        UsageError: InvalidNamespaceError or InvalidValue.
-    """
-    conditions = tuple(_condition(c) for c in op.match_conditions or ())
-    if op.max_depth is not None and _whole_number(op.max_depth, "max_depth") == 0:
-        raise InvalidValue("max_depth is the most labels to show, 1 or more, not 0")
-    return PreparedListing(
-        conditions=conditions,
-        max_depth=op.max_depth,
-        limit=_whole_number(op.limit, "limit"),
-        offset=_whole_number(op.offset, "offset"),
-    )
-
-
-def _condition(condition: MatchCondition) -> MatchCondition:
-    if condition.match_type not in ("prefix", "suffix"):
-        raise InvalidValue(f"match_type is 'prefix' or 'suffix', not {condition.match_type!r}")
-    return MatchCondition(condition.match_type, check_pattern(condition.path))
-
-
 def _fields(index: object) -> tuple[str, ...] | None:
     if index is None:
         return None
     return () if index is False else check_fields(index)
-
-
-def _whole_number(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
-        raise InvalidValue(f"{name} is a whole number of at least 0, not {value!r}")
-    return value

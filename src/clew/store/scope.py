@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from clew.errors import UsageError
+from clew.store.listing import check_listing
 from clew.store.namespaces import check_labels, check_namespace, list_matching
 from clew.store.operations import (
     GetOp,
@@ -20,7 +21,6 @@ from clew.store.operations import (
     Result,
     SearchOp,
 )
-from clew.store.planning import check_listing
 
 _EVERY = 2**31 - 1
 

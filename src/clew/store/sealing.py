@@ -20,10 +20,11 @@ from clew.errors import UnreadableRecord
 from clew.store.filters import Behind
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Keeper, Place, Reading
+from clew.store.listing import PreparedListing
 from clew.store.moving import Memory
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.values import decode_value
 
 S = TypeVar("S")

@@ -20,6 +20,7 @@ from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
 from clew.store.indexing import IndexingStore
 from clew.store.keeper import Erased, How, Keeper, Reading
+from clew.store.listing import PreparedListing
 from clew.store.namespaces import check_labels
 from clew.store.operations import Namespace, NamespacePath, Op, PutOp, Result
 from clew.store.past import past_texts, search_past
@@ -27,7 +28,6 @@ from clew.store.planning import (
     Draft,
     PreparedGet,
     PreparedHistory,
-    PreparedListing,
     PreparedRead,
     PreparedSearch,
     PreparedWrite,

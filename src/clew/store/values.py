@@ -11,6 +11,7 @@ import msgspec
 from clew.errors import InvalidValue, UnreadableRecord
 
 MAX_DEPTH = 128
+_MOST = 2**31
 _INT_RANGE = range(-(2**63), 2**63)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -108,3 +109,14 @@ def _check_text(text: str, place: str) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise InvalidValue(f"{place} cannot be written as UTF-8: {error.reason}") from error
+
+
+def whole_number(value: object, name: str) -> int:
+    """Give a number from 0 that counts items.
+
+    Raises:
+        InvalidValue: it is something else, or too large.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
+        raise InvalidValue(f"{name} is a whole number of at least 0, not {value!r}")
+    return value

@@ -27,10 +27,11 @@ from clew.store.expiry import from_us, to_us
 from clew.store.filters import Condition, check_filter_fields, matches
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, How, Place, Reading
+from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import Item, Mode, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
 from clew.store.transactional import TransactionalStore

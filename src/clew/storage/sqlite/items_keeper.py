@@ -13,10 +13,11 @@ from clew.storage.sqlite.items_search import SqliteShelf
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Place, Reading
+from clew.store.listing import PreparedListing
 from clew.store.namespaces import list_walking
 from clew.store.operations import Item, Namespace, SearchItem
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import PreparedGet, PreparedListing, PreparedSearch, PreparedWrite
+from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import CorpusCache, search
 
 
