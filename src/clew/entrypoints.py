@@ -144,6 +144,7 @@ class entrypoint:
     ) -> Any:
         # Everything happens here, not in __init__: mypy would take that one's signature for the whole.
         self = super().__new__(cls)
+        _check_database(database)
         self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
         self._store = _checked_store(database.store if database and store is None else store)
         self._cache = _checked("cache", BaseCache, cache)
@@ -190,6 +191,15 @@ class entrypoint:
             on_conflict=self._on_conflict, wait_s=self._wait_s,
         )  # fmt: skip
         return Workflow(settings, self._context_schema)
+
+
+def _check_database(database: Any) -> None:
+    from clew.database import Database  # not at the top: `import clew` is to cost next to nothing
+
+    if not isinstance(database, Database | None):
+        raise InvalidPart(
+            f"Invalid database provided: {database!r}. Pass a Database, such as Database('sqlite:///app.db')"
+        )
 
 
 def _checked_saver(saver: Any) -> Checkpointer | bool | None:

@@ -140,6 +140,11 @@ class TestEntrypoint:
         with pytest.raises(TypeError, match=r"Invalid checkpointer provided.*`with SqliteSaver"):
             entrypoint(checkpointer=SqliteSaver.from_conn_string(":memory:"))  # type: ignore[call-overload]
 
+    @pytest.mark.parametrize("wrong", ["app.db", ""])
+    def test_an_address_in_place_of_a_database_is_refused(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match=r"Invalid database provided: .* Pass a Database"):
+            entrypoint(database=wrong)
+
     def test_a_connection_is_refused_where_a_path_belongs(self) -> None:
         with (
             contextlib.closing(sqlite3.connect(":memory:")) as connection,
