@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from clew import Command, Database, InMemorySaver, InMemoryStore, RetryPolicy, R
 from clew.agents import Tool, create_agent
 from clew.errors import InvalidMessage, InvalidOption, TooManyRounds
 from clew.testing import crash_everywhere
+from support.colours import PATIENCE_S, Meeting
 from support.scripted import ON_1, Script, calls, results
 
 NOW = RetryPolicy(initial_interval=0, jitter=False)
@@ -123,6 +125,23 @@ def test_a_failed_tool_leaves_no_memory_and_reads_the_same_after_a_question(tmp_
         assert results(reply.messages) == ["Error: Odd: no", "yes"]
         assert database.store.search(()) == []
     assert len(model.asked) == 3
+
+
+def test_tools_that_are_wanted_at_once_are_used_side_by_side() -> None:
+    both, meeting = threading.Barrier(2, timeout=PATIENCE_S), Meeting(2)
+
+    def waits(x: int) -> int:
+        both.wait()
+        return x
+
+    async def meets(x: int) -> int:
+        await meeting.all_here()
+        return x
+
+    wanted = calls(waits={"x": 1}, meets={"x": 2})
+    wanted["tool_calls"] += [{**call, "id": call["id"] + "_again"} for call in wanted["tool_calls"]]
+    reply = create_agent(Script(wanted, "ok"), [waits, meets]).invoke("go")
+    assert results(reply.messages) == ["1", "2", "1", "2"]
 
 
 def test_the_thread_keeps_the_conversation() -> None:

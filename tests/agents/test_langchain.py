@@ -40,7 +40,7 @@ class Model(BaseChatModel):
     ) -> ChatResult:
         self.asked.append(messages)
         said = sum(message.type == "ai" for message in messages)
-        return ChatResult(generations=[ChatGeneration(message=self.lines[said])])
+        return ChatResult(generations=[ChatGeneration(message=self.lines[said].model_copy())])
 
 
 @tool
@@ -70,6 +70,26 @@ def test_a_model_and_a_tool_of_langchain_work_together() -> None:
     assert saved[3].content.startswith("Error: ValidationError")
     assert model.told[0]["function"]["parameters"]["required"] == ["city"]
     assert model.asked[0][0].type == "system"
+
+
+def test_what_the_model_says_is_streamed_once() -> None:
+    lines = [AIMessage("I look.", tool_calls=[call("1", city="Oslo")]), AIMessage("It rains.")]
+    agent = create_agent(Model(lines=lines, asked=[], told=[]), [weather])
+    said = [message for message, _ in agent.stream("go", stream_mode="messages")]
+    assert [message.content for message in said if message.type == "ai"] == ["I look.", "It rains."]
+
+
+def test_a_conversation_in_langchains_form_is_summarised() -> None:
+    long = "word " * 40
+    model = Model(lines=[AIMessage(long) for _ in range(9)], asked=[], told=[])
+    agent = create_agent(model, prompt="Be brief.", budget=140, summarise=True, checkpointer=InMemorySaver())
+    for text in "abcd":
+        agent.invoke(text, ON_1)
+    assert [message.type for message in agent.get_state(ON_1).saved] == ["human", "ai"] * 2 + ["system"] + [
+        "human",
+        "ai",
+    ] * 2
+    assert [message.type for message in model.asked[-1]] == ["system", "system", "human", "ai", "human"]
 
 
 def test_another_kind_of_model_goes_on_with_langchains_messages() -> None:

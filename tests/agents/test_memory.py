@@ -56,7 +56,7 @@ def test_memories_are_corrected_forgotten_and_looked_up() -> None:
         calls(search_memory={"query": "likes"}),
         calls(manage_memory={"key": "k"}),
         calls(manage_memory={"key": "other"}),
-        calls(manage_memory={}),
+        calls(manage_memory={"key": "", "content": ""}),
         "ok",
     )
     agent = create_agent(model, memory_tools(MINE), store=store, checkpointer=InMemorySaver())
@@ -77,6 +77,12 @@ def test_the_namespace_is_no_parameter_and_comes_from_the_config() -> None:
     assert told.startswith("Error: ValueError: user_id")
     with pytest.raises(InvalidOption, match="needs 'user_id' in config"):
         create_agent(Script("ok"), memory=MINE, store=InMemoryStore()).invoke("go")
+
+
+def test_a_namespace_is_a_tuple() -> None:
+    for wrong in ("memories", ()):
+        with pytest.raises(InvalidOption, match="a tuple of labels"):
+            create_agent(Script("ok"), memory=wrong)
 
 
 def test_memory_needs_a_store() -> None:

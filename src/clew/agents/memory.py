@@ -37,22 +37,23 @@ def memory_tools(namespace: Sequence[str]) -> list[Tool]:
         it. Keep each fact by itself, in a sentence that can be understood on its own.
         """
         place = filled(namespace, config)
-        if key is not None and store.get(place, key) is None:
+        if key and store.get(place, key) is None:
             return f"Error: there is no memory with the key {key!r}"
-        if content is None and key is None:
-            return "Error: give content, key or both"
-        if content is None:
-            store.delete(place, key or "")
+        if content:
+            kept = key or runtime.idempotency_key[:12]
+            store.put(place, kept, {"content": content, "thread": _thread_of(runtime)})
+            return f"Kept as {kept}."
+        if key:
+            store.delete(place, key)
             return f"Forgot {key}."
-        kept = key or runtime.idempotency_key[:12]
-        store.put(place, kept, {"content": content, "thread": config["configurable"].get("thread_id")})
-        return f"Kept as {kept}."
+        return "Error: give content, key or both"
 
     def search_memory(query: str, limit: int = 5, *, store: BaseStore, config: Any) -> list[str]:
         """Look up what you remember of earlier conversations."""
         found = store.search(filled(namespace, config), query=query, limit=max(1, min(limit, 20)))
         return [_told(item) for item in found]
 
+    _check(namespace)
     return list(as_tools([manage_memory, search_memory]).values())
 
 
@@ -75,6 +76,7 @@ def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> C
                 lines.append(line)
         return "\n".join(["What you remember of earlier conversations:", *lines]) if lines else ""
 
+    _check(namespace)
     return recalled
 
 
@@ -93,6 +95,15 @@ def filled(namespace: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ..
         return str(value)
 
     return tuple(_PLACE.sub(fill, label) for label in namespace)
+
+
+def _check(namespace: Sequence[str]) -> None:
+    if isinstance(namespace, str) or not namespace:
+        raise InvalidOption(f"a namespace is a tuple of labels such as ('memories', '{{user_id}}'), not {namespace!r}")
+
+
+def _thread_of(runtime: Runtime[Any]) -> str | None:
+    return runtime.execution_info.thread_id if runtime.execution_info else None
 
 
 def _told(item: Item) -> str:
