@@ -100,3 +100,15 @@ def test_a_supervisor_uses_agents_as_tools_and_their_questions_reach_the_person(
     assert (results(reply.messages), reply.text) == (["Room 7 is yours."], "Done.")
     assert boss.told[0]["function"]["description"] == "Books."
     assert len(boss.asked) == 2
+
+
+def test_an_agent_that_never_ends_is_a_failed_tool_also_after_a_question() -> None:
+    def again() -> str:
+        return "more"
+
+    lost = create_agent(Script(*[calls(again={})] * 3), [again], max_rounds=2, name="lost")
+    boss = Script(calls(lost={"request": "go"}), calls(again={}), "Done.")
+    agent = create_agent(boss, [lost, again], approve={"again"}, checkpointer=InMemorySaver())
+    agent.invoke("go", ON_1)
+    first, _ = results(agent.invoke(Command(resume={"action": "accept"}), ON_1).messages)
+    assert first.startswith("Error: TooManyRounds: the model was asked 2 times")
