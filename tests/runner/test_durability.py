@@ -1,4 +1,4 @@
-"""BEHAVIOUR 13: when outcomes are kept, and what can be kept."""
+"""When outcomes are kept, and what can be kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BEHAVIOUR 6: questions that stop a run, and their answers."""
+"""Questions that stop a run, and their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BEHAVIOUR 14: workflows called inside workflows."""
+"""Workflows called inside workflows."""
 
 from __future__ import annotations
 

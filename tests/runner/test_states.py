@@ -1,4 +1,4 @@
-"""BEHAVIOUR 8: what a thread shows of itself, its history, values set by hand, and going back."""
+"""What a thread shows of itself, its history, values set by hand, and going back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BEHAVIOUR 5: what a thread remembers from run to run, and what a run remembers when it goes on."""
+"""What a thread remembers from run to run, and what a run remembers when it goes on."""
 
 from __future__ import annotations
 
