@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ def test_a_subject_has_to_be_named(database: Database, subject: Any, keys: Any) 
 def test_compacting_makes_the_file_smaller(tmp_path: Path) -> None:
     with contextlib.closing(Database(tmp_path / "app.db")) as database:
         for number in range(30):
-            tell(database, f"{number}", "ann", "x" * 5000)
+            tell(database, f"{number}", "ann", os.urandom(10_000).hex())
         for number in range(30):
             database.checkpointer.delete_thread(f"{number}")
         size = (tmp_path / "app.db").stat().st_size
