@@ -284,6 +284,20 @@ class TestRegistry:
         with pytest.raises(UsageError):
             allow(thing)
 
+    def test_who_names_the_class_of_all_exceptions_allows_none_in_particular(self) -> None:
+        class Fault(Exception):
+            pass
+
+        def function() -> None:
+            try:
+                raise Exception
+            except BaseException:
+                pass
+
+        allow_named_by(function)
+        allow(Exception)
+        assert not is_allowed(Fault)
+
     def test_allow_takes_types_that_need_no_permission(self) -> None:
         allow(int, dict, OrderedDict, Basket)
 

@@ -46,6 +46,9 @@ _not_found: dict[str, tuple[int, int]] = {}
 _looks: tuple[tuple[int, int], int] = ((0, 0), 0)  # since when, and how many
 
 
+_ANY_EXCEPTION = (Exception, BaseException, ExceptionGroup, BaseExceptionGroup)
+
+
 def allow(*types_: Any) -> None:
     """Let values of these types be recorded and come back, with the types that their fields name.
 
@@ -197,8 +200,11 @@ def _is_own(module: str) -> bool:
 
 
 def _below_allowed(name: str) -> type | None:
-    """Return an exception class whose base was allowed: who names the base in `except` means all of them."""
-    waiting = [cls for cls in list(_types.values()) if shape_of(cls) is EXCEPTION]
+    """Return an exception class whose base was allowed: who names the base in `except` means all of them.
+
+    Who names `Exception` means none in particular.
+    """
+    waiting = [cls for cls in list(_types.values()) if shape_of(cls) is EXCEPTION and cls not in _ANY_EXCEPTION]
     seen: set[type] = set()
     while waiting:
         cls = waiting.pop()
