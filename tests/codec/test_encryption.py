@@ -99,6 +99,7 @@ def test_a_reader_without_keys_is_told_that_the_record_is_encrypted(read: object
         b"x" * 32,
         [base64.b64encode(b"x" * 16).decode()],
     ],
+    ids=lambda keys: type(keys).__name__,
 )
 def test_what_is_no_key_is_refused_and_not_shown(keys: object) -> None:
     with pytest.raises(InvalidOption) as refused:

@@ -330,7 +330,11 @@ class TestKeys:
         colour.invoke(flow, [second])
         assert len(ran) == 2
 
-    @pytest.mark.parametrize("argument", [Client(), [Client()], {"client": Client()}, lambda: 1, object()], ids=str)
+    @pytest.mark.parametrize(
+        "argument",
+        [Client(), [Client()], {"client": Client()}, lambda: 1, object()],
+        ids=lambda argument: type(argument).__name__,
+    )
     def test_an_argument_that_tells_nothing_apart_is_refused(
         self, colour: Colour, cache: BaseCache, argument: Any
     ) -> None:
