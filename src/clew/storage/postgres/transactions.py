@@ -29,7 +29,7 @@ def opening(kind: Kind, schema: str) -> bytes:
     Everything is set for this transaction alone: behind a pooler the session serves others next.
     """
     return (
-        f"BEGIN{_MODES[kind]}; SET LOCAL search_path TO {quote(schema)}, public; "
+        f"BEGIN{_MODES[kind]}; SET LOCAL search_path TO {quote(schema)}; "
         f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_S}s'; SET LOCAL lock_timeout = '{_LOCKED_S}s'"
     ).encode()
 
