@@ -11,6 +11,7 @@ from clew import (
     BaseStore,
     Checkpointer,
     Command,
+    Conflict,
     InvalidResume,
     Runtime,
     entrypoint,
@@ -221,6 +222,56 @@ def test_a_nested_workflow_sees_the_same_previous_when_it_is_resumed(saver: Chec
     assert colour.invoke(outer, Command(resume=3), thread()) == 3
     colour.invoke(outer, 1, thread())
     assert seen == [None, 1, 1, 3]
+
+
+def test_what_somebody_else_left_meanwhile_is_not_written_over(saver: Checkpointer, colour: Colour) -> None:
+    others: list[int] = [100]
+
+    @colour.entrypoint(checkpointer=saver)
+    async def count(x: int, *, previous: Any) -> int:
+        while others:
+            count.update_state(thread("shared"), others.pop())
+        return (previous or 0) + x
+
+    @colour.entrypoint(checkpointer=saver)
+    async def outer(x: int) -> Any:
+        return await call(count, x, thread("shared"))
+
+    with pytest.raises(Conflict, match=r"'shared' of 'count' was changed by another writer"):
+        colour.invoke(outer, 1, thread())
+    assert count.get_state(thread("shared")).values == 100
+    assert colour.invoke(outer, None, thread()) == 101
+
+
+def test_a_nested_workflow_sees_what_was_saved_before_a_run_that_failed(saver: Checkpointer, colour: Colour) -> None:
+    @colour.entrypoint(checkpointer=saver)
+    async def count(x: int, *, previous: Any) -> int:
+        return (previous or 0) + 10 // x
+
+    @colour.entrypoint(checkpointer=saver)
+    async def outer(x: int) -> Any:
+        return await call(count, x, thread("shared"))
+
+    assert colour.invoke(count, 1, thread("shared")) == 10
+    with pytest.raises(ZeroDivisionError):
+        colour.invoke(count, 0, thread("shared"))
+    assert colour.invoke(outer, 2, thread()) == 15
+
+
+def test_a_workflow_that_remembers_may_call_itself(saver: Checkpointer, colour: Colour) -> None:
+    flows: list[Any] = []
+
+    @colour.entrypoint(checkpointer=True)
+    async def down(n: int, *, previous: Any) -> int:
+        return (previous or 0) + (0 if n == 0 else await call(flows[0], n - 1)) + 1
+
+    @colour.entrypoint(checkpointer=saver)
+    async def outer(n: int) -> Any:
+        return await call(down, n)
+
+    flows.append(down)
+    assert colour.invoke(outer, 2, thread()) == 3
+    assert colour.invoke(outer, 0, thread()) == 4
 
 
 def test_a_workflow_with_a_checkpointer_may_call_itself(saver: Checkpointer, colour: Colour) -> None:

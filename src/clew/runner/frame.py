@@ -15,7 +15,7 @@ from clew.engine.identity import DRAWN, Counter, drawn_id, question_id
 from clew.engine.limits import Deadlines
 from clew.engine.places import Place
 from clew.engine.questions import UNSET
-from clew.engine.records import ThreadKey
+from clew.engine.records import Run, ThreadKey
 from clew.errors import NotInWorkflow
 from clew.runner.runtime import Runtime
 
@@ -70,10 +70,11 @@ class Scope:
         namespace: () for the outermost workflow; names the nested one in streams.
         remembers_on: the thread on which a nested workflow saves a value for its next run, or None.
         given: id of the run on that thread that saved `previous`, or None.
+        head: the newest run of that thread when `previous` was read, or None.
     """
 
     __slots__ = (
-        "config", "context", "given", "grows_from", "namespace", "previous", "remembers_on", "store", "workflow",
+        "config", "context", "given", "grows_from", "head", "namespace", "previous", "remembers_on", "store", "workflow",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +97,7 @@ class Scope:
         self.namespace = namespace
         self.remembers_on = remembers_on
         self.given: str | None = None
+        self.head: Run | None = None
 
 
 class Call:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from clew.codec.failures import encode_failure
 from clew.codec.values import encode
 from clew.engine.identity import FAILURE
-from clew.engine.records import Piece, Record, Run, ThreadKey
+from clew.engine.records import Piece, Record
 from clew.runner.execution import Execution
 from clew.runner.io import RunnerIO
-from clew.storage.base import Append, Checkpointer, End
+from clew.storage.base import Append, Checkpointer, End, Keep
 
 if TYPE_CHECKING:
     from clew.store.base import BaseStore
@@ -28,7 +28,7 @@ async def keep(
     writes: Writes = (),
     *,
     pieces: Sequence[Piece] = (),
-    also: Sequence[tuple[ThreadKey, Run, Sequence[Piece]]] = (),
+    also: Sequence[Keep] = (),
     end: End | None = None,
 ) -> None:
     """Keep records with the memories written by them: in one transaction where both live in one database.

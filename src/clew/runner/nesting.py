@@ -1,26 +1,27 @@
 """Workflows called inside a run: a call like that of a task, with a scope of its own.
 
 Those that remember read what they left on a thread of their own, and leave something there. Where they ask for it, the
-calls of this process for one thread follow one another, or one would write over what the other left.
+calls of this process for one thread follow one another; what another process leaves there meanwhile is a Conflict, and
+never written over.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
 from clew.codec.values import encode
-from clew.engine.records import Piece, Run, ThreadKey
+from clew.engine.records import Run, ThreadKey
 from clew.engine.state import kept_metadata
 from clew.errors import ThreadBusy
 from clew.runner import saved
 from clew.runner.frame import Call
 from clew.runner.io import RunnerIO
 from clew.runner.leases import this_process
+from clew.runner.taking import find_place, previous_of
 from clew.runner.turns import Turn, turns
-from clew.storage.base import Checkpointer, Load
+from clew.storage.base import Checkpointer, Keep
 
 _WAIT_S = 60.0  # as for outermost runs by default
 _LOOK_EVERY_S = 1.0  # whether the run was stopped meanwhile
@@ -40,10 +41,11 @@ async def remember(io: RunnerIO, call: Call) -> Turn | None:
         return None
     turn = await _turn(io, call, saver, scope.remembers_on) if _waits(call) else None
     try:
-        run = await io.keep(saver, Load(scope.remembers_on))
-        if run is not None:
-            previous = await saved.read(io, saver, run.kept)
-            scope.given, scope.previous, scope.grows_from = run.id, previous.value, previous.chains
+        place = await find_place(io, saver, scope.remembers_on, {})
+        if place.previous is not None:
+            previous = await previous_of(io, saver, scope.remembers_on, place, place.previous)
+            scope.previous, scope.grows_from = previous.value, previous.chains
+        scope.head, scope.given = place.head, place.previous
     except BaseException:
         if turn is not None:
             turn.leave()
@@ -87,8 +89,8 @@ async def _turn(io: RunnerIO, call: Call, saver: Checkpointer, thread: ThreadKey
     return turn
 
 
-def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run, Sequence[Piece]]]:
-    """Return the finished run that a nested workflow which remembers leaves on a thread of its own, and its pieces.
+def left_by(call: Call, value: Any) -> list[Keep]:
+    """Return what keeps the finished run that a nested workflow which remembers leaves on a thread of its own.
 
     Args:
         call: of the nested workflow.
@@ -104,4 +106,6 @@ def saved_run(call: Call, value: Any) -> list[tuple[ThreadKey, Run, Sequence[Pie
         status="done", input=None, value=left.value, saved=left.saved,
         metadata=encode(kept_metadata(call.scope.config)), created_s=now_s, ended_s=now_s,
     )  # fmt: skip
-    return [(thread, run, left.pieces)]
+    head = call.execution.left_below(call.key, thread) or call.scope.head
+    regardless = not _asks_for_previous(call)
+    return [Keep(thread=thread, run=run, head=head, now_s=now_s, pieces=left.pieces, regardless=regardless)]

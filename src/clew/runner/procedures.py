@@ -28,7 +28,7 @@ from clew.runner.execution import Execution
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
-from clew.runner.nesting import remember, saved_run
+from clew.runner.nesting import left_by, remember
 
 log = logging.getLogger("clew")
 
@@ -107,8 +107,10 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
     if execution.journal is not None:
         returned = value.value if isinstance(value, final) else value
         record = _record(call, digest, returned, frame.attempt, started_s)
-        also = saved_run(call, value) if call.scope.remembers_on is not None else ()
+        also = left_by(call, value) if call.scope.remembers_on is not None else ()
         await keep(io, execution, [record], frame.writes, also=also)
+        for nested in also:
+            execution.note_left(call.key, nested.thread, nested.run)
     elif frame.writes:
         await keep(io, execution, (), frame.writes)
 

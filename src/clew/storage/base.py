@@ -176,16 +176,15 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
         pieces: of lists in what the run saved; see codec.growing.
         writes: memories prepared by the store that lives in the same database.
         replaces: keys of records that are run again.
-        also: finished runs of nested workflows that remember, each with its thread and the pieces of what it saved;
-            `previous` names what they were given.
+        also: finished runs of nested workflows, for the threads on which these remember.
         end: set with the last append of an execution.
 
     Returns:
         what the run is asked to do, if anything; None once it has ended.
 
     Raises:
-        Conflict: the lease was taken by another writer, a record is there already, or what a nested workflow was given
-            as `previous` was deleted, or the piece that another one follows. Nothing is kept.
+        Conflict: the lease was taken by another writer, or a record is there already. Nothing is kept.
+        What Keep raises, of `also`. Nothing is kept.
     """
 
     lease: Lease
@@ -193,7 +192,7 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
     pieces: Sequence[Piece] = ()
     writes: Sequence[Any] = ()
     replaces: Sequence[str] = ()
-    also: Sequence[tuple[ThreadKey, Run, Sequence[Piece]]] = ()
+    also: Sequence[Keep] = ()
     end: End | None = None
 
 
@@ -302,6 +301,7 @@ class Keep(Operation[Run], frozen=True):
         now_s: the clock.
         evicts: owners that are known to be dead, whose leases count as run out.
         pieces: of lists in what the run saved.
+        regardless: whether it is kept whatever the newest run is, and whoever holds the lease; it builds on nothing.
 
     Raises:
         ThreadBusy: somebody holds the lease; the error's `owner` says who.
@@ -315,6 +315,7 @@ class Keep(Operation[Run], frozen=True):
     now_s: float
     evicts: Sequence[str] = ()
     pieces: Sequence[Piece] = ()
+    regardless: bool = False
 
 
 class DeleteThread(Operation[int], frozen=True):

@@ -157,12 +157,12 @@ class _Seals:
             append,
             records=self.records(lease.run_id, append.records),
             pieces=[self.piece(piece) for piece in append.pieces],
-            also=[
-                (thread, self.run(thread, run), [self.piece(piece) for piece in pieces])
-                for thread, run, pieces in append.also
-            ],
+            also=[self.keep(nested) for nested in append.also],
             end=end and replace(end, **self.parts(lease.thread, lease.run_id, end)),
         )
+
+    def keep(self, keep: base.Keep) -> base.Keep:
+        return replace(keep, run=self.run(keep.thread, keep.run), pieces=[self.piece(piece) for piece in keep.pieces])
 
     def whole(self, whole: WholeThread, *, open: bool = False) -> WholeThread:
         records = self.opened_records if open else self.records
@@ -184,9 +184,7 @@ _decode_outcome = msgspec.msgpack.Decoder(tuple[bytes, str, bytes]).decode
 _SEAL: dict[type, Callable[[_Seals, Any], Any]] = {
     base.Begin: _Seals.begin,
     base.Append: _Seals.append,
-    base.Keep: lambda seals, keep: replace(
-        keep, run=seals.run(keep.thread, keep.run), pieces=[seals.piece(piece) for piece in keep.pieces]
-    ),
+    base.Keep: _Seals.keep,
     base.Enqueue: lambda seals, enqueue: replace(enqueue, place=seals.queued(enqueue.place)),
     base.AddEvents: lambda seals, add: replace(add, events=seals.events(add.lease.run_id, add.events)),
     upkeep.KeepThread: lambda seals, keep: replace(keep, whole=seals.whole(keep.whole)),

@@ -143,17 +143,15 @@ class InMemorySaver(Checkpointer):
             if record.key in kept and record.key not in operation.replaces:
                 raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer")
         self._check_pieces(operation.pieces)
-        for nested_key, nested_run, pieces in operation.also:
-            self._check_pieces(pieces)
-            _check_given(self._journals.threads.get(nested_key, Thread()), nested_key, nested_run)
+        also = [(self._thread_for(nested), nested) for nested in operation.also]
         if operation.writes:
             apply_writes(self.database, operation.writes)
         for key in operation.replaces:
             kept.pop(key, None)
         self._keep_pieces(thread, operation.pieces)
         kept.update((record.key, record) for record in operation.records)
-        for nested_key, nested_run, pieces in operation.also:
-            self._keep_as_head(self._journals.made(nested_key, nested_run.created_s), nested_run, pieces)
+        for nested_thread, nested in also:
+            self._keep_as_head(nested_thread, nested.run, nested.pieces)
         if operation.end is None:
             return thread.asked
         self._end(thread, kept, lease.run_id, operation.end)
@@ -173,10 +171,17 @@ class InMemorySaver(Checkpointer):
         )  # fmt: skip
 
     def _keep(self, operation: Keep) -> Run:
-        thread = self._journals.claimed(operation.thread, operation.head, operation.now_s, operation.evicts)
-        _check_given(thread, operation.thread, operation.run)
+        return self._keep_as_head(self._thread_for(operation), operation.run, operation.pieces)
+
+    def _thread_for(self, operation: Keep) -> Thread:
+        key, now_s = operation.thread, operation.now_s
+        if operation.regardless:
+            thread = self._journals.made(key, now_s)
+        else:
+            thread = self._journals.claimed(key, operation.head, now_s, operation.evicts)
+        _check_given(thread, key, operation.run)
         self._check_pieces(operation.pieces)
-        return self._keep_as_head(thread, operation.run, operation.pieces)
+        return thread
 
     def _keep_as_head(self, thread: Thread, run: Run, pieces: Sequence[Piece]) -> Run:
         self._keep_pieces(thread, pieces)

@@ -69,7 +69,7 @@ def append_more(connection: psycopg.Connection, operation: Append) -> Asked | No
         keys = list(operation.replaces)
         change(connection, "DELETE FROM clew_records WHERE run = %s AND key = ANY (%s)", (run, keys))
     for nested in operation.also:
-        _keep_nested(connection, *nested)
+        keep(connection, nested)
     asked = carry_out(connection, append(operation))  # refuses whoever does not hold the thread any more
     if operation.end is not None and operation.end.reopened:
         keys = list(operation.end.reopened)
@@ -107,15 +107,12 @@ def recover(operation: Append, connection: psycopg.Connection) -> tuple[Asked | 
 
 
 def keep(connection: psycopg.Connection, operation: Keep) -> Run:
-    id = claim(connection, operation)
+    if operation.regardless:
+        id = made_thread(connection, operation.thread, first_epoch(operation.now_s), operation.now_s)
+    else:
+        id = claim(connection, operation)
     _check_given(connection, id, operation.thread, operation.run)
     return _keep_as_head(connection, operation.thread, id, operation.run, operation.pieces)
-
-
-def _keep_nested(connection: psycopg.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
-    id = made_thread(connection, thread, first_epoch(run.created_s), run.created_s)
-    _check_given(connection, id, thread, run)
-    _keep_as_head(connection, thread, id, run, pieces)
 
 
 def _check_given(connection: psycopg.Connection, id: int, thread: ThreadKey, run: Run) -> None:

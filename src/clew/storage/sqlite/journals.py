@@ -183,8 +183,8 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
             raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
     if operation.writes:
         apply_writes(connection, operation.writes)
-    for nested_thread, nested_run, pieces in operation.also:
-        _keep_nested(connection, nested_thread, nested_run, pieces)
+    for nested in operation.also:
+        _keep(connection, nested)
     if operation.pieces:
         add_pieces(connection, thread, operation.pieces)
     if end is None:
@@ -234,16 +234,14 @@ def _remove_head(connection: sqlite3.Connection, thread: int, run: int) -> None:
 
 
 def _keep(connection: sqlite3.Connection, operation: Keep) -> Run:
-    thread, _ = leases.claimed_thread(connection, operation.thread, operation.head, operation.now_s, operation.evicts)
+    if operation.regardless:
+        thread = leases.made_thread(connection, operation.thread, operation.now_s)
+    else:
+        thread, _ = leases.claimed_thread(
+            connection, operation.thread, operation.head, operation.now_s, operation.evicts
+        )
     _check_given(connection, thread, operation.thread, operation.run, operation.head)
     return _keep_as_head(connection, thread, operation.run, operation.pieces)
-
-
-def _keep_nested(connection: sqlite3.Connection, thread: ThreadKey, run: Run, pieces: Sequence[Piece]) -> None:
-    row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
-    id = row[0] if row else leases.new_thread(connection, thread, run.created_s)
-    _check_given(connection, id, thread, run, None)
-    _keep_as_head(connection, id, run, pieces)
 
 
 def _check_given(connection: sqlite3.Connection, row: int, thread: ThreadKey, run: Run, head: Run | None) -> None:

@@ -35,6 +35,12 @@ def claimed_thread(
     return int(id), bool(has_queue)
 
 
+def made_thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
+    """Return the row of a thread, made if it is missing."""
+    row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
+    return int(row[0]) if row else new_thread(connection, thread, now_s)
+
+
 def new_thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
     """Make a thread without runs, and return its row."""
     cursor = connection.execute(

@@ -10,7 +10,7 @@ from typing import Any
 from clew.engine.records import Queued, ThreadKey, Work
 from clew.errors import Conflict, ThreadBusy
 from clew.storage.base import Begin, Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
-from clew.storage.sqlite.leases import new_thread
+from clew.storage.sqlite.leases import made_thread
 
 _PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
 
@@ -24,7 +24,7 @@ def enqueue(connection: sqlite3.Connection, operation: Enqueue) -> bool:
     ).fetchone()
     if known:
         return False
-    put_place(connection, _thread(connection, place.thread, place.created_s), place)
+    put_place(connection, made_thread(connection, place.thread, place.created_s), place)
     return True
 
 
@@ -37,11 +37,6 @@ def put_place(connection: sqlite3.Connection, thread: int, place: Queued) -> Non
             place.due_s, place.created_s,
         ),
     )  # fmt: skip
-
-
-def _thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
-    row = connection.execute("SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?", thread).fetchone()
-    return int(row[0]) if row else new_thread(connection, thread, now_s)
 
 
 def stay_queued(connection: sqlite3.Connection, operation: StayQueued) -> bool:

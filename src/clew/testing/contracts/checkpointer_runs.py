@@ -216,7 +216,8 @@ class Appending:
     def test_finished_runs_of_nested_workflows_are_kept_on_their_own_threads(self, saver: Checkpointer) -> None:
         nested = new_run("n1", source="update", status="done", value=b"v", input=None)
         pieces = pieces_of("p", "q")
-        saver.execute(Append(lease=begin(saver), records=[record("a#1")], also=[(OTHER, nested, pieces)]))
+        left = Keep(thread=OTHER, run=nested, head=None, now_s=1.0, pieces=pieces)
+        saver.execute(Append(lease=begin(saver), records=[record("a#1")], also=[left]))
         kept = saver.execute(Load(OTHER))
         assert kept is not None
         assert (kept.id, kept.value) == ("n1", b"v")
@@ -226,6 +227,25 @@ class Appending:
         saver.execute(DeleteThread(OTHER.thread_id, 2.0))
         assert [*saver.execute(LoadPieces("q"))] == []
 
+    def test_what_a_nested_workflow_left_is_not_written_over_what_it_has_not_seen(self, saver: Checkpointer) -> None:
+        saver.execute(Keep(thread=OTHER, run=new_run("n1", status="done"), head=None, now_s=1.0))
+        lease = begin(saver)
+        unseen = Keep(thread=OTHER, run=new_run("n2", status="done"), head=None, now_s=1.0)
+        with pytest.raises(Conflict, match="changed by another writer"):
+            saver.execute(Append(lease=lease, records=[record("a#1")], also=[unseen]))
+        assert [*saver.execute(LoadRecords("r1"))] == []
+        saver.execute(Append(lease=lease, records=[record("a#1")], also=[replace(unseen, regardless=True)]))
+        assert [run.id for run in saver.execute(ListRuns(OTHER))] == ["n2", "n1"]
+
+    def test_what_a_nested_workflow_left_does_not_stop_a_run_on_its_thread(self, saver: Checkpointer) -> None:
+        lease, other = begin(saver), begin(saver, "o1", thread=OTHER, until_s=9)
+        head = saver.execute(Load(OTHER))
+        unasked = Keep(thread=OTHER, run=new_run("n1", status="done"), head=head, now_s=2.0)
+        with pytest.raises(ThreadBusy, match="run holds"):
+            saver.execute(Append(lease=lease, records=[record("a#1")], also=[unasked]))
+        assert [*saver.execute(LoadRecords("r1"))] == []
+        end(saver, other)
+
     def test_nothing_of_a_refused_append_is_kept(self, saver: Checkpointer) -> None:
         old = begin(saver, until_s=1)
         begin(saver, now_s=2, until_s=9)
@@ -233,7 +253,7 @@ class Appending:
             lease=old,
             records=[record("a#1")],
             pieces=[Piece(id="p", before=None, count=1, body=b"x")],
-            also=[(OTHER, new_run("n1"), [])],
+            also=[Keep(thread=OTHER, run=new_run("n1"), head=None, now_s=1.0)],
             end=End(status="done", ended_s=1.0),
         )
         with pytest.raises(Conflict, match="taken over"):
