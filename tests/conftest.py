@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,18 @@ from clew import (
 )
 from clew.storage.postgres.database import PostgresDatabase
 from support.colours import COLOURS, Colour
-from support.postgres import empty, fresh_schema, server
+from support.postgres import empty, fresh_schema, last_words, server
 
 ENGINES = ("memory", "sqlite", "postgres")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what the servers said."""
+    report = yield
+    if report.failed and (said := last_words()):
+        report.sections.append(("PostgreSQL's log", said))
+    return report
 
 
 @pytest.fixture(params=ENGINES)

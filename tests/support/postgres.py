@@ -82,12 +82,21 @@ class Server:
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write(_SETTINGS)
         self._server.start()
+        _logs.append(folder / "data" / "log")
         self.address = str(self._server.get_uri()).replace("postgres:@", "postgres@")
 
     def restart(self) -> None:
         """Throw everybody out, and go on."""
         self._server.stop()
         self._server.start()
+
+
+_logs: list[Path] = []
+
+
+def last_words() -> str:
+    """Return what servers of our own said last: where one died, it says why."""
+    return "\n".join(line for log in _logs if log.exists() for line in log.read_text().splitlines()[-20:])
 
 
 @contextmanager
