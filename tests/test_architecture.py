@@ -23,8 +23,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner": {"errors", "engine", "codec", "store", "contracts"},
     "face": {"errors", "engine", "codec", "store", "contracts", "storage", "runner", "integrations"},
     "agents": {"errors", "face"},
+    "learn": {"errors", "face", "agents"},
     "integrations": {"errors", "face", "store", "contracts"},
-    "shell": {"errors", "face", "integrations", "store", "contracts"},
+    "shell": {"errors", "face", "learn", "integrations", "store", "contracts"},
 }
 CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.news", "clew.storage.upkeep"}
 SHELL = {"cli", "server", "studio"}
@@ -169,7 +170,8 @@ def test_integrations_are_reached_only_when_asked_for() -> None:
 
 
 def test_agents_use_what_everybody_may_use() -> None:
-    theirs = [i for i in OWN if room_of(i.importer) == "agents" and room_of(i.imported) != "agents"]
+    rooms = {"agents", "learn"}
+    theirs = [i for i in OWN if room_of(i.importer) in rooms and room_of(i.imported) not in rooms]
     assert {i.imported for i in theirs} == {"clew", "clew.errors"}
 
 

@@ -25,7 +25,7 @@ def memory_tools(namespace: Sequence[str]) -> list[Tool]:
     """Return the tools `manage_memory` and `search_memory`.
 
     Args:
-        namespace: labels in which `{user_id}` stands for config["configurable"]["user_id"], and so on.
+        namespace: labels in which `{user_id}` stands for `config["configurable"]["user_id"]`, and so on.
     """
 
     def manage_memory(
@@ -53,7 +53,7 @@ def memory_tools(namespace: Sequence[str]) -> list[Tool]:
         found = store.search(filled(namespace, config), query=query, limit=max(1, min(limit, 20)))
         return [_told(item) for item in found]
 
-    _check(namespace)
+    check_namespace(namespace)
     return list(as_tools([manage_memory, search_memory]).values())
 
 
@@ -76,7 +76,7 @@ def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> C
                 lines.append(line)
         return "\n".join(["What you remember of earlier conversations:", *lines]) if lines else ""
 
-    _check(namespace)
+    check_namespace(namespace)
     return recalled
 
 
@@ -97,7 +97,12 @@ def filled(namespace: Sequence[str], config: Mapping[str, Any]) -> tuple[str, ..
     return tuple(_PLACE.sub(fill, label) for label in namespace)
 
 
-def _check(namespace: Sequence[str]) -> None:
+def check_namespace(namespace: Sequence[str]) -> None:
+    """Refuse what is no namespace.
+
+    Raises:
+        InvalidOption: it is no tuple of labels.
+    """
     if isinstance(namespace, str) or not namespace:
         raise InvalidOption(f"a namespace is a tuple of labels such as ('memories', '{{user_id}}'), not {namespace!r}")
 
