@@ -55,5 +55,5 @@ def take_back(learned: Learned) -> Undone:
 
 
 def _is_in(namespace: tuple[str, ...], item: SearchItem) -> bool:
-    """Say whether a memory is for a learner to change: not what lies below its namespace, nor what is of other shape."""
+    """Say whether a memory is for a learner to change: not what lies below, nor what has no "content"."""
     return item.namespace == namespace and isinstance(item.value.get("content"), str)
