@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 
-from clew.engine.identity import CALL, FAILURE
+from clew.engine.identity import CALL, FAILURE, TRACE
 from clew.engine.questions import Question
 from clew.engine.records import Record
 
@@ -45,7 +45,7 @@ def call_tree(records: Iterable[Record], waiting: Sequence[Question]) -> Node:
     """
     nodes = {"": Node(key="")}
     for record in records:
-        if record.name not in (CALL, FAILURE):  # those stand for no call
+        if record.name not in (CALL, TRACE, FAILURE):  # those stand for no call
             _node(nodes, record.key).record = record
     for question in waiting:
         _node(nodes, question.key).question = question

@@ -19,8 +19,10 @@ SLEEP = ":sleep"
 READ = ":read"
 WRITE = ":write"
 DRAWN = ":id"
-# And names of records that stand for no call: what a submitted call took along, and what a run raised.
+# And names of records that stand for no call: what a submitted call took along, what an observer left for whoever
+# continues the run, and what a run raised.
 CALL = ":call"
+TRACE = ":trace"
 FAILURE = ":failure"
 
 _SPECIAL = str.maketrans({"%": "%25", "/": "%2F", "#": "%23", "~": "%7E", ":": "%3A"})

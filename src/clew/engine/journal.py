@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from clew.engine.identity import CALL, callers
+from clew.engine.identity import CALL, TRACE, callers
 from clew.engine.records import Record
 from clew.errors import ReplayMismatch
 
@@ -36,7 +36,7 @@ class Journal:
     )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
-        self._records = {record.key: record for record in records if record.name != CALL}
+        self._records = {record.key: record for record in records if record.name not in (CALL, TRACE)}
         self._places: dict[str, int] = {}  # of the records there were when the first of them gave way
         self._known = tuple(self._records)
         self._begun: set[str] | None = None  # calls above known ones, once somebody asks

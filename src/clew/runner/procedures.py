@@ -23,12 +23,14 @@ from clew.engine.questions import Asked, Question
 from clew.engine.records import Record
 from clew.engine.retry import Retries
 from clew.errors import NotRecordable, Suspended, UnreadableRecord
+from clew.runner import watching
 from clew.runner.caching import entry_for
 from clew.runner.execution import Execution
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.runner.nesting import left_by, remember
+from clew.runner.watching import CarryOut
 
 log = logging.getLogger("clew")
 
@@ -77,7 +79,10 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         if call.scope.remembers_on is not None:
             turn = await remember(io, call)
         commit = partial(_commit, io, call, digest, started_s)
-        value, frame = await (produce if call.callee.cache else run_attempts)(io, call, started_s, commit=commit)
+        carry_out: CarryOut = produce if call.callee.cache else run_attempts
+        if watching.observer is not None:
+            carry_out = partial(watching.watched_call, carry_out)
+        value, frame = await carry_out(io, call, started_s, commit=commit)
         returned = value.value if isinstance(value, final) else value
         if frame.entry is not None:
             await frame.entry.keep(io, value)
@@ -161,7 +166,8 @@ async def run_attempts(
     while True:
         frame = Frame(call, attempt, first_s)
         try:
-            value = await io.call(frame)
+            watches = retries is not None and watching.observer is not None
+            value = await (watching.watched_attempt(io, frame) if watches else io.call(frame))
             if settle is not None:
                 settle(value)
             if frame.lazy is not None or frame.children:

@@ -11,16 +11,22 @@ from msgspec.structs import replace
 
 from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import decode
+from clew.engine.activities import WatchedMemory
 from clew.engine.identity import READ, WRITE
 from clew.errors import UsageError
+from clew.runner import watching
 from clew.runner.frame import Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.store.base import BaseStore
-from clew.store.operations import GetOp, Op, PutOp, Result, SearchOp, SeenBy, Writer
+from clew.store.operations import GetOp, HistoryOp, ListNamespacesOp, Op, PutOp, Result, SearchOp, SeenBy, Writer
 
 if TYPE_CHECKING:
     from clew.store.planning import PreparedWrite
+
+_KINDS: dict[type, str] = {
+    GetOp: "get", SearchOp: "search", HistoryOp: "history", ListNamespacesOp: "list_namespaces",
+}  # fmt: skip
 
 
 async def use_store(io: RunnerIO, frame: Frame, store: BaseStore, ops: Sequence[Op]) -> list[Result]:
@@ -35,15 +41,50 @@ async def use_store(io: RunnerIO, frame: Frame, store: BaseStore, ops: Sequence[
 
 
 async def _read_in_task(io: RunnerIO, frame: Frame, store: BaseStore, reads: Sequence[Op]) -> list[Result]:
-    return await io.remember(store, _as_wanted(frame, reads), frame.pending(store))
+    return await _found(io, store, _as_wanted(frame, reads), frame.pending(store))
 
 
 async def _write_in_task(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> None:
     frame.writes.append((store, await _prepared(io, frame, store, writes)))
 
 
+async def _found(io: RunnerIO, store: BaseStore, reads: Sequence[Op], pending: Sequence[PreparedWrite]) -> list[Result]:
+    """Carry out reads."""
+    if watching.observer is None:
+        return await io.remember(store, reads, pending)
+    with watching.watched(_activity(reads)) as seen:
+        results = await io.remember(store, reads, pending)
+        seen.found = sum(len(result) if isinstance(result, list) else result is not None for result in results)
+        return results
+
+
+def _activity(ops: Sequence[Op]) -> WatchedMemory:
+    kinds = {_kind(op): None for op in ops}
+    namespaces = {op.namespace_prefix if isinstance(op, SearchOp) else getattr(op, "namespace", ()): None for op in ops}
+    queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query is not None]
+    return WatchedMemory(
+        operation=next(iter(kinds)) if len(kinds) == 1 else "batch", namespaces=[tuple(n) for n in namespaces if n],
+        size=len(ops), query=queries[0] if queries else None,
+    )  # fmt: skip
+
+
+def _kind(op: Op) -> str:
+    if isinstance(op, PutOp):
+        return "delete" if op.value is None else "put"
+    return _KINDS[type(op)]
+
+
 async def _prepared(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> list[PreparedWrite]:
     """Prepare writes that say which run they are of."""
+    if watching.observer is None:
+        return await _prepared_for_run(io, frame, store, writes)
+    with watching.watched(_activity(writes)):
+        return await _prepared_for_run(io, frame, store, writes)
+
+
+async def _prepared_for_run(
+    io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]
+) -> list[PreparedWrite]:
     execution = frame.call.execution
     thread_id = execution.lease.thread.thread_id if execution.lease else None
     writer = Writer(run_id=execution.run_id, thread_id=thread_id)
@@ -53,7 +94,7 @@ async def _prepared(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequen
 async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Sequence[Op]) -> list[Result]:
     execution = frame.call.execution
     if execution.journal is None:
-        return await io.remember(store, _as_wanted(frame, reads), ())
+        return await _found(io, store, _as_wanted(frame, reads), ())
     digest = fingerprint(tuple(reads), {})
     key = frame.next_key(READ, lambda: digest)
     if record := execution.journal.find(key, digest, lambda: _shown(reads)):
@@ -61,7 +102,7 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
         return found
     execution.check_new(key)
     now_s = time.time()
-    found = await io.remember(store, _as_wanted(frame, reads), ())
+    found = await _found(io, store, _as_wanted(frame, reads), ())
     await keep(io, execution, [record_of(execution, key, READ, digest, _shown(reads), found, now_s)])
     return found
 

@@ -154,8 +154,9 @@ async def _continued(io: RunnerIO, known: Known, thread: ThreadKey, run: Run) ->
 
 def _request(known: Known, options: CallOptions, *, input: Any) -> Request:
     request = Request(
-        input=input, config=options.config, context=known.make_context(options.context), keeps_failure=True
-    )
+        input=input, config=options.config, context=known.make_context(options.context), keeps_failure=True,
+        follows=options.follows,
+    )  # fmt: skip
     if options.wanted is None:
         return request
     publisher = Publisher()

@@ -10,11 +10,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from clew.codec.failures import decode_failure
 from clew.codec.values import decode, encode
+from clew.engine.activities import WatchedSubmission
 from clew.engine.events import Event, Wanted
 from clew.engine.identity import FAILURE
 from clew.engine.questions import Command
@@ -25,6 +26,7 @@ from clew.runner.dispatching import Ear, dispatcher_of
 from clew.runner.execution import Result
 from clew.runner.io import RunnerIO
 from clew.runner.publishing import END, decoded
+from clew.runner.watching import watched
 from clew.storage.base import Ask, Checkpointer, Enqueue, LeaveQueue, ListQueue, Load, LoadEvents, LoadRecords
 
 HandleStatus = Literal["queued", "running", "done", "failed", "interrupted", "cancelled"]
@@ -41,11 +43,13 @@ class CallOptions(Struct, frozen=True, kw_only=True):
         config: the caller's, merged with what was bound.
         context: as the caller gave it.
         wanted: the events that are kept for readers, or None.
+        follows: what an observer left with the submitter, for whoever watches the run.
     """
 
     config: dict[str, Any]
     context: Any = None
     wanted: Wanted | None = None
+    follows: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the bytes that are kept.
@@ -57,7 +61,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
         shown = None if wanted is None else {"modes": sorted(wanted.modes), "subgraphs": wanted.subgraphs}
         encode(self.config, "config")
         encode(self.context, "context")
-        return encode({"config": self.config, "context": self.context, "shown": shown})
+        follows = {"follows": dict(self.follows)} if self.follows else {}
+        return encode({"config": self.config, "context": self.context, "shown": shown, **follows})
 
     @classmethod
     def decode(cls, data: bytes) -> CallOptions:
@@ -65,7 +70,8 @@ class CallOptions(Struct, frozen=True, kw_only=True):
         kept = decode(data)
         shown = kept["shown"]
         wanted = shown and Wanted(modes=frozenset(shown["modes"]), single=False, subgraphs=shown["subgraphs"])
-        return cls(config=kept["config"], context=kept["context"], wanted=wanted)
+        follows = kept.get("follows", {})
+        return cls(config=kept["config"], context=kept["context"], wanted=wanted, follows=follows)
 
 
 class Ticket(Struct, frozen=True, kw_only=True):
@@ -101,13 +107,16 @@ async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOpt
         NoSuchThread, InvalidResume: there is nothing to continue or to answer.
     """
     act, encoded = _encoded(input)
-    place = replace(place, act=act, input=encoded, config=options.encode())
     thread, run_id, after = place.thread, place.id, 0
-    if act != "input":
-        run_id = await _concerned(io, saver, thread, input, options.config)
-        if options.wanted is not None:
-            after = max((number for number, _ in await io.keep(saver, LoadEvents(run_id))), default=0)
-    await io.keep(saver, Enqueue(place))
+    with watched(WatchedSubmission(workflow=thread.workflow, thread_id=thread.thread_id)) as seen:
+        options = replace(options, follows=seen.leaves)
+        place = replace(place, act=act, input=encoded, config=options.encode())
+        if act != "input":
+            run_id = await _concerned(io, saver, thread, input, options.config)
+            if options.wanted is not None:
+                after = max((number for number, _ in await io.keep(saver, LoadEvents(run_id))), default=0)
+        seen.run_id = run_id
+        await io.keep(saver, Enqueue(place))
     dispatcher_of(saver).announce(thread)
     return Ticket(saver=saver, thread=thread, id=place.id, run_id=run_id, after=after)
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import decode, encode
 from clew.engine import planning
-from clew.engine.identity import CALL, INTERRUPT, keyed_run_id, question_id
+from clew.engine.identity import CALL, INTERRUPT, TRACE, keyed_run_id, question_id
 from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
@@ -70,6 +70,7 @@ async def take(
     waiting: Waiting,
     queued: Queued | None = None,
     head: Run | None = None,
+    leaves: Mapping[str, str] | None = None,
 ) -> Taken:
     """Plan what a call means on a thread, and take the thread for it.
 
@@ -82,6 +83,7 @@ async def take(
         waiting: how others are waited for.
         queued: the place of a submitted call, or None.
         head: what the thread's newest run must be, or None.
+        leaves: what an observer leaves with a new run, for whoever continues it.
 
     Raises:
         NoSuchThread, InvalidResume: see planning.
@@ -99,7 +101,7 @@ async def take(
             raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has a run that ends first")
         plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_key)
         try:
-            return await _begin(io, saver, thread, place, plan, evicts, queued, waiting)
+            return await _begin(io, saver, thread, place, plan, evicts, queued, waiting, leaves or {})
         except Conflict as conflict:
             await waiting.for_change(io, conflict)
         except ThreadBusy as busy:
@@ -292,6 +294,7 @@ async def _begin(
     evicts: Sequence[str],
     queued: Queued | None,
     waiting: Waiting,
+    leaves: Mapping[str, str],
 ) -> Taken:
     now_s = time.time()
     if plan.act == "return":
@@ -301,7 +304,9 @@ async def _begin(
         return Taken(plan=plan, lease=None)
     answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
     copied = list(plan.records) if plan.act == "fork" else []
-    taken_along = [] if queued is None else [_call_record(queued, now_s)]
+    taken_along = [] if queued is None else [_own_record(CALL, queued.config, now_s)]
+    if leaves and plan.act != "continue" and all(record.name != TRACE for record in copied):
+        taken_along.append(_own_record(TRACE, encode(dict(leaves)), now_s))
     begin = Begin(
         thread=thread, run=plan.run, head=place.head, records=[*copied, *taken_along, *answers], owner=this_process(),
         until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=waiting.place,
@@ -339,12 +344,19 @@ def left_for_later(reopened: Sequence[str] = ()) -> End:
     return End(status="running", ended_s=now_s, reopened=reopened, due_s=now_s + _LATER_S)
 
 
-def _call_record(queued: Queued, now_s: float) -> Record:
-    """Make the record of what a submitted call took along, for whoever goes on with its run."""
+def _own_record(name: str, outcome: bytes, now_s: float) -> Record:
+    """Make the record of what belongs to a run and is no call, for whoever goes on with it."""
     return Record(
-        key=CALL, name=CALL, fingerprint=b"", arguments="", state="value", outcome=queued.config, attempts=1,
+        key=name, name=name, fingerprint=b"", arguments="", state="value", outcome=outcome, attempts=1,
         started_s=now_s, ended_s=now_s,
     )  # fmt: skip
+
+
+def left_with(taken: Taken) -> list[Mapping[str, str]]:
+    """Return what an observer left with a run that was begun before."""
+    if taken.plan.act == "begin":
+        return []
+    return [decode(record.outcome) for record in taken.records if record.name == TRACE]
 
 
 def _answer_record(question: Question, answer: Any, now_s: float) -> Record:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from clew.codec.values import decode
+from clew.engine.activities import WatchedRun
 from clew.engine.final import final
 from clew.engine.journal import Journal, OnMismatch
 from clew.engine.questions import Command
@@ -31,6 +32,7 @@ from clew.runner.streams import Emitter
 from clew.runner.taking import Taken
 from clew.runner.turns import turns
 from clew.runner.waiting import OnConflict, Waiting
+from clew.runner.watching import watched
 from clew.storage.base import Asked, Checkpointer, Lease
 from clew.storage.cache import BaseCache
 from clew.store.base import BaseStore
@@ -133,6 +135,7 @@ class Request(Struct, frozen=True, kw_only=True):
         keeps_failure: whether what the run raises is kept for those who ask later.
         on_conflict: what to do where another run has the thread, or None for what the workflow says.
         run_key: the caller's name for the run, or None.
+        follows: what an observer left with whoever submitted the call.
     """
 
     input: Any
@@ -147,6 +150,7 @@ class Request(Struct, frozen=True, kw_only=True):
     keeps_failure: bool = False
     on_conflict: OnConflict | None = None
     run_key: str | None = None
+    follows: Mapping[str, str] = field(default_factory=dict)
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -162,19 +166,33 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
     """
     if request.listen is not None:
         request.listen()
-    saver = settings.kept_by
-    if saver is None:
-        if isinstance(request.input, Command):
-            raise InvalidResume("Command(resume=...) needs a checkpointer: without one nothing is kept to be resumed")
-        if request.run_key is not None:
-            raise InvalidOption("run_key needs a checkpointer: without one nothing is kept to be found again")
-        if settings.saver:
-            raise NotInWorkflow(
-                f"workflow {settings.callee.name!r} has checkpointer=True, which means that of the workflow that calls "
-                "it; call it inside one, or give it a checkpointer of its own"
-            )
-        execution = _execution(settings, request, run_id=uuid.uuid4().hex)
-        return await _execute(io, settings, request, execution, request.input, saved.NOTHING)
+    with watched(_activity(settings, request)) as seen:
+        saver = settings.kept_by
+        if saver is None:
+            return await _run_alone(io, settings, request, seen)
+        return await _run_in_turn(io, settings, request, saver, seen)
+
+
+async def _run_alone(io: RunnerIO, settings: Settings, request: Request, seen: WatchedRun) -> Result:
+    """Run a workflow of which nothing is kept."""
+    if isinstance(request.input, Command):
+        raise InvalidResume("Command(resume=...) needs a checkpointer: without one nothing is kept to be resumed")
+    if request.run_key is not None:
+        raise InvalidOption("run_key needs a checkpointer: without one nothing is kept to be found again")
+    if settings.saver:
+        raise NotInWorkflow(
+            f"workflow {settings.callee.name!r} has checkpointer=True, which means that of the workflow that calls "
+            "it; call it inside one, or give it a checkpointer of its own"
+        )
+    seen.run_id = uuid.uuid4().hex
+    execution = _execution(settings, request, run_id=seen.run_id)
+    return _told(seen, await _execute(io, settings, request, execution, request.input, saved.NOTHING))
+
+
+async def _run_in_turn(
+    io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, seen: WatchedRun
+) -> Result:
+    """Run a workflow once its turn on the thread has come."""
     thread = thread_of(settings, request.config)
     waiting = _waiting(settings, request, saver, thread)
     turn = turns.join(
@@ -185,12 +203,26 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         try:
             await waiting.for_turn(io, turn)
             request.reins.check()
-            taken = await taking.take(io, saver, thread, request.input, request.config, waiting)
+            taken = await taking.take(io, saver, thread, request.input, request.config, waiting, leaves=seen.leaves)
         finally:
             await waiting.leave(io)
-        return await _run_taken(io, settings, request, saver, taken)
+        return await _run_taken(io, settings, request, saver, taken, seen)
     finally:
         turn.leave()
+
+
+def _activity(settings: Settings, request: Request) -> WatchedRun:
+    thread_id = (request.config.get("configurable") or {}).get("thread_id") if settings.kept_by else None
+    return WatchedRun(
+        workflow=settings.callee.name, thread_id=None if thread_id is None else str(thread_id), input=request.input,
+        follows=[request.follows] if request.follows else [],
+    )  # fmt: skip
+
+
+def _told(seen: WatchedRun, result: Result) -> Result:
+    """Tell whoever watches what a run came to."""
+    seen.value, seen.interrupts, seen.has_stopped = result.value, result.interrupts, result.interrupted
+    return result
 
 
 def _waiting(settings: Settings, request: Request, saver: Checkpointer, thread: ThreadKey) -> Waiting:
@@ -226,8 +258,11 @@ async def run_found(
     thread = thread_of(settings, request.config)
     waiting = Waiting(saver, thread, wait_s=0.0, served=None if place is None else place.id)
     request.reins.check()
-    taken = await taking.take(io, saver, thread, request.input, request.config, waiting, queued=place, head=head)
-    return await _run_taken(io, settings, request, saver, taken)
+    with watched(_activity(settings, request)) as seen:
+        taken = await taking.take(
+            io, saver, thread, request.input, request.config, waiting, queued=place, head=head, leaves=seen.leaves
+        )
+        return await _run_taken(io, settings, request, saver, taken, seen)
 
 
 def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
@@ -248,10 +283,14 @@ def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:
     return ThreadKey(name, settings.callee.name)
 
 
-async def _run_taken(io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, taken: Taken) -> Result:
+async def _run_taken(
+    io: RunnerIO, settings: Settings, request: Request, saver: Checkpointer, taken: Taken, seen: WatchedRun
+) -> Result:
     run = taken.plan.run
+    seen.run_id, seen.executions = run.id, run.attempts
+    seen.follows += taking.left_with(taken)
     if taken.lease is None:
-        return await _returned(io, saver, request, run)
+        return _told(seen, await _returned(io, saver, request, run))
     thread = taken.lease.thread
     where = f"workflow {thread.workflow!r} on thread {thread.thread_id!r}"
     execution = _execution(
@@ -264,7 +303,7 @@ async def _run_taken(io: RunnerIO, settings: Settings, request: Request, saver: 
         request.publisher.open(saver, taken.lease)
     try:
         input = await _shown_input(io, execution, saver, taken.lease, run)
-        return await _execute(io, settings, request, execution, input, taken.previous)
+        return _told(seen, await _execute(io, settings, request, execution, input, taken.previous))
     finally:
         keeper.let_go(taken.lease)
         if request.publisher is not None and not execution.is_handed_over:
