@@ -37,6 +37,9 @@ class Database:
             words alone rank them. Those that nothing ranks come last, the newest first.
         dims: length of the vectors, or None to take it from the first.
         fields: paths of the parts of a value that are searched; the whole value by default.
+        index: further settings of what is searched, such as {"max_concurrency": 2} for at most two calls of the
+            embedder at a time; see IndexConfig.
+        ttl: how long memories live, such as {"default_ttl": 60} for an hour; see TTLConfig. For ever if left out.
         history: which old versions of memories are kept, {"versions": 50, "days": 30} if left out; False: none.
         filter_fields: keys of values, such as "user_id" or "address.city", of which the file keeps an index from now
             on, so that a filter for one value of theirs reads no other items.
@@ -47,7 +50,7 @@ class Database:
             docs/security.md for what is covered. Every process that opens the database needs them.
 
     Raises:
-        UsageError: an address of a kind that there is not.
+        UsageError: an address of a kind that there is not; a setting that is unknown or of the wrong kind.
         Unavailable, SchemaMismatch: the file cannot be used; see SqliteDatabase. Of PostgreSQL, the first use says so.
     """
 
@@ -61,6 +64,8 @@ class Database:
         embed: Any = None,
         dims: int | None = None,
         fields: list[str] | None = None,
+        index: Mapping[str, Any] | None = None,
+        ttl: Mapping[str, Any] | None = None,
         history: Mapping[str, Any] | bool | None = None,
         filter_fields: Sequence[str] = (),
         cache_bytes: int = CACHE_BYTES,
@@ -71,8 +76,9 @@ class Database:
         if encryption is not None and not isinstance(encryption, EncryptionKeys):
             raise InvalidOption(f"encryption takes EncryptionKeys([...]), not a {type(encryption).__name__}")
         settings: dict[str, Any] = {
-            "index": _index(embed, dims, fields), "search_mode": "hybrid", "load_embedder": _embedder_named,
-            "history": history, "filter_fields": filter_fields, "cache_bytes": cache_bytes,
+            "index": _index(index, embed=embed, dims=dims, fields=fields), "ttl": ttl, "search_mode": "hybrid",
+            "load_embedder": _embedder_named, "history": history, "filter_fields": filter_fields,
+            "cache_bytes": cache_bytes,
         }  # fmt: skip
         self._shared: Any = None  # what both parts are opened on, and is ours to close
         if _is_postgres(url):
@@ -170,10 +176,14 @@ def _embedder_named(name: str) -> Any:
 name_embedders(_embedder_named)
 
 
-def _index(embed: Any, dims: int | None, fields: list[str] | None) -> Any:
-    if embed is None:
-        return None if fields is None else {"fields": fields}
-    return {"embed": embed} | ({} if dims is None else {"dims": dims}) | ({} if fields is None else {"fields": fields})
+def _index(index: Mapping[str, Any] | None, **named: Any) -> Mapping[str, Any] | None:
+    """Give the settings of the index together; None where there are none."""
+    named = {name: value for name, value in named.items() if value is not None}
+    if not named or (index is not None and not isinstance(index, Mapping)):
+        return index
+    if twice := sorted(named.keys() & (index or {}).keys()):
+        raise InvalidOption(f"{', '.join(twice)} is given twice: as an argument and in index={{...}}; give it once")
+    return {**(index or {}), **named}
 
 
 def _is_postgres(url: object) -> bool:

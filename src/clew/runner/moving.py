@@ -91,7 +91,7 @@ def _refuse_sealed_memory(memory: Memory) -> None:
     values: list[bytes | str | None] = [version.value for version in memory.versions]
     if memory.item is not None:
         values.append(memory.item.write.value)
-    if any(is_sealed(value, SEALED) for value in values):
+    if any(is_sealed(value) for value in values):
         raise _encrypted(f"memory {memory.key!r} of {memory.namespace!r}")
 
 

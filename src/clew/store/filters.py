@@ -25,6 +25,7 @@ from typing import Any
 from msgspec import Struct
 
 from clew.errors import InvalidFilter, UsageError
+from clew.store.values import decode_value
 
 _KEY = r"[\w.\-]+"
 _MAX_DEPTH = 50
@@ -57,14 +58,17 @@ class Not(Struct, frozen=True):
     part: Condition
 
 
+Condition = Compare | Every | Some | Not
+
+
 class Behind(Struct, frozen=True):
-    """The part holds for what `open` makes of the value that is kept."""
+    """A filter of what `open` makes of a value as it is kept."""
 
-    open: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    part: Condition
+    open: Callable[[bytes | str], bytes]
+    filter: Filter
 
 
-Condition = Compare | Every | Some | Not | Behind
+Filter = Condition | Behind
 
 
 def parse_filter(source: object) -> Condition | None:
@@ -106,8 +110,17 @@ def matches(condition: Condition | None, value: Mapping[str, Any]) -> bool:
             return any(matches(part, value) for part in parts)
         case Not(part):
             return not matches(part, value)
-        case Behind(open, part):
-            return matches(part, open(value))
+
+
+def meets(wanted: Filter | None, kept: bytes | str) -> bool:
+    """Say whether a memory meets a filter, from its value as it is kept.
+
+    Raises:
+        UnreadableRecord: the value cannot be read.
+    """
+    if isinstance(wanted, Behind):
+        return meets(wanted.filter, wanted.open(kept))
+    return wanted is None or matches(wanted, decode_value(kept))
 
 
 def _parse(source: object, depth: int) -> Condition:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from clew.errors import Forgotten, InvalidValue, UsageError
 from clew.store.expiry import from_us
 from clew.store.operations import AsOf, Ended, Item, ItemVersion, Namespace, SeenBy, Writer
-from clew.store.values import decode_value
+from clew.store.values import read_value
 
 US_PER_DAY = 86_400_000_000
 _KNOWN = {"versions", "days"}
@@ -133,7 +133,7 @@ class Version(NamedTuple):
         return {
             "namespace": self.namespace,
             "key": self.key,
-            "value": decode_value(self.value or b"{}"),
+            "value": read_value(self.value or b"{}", self.namespace, self.key),
             "created_at": from_us(self.created_us),
             "updated_at": from_us(self.updated_us),
             "version": self.version,

@@ -70,7 +70,7 @@ class IndexingStore(BaseStore, Generic[S]):
         self._keeper: Keeper[S] | SealedKeeper[S] = keeper
         self._clock = clock or utc_now
         self._some_wait = True  # until the outbox was seen empty
-        self._looked_for_others = False
+        self._looked_for_others = self._looked_for_sealed = False
         self._working = threading.Lock()
 
     def encrypt(self, keys: Keys) -> None:

@@ -18,9 +18,10 @@ from msgspec import Struct, field
 from clew.store.history import Moment, Version
 from clew.store.listing import PreparedListing
 from clew.store.moving import Mover
-from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
+from clew.store.search import Found, Stored
 
 State = TypeVar("State", contravariant=True)
 How = Literal["read", "write", "look_ahead"]
@@ -33,7 +34,7 @@ class Reading(Struct, kw_only=True):
     Args:
         now: what has expired by then is not seen.
         committed: everything seen is committed, so caches may be filled.
-        ending: items that were read with refresh and have a ttl; the engine adds to it.
+        ending: items that were read with refresh and have a ttl.
     """
 
     now: datetime
@@ -52,11 +53,11 @@ class Erased(NamedTuple):
 class Keeper(Mover[State], Protocol[State]):
     """What an engine can do inside a transaction on its state."""
 
-    def get(self, state: State, read: PreparedGet, reading: Reading) -> Item | None:
+    def get(self, state: State, read: PreparedGet, reading: Reading) -> Stored | None:
         """Give one item that has not expired."""
         ...
 
-    def search(self, state: State, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
+    def search(self, state: State, read: PreparedSearch, reading: Reading) -> list[Found]:
         """Give one page of items that have not expired."""
         ...
 

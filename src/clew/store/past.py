@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.embedding import Embedded
-from clew.store.filters import Condition, matches
+from clew.store.filters import Filter, meets
 from clew.store.history import Version
 from clew.store.marks import item_marks
 from clew.store.operations import SearchItem
@@ -32,7 +32,7 @@ def search_past(
     versions: Sequence[Version], request: PreparedSearch, settings: Settings, embedded: Embedded
 ) -> list[SearchItem]:
     """Give one page of the versions that a search finds."""
-    return [item for _, item in search(_PastShelf(versions, settings, embedded), request)]
+    return [found.item() for found in search(_PastShelf(versions, settings, embedded), request)]
 
 
 class _Row(Struct, frozen=True):
@@ -57,17 +57,17 @@ class _PastShelf:
             )  # fmt: skip
             self._rows[item_id] = _Row(stored, v)
 
-    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+    def newest(self, condition: Filter | None) -> Iterator[Stored]:
         stored = (row.stored for row in self._rows.values())
         return iter(sorted(stored, key=lambda s: (s.updated_us, s.id), reverse=True))
 
     def corpus(self, dims: int) -> Corpus:
         return Corpus([self._indexed(row) for row in self._rows.values()], dims)
 
-    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+    def allowed(self, condition: Filter | None) -> Collection[int] | None:
         if condition is None:
             return None
-        return {i for i, row in self._rows.items() if matches(condition, decode_value(row.stored.value))}
+        return {i for i, row in self._rows.items() if meets(condition, row.stored.value)}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         return {i: self._rows[i].stored for i in ids}

@@ -17,7 +17,7 @@ from clew.store import words
 from clew.store.codes import code_of
 from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
-from clew.store.filters import Condition, parse_filter
+from clew.store.filters import Filter, parse_filter
 from clew.store.history import Past, check_as_of
 from clew.store.listing import PreparedListing, check_listing
 from clew.store.marks import item_marks, main_text, named_in
@@ -117,7 +117,7 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
     """
 
     prefix: Namespace
-    condition: Condition | None
+    condition: Filter | None
     limit: int
     offset: int
     refresh: bool

@@ -1,17 +1,16 @@
 """Memories that are encrypted where they are kept: a keeper between the store and any engine's keeper.
 
-An engine gets values as `{"sealed": text}`, and what stands for words instead of the words' hashes. It sees namespaces,
-keys, times, vectors and the paths that are indexed as they are. How bytes are encrypted is not known here.
+An engine gets values as a JSON text of encrypted bytes, which is no value of a memory, so that nobody reads it as one;
+and what stands for words instead of the words' hashes. It sees namespaces, keys, times, vectors and the paths that are
+indexed as they are. How bytes are encrypted is not known here.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -22,15 +21,13 @@ from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Keeper, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.moving import Memory
-from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
-from clew.store.values import decode_value
+from clew.store.search import Found, Stored
 
 S = TypeVar("S")
-I = TypeVar("I", bound=Item)  # noqa: E741
 _PLACE = ("a memory",)
-_FIELD = "sealed"
 
 
 class Keys(Protocol):
@@ -88,11 +85,11 @@ class SealedKeeper(Generic[S]):
             kept["waiting"] = _without_details(write.waiting)
         return SealedWrite(**kept)
 
-    def get(self, state: S, read: PreparedGet, reading: Reading) -> Item | None:
-        item = self._keeper.get(state, read, reading)
-        return None if item is None else self._opened(item)
+    def get(self, state: S, read: PreparedGet, reading: Reading) -> Stored | None:
+        stored = self._keeper.get(state, read, reading)
+        return None if stored is None else self._opened(stored)
 
-    def search(self, state: S, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
+    def search(self, state: S, read: PreparedSearch, reading: Reading) -> list[Found]:
         hidden = replace(
             read,
             condition=None if read.condition is None else Behind(self._open, read.condition),
@@ -102,7 +99,8 @@ class SealedKeeper(Generic[S]):
                 (hidden, vector) for term, vector in read.word_vectors for hidden in self._keys.hidden_terms(term)
             ),
         )
-        return [self._opened(item) for item in self._keeper.search(state, hidden, reading)]
+        found = self._keeper.search(state, hidden, reading)
+        return [one._replace(stored=self._opened(one.stored)) for one in found]
 
     def versions(
         self, state: S, prefix: Namespace, key: str | None = None, moment: Moment | None = None
@@ -114,7 +112,7 @@ class SealedKeeper(Generic[S]):
 
     def waiting(self, state: S, limit: int, model: str, now: datetime) -> list[Waiting]:
         found = self._keeper.waiting(state, limit, model, now)
-        return [replace(one, value=self._content(decode_value(one.value)).value) for one in found]
+        return [replace(one, value=self._open(one.value)) for one in found]
 
     def set_vectors(self, state: S, worked: Sequence[Worked], now: datetime) -> None:
         told = [replace(one, reason=_without_details(one.reason)) for one in worked]
@@ -122,7 +120,7 @@ class SealedKeeper(Generic[S]):
 
     def indexed(self, state: S, after: int, limit: int) -> list[Indexed]:
         found = self._keeper.indexed(state, after, limit)
-        return [replace(one, value=self._content(decode_value(one.value)).value) for one in found]
+        return [replace(one, value=self._open(one.value)) for one in found]
 
     def reindex(self, state: S, anew: Sequence[Reindexed], now: datetime) -> None:
         hidden = [
@@ -182,7 +180,7 @@ class SealedKeeper(Generic[S]):
 
     def _seal(self, namespace: Namespace, key: str, value: bytes) -> bytes:
         content = msgspec.json.encode(_Sealed(namespace, key, msgspec.Raw(value)))
-        return msgspec.json.encode({_FIELD: base64.b64encode(self._keys.seal(content, _PLACE)).decode()})
+        return msgspec.json.encode(self._keys.seal(content, _PLACE))  # as Base64
 
     def _sealed_memory(self, memory: Memory) -> Memory:
         item = memory.item and replace(memory.item, write=self.sealed(memory.item.write))
@@ -191,7 +189,7 @@ class SealedKeeper(Generic[S]):
     def _opened_memory(self, memory: Memory) -> Memory:
         item = memory.item
         if item is not None:
-            opened = self._open_at(memory, decode_value(item.write.value or b"{}"))
+            opened = self._open_at(memory, item.write.value or b"")
             item = replace(item, write=replace(item.write, value=opened))
         return replace(memory, item=item, versions=[self._opened_version(version) for version in memory.versions])
 
@@ -204,16 +202,15 @@ class SealedKeeper(Generic[S]):
 
     def _opened_version(self, version: Version) -> Version:
         value = version.value
-        return version if value is None else version._replace(value=self._open_at(version, decode_value(value)))
+        return version if value is None else version._replace(value=self._open_at(version, value))
 
     def _hidden(self, terms: bytes) -> bytes:
         return array("I", [self._keys.hidden_terms(term)[0] for term in array("I", terms)]).tobytes()
 
-    def _opened(self, item: I) -> I:
-        item.value = decode_value(self._open_at(item, item.value))
-        return item
+    def _opened(self, stored: Stored) -> Stored:
+        return stored._replace(value=self._open_at(stored, stored.value))
 
-    def _open_at(self, found: Item | Version | Memory, value: Mapping[str, Any]) -> bytes:
+    def _open_at(self, found: Stored | Version | Memory, value: bytes | str) -> bytes:
         """Give the JSON of a memory, if it was sealed for the place where it was found."""
         try:
             content = self._content(value)
@@ -226,26 +223,24 @@ class SealedKeeper(Generic[S]):
             )
         return bytes(content.value)
 
-    def _open(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        return decode_value(bytes(self._content(value).value))
+    def _open(self, value: bytes | str) -> bytes:
+        return bytes(self._content(value).value)
 
-    def _content(self, value: Mapping[str, Any]) -> _Sealed:
-        text = value.get(_FIELD)
-        try:
-            sealed = base64.b64decode(text, validate=True) if isinstance(text, str) and len(value) == 1 else b""
-        except (ValueError, binascii.Error):
-            sealed = b""
-        return _decode_sealed(self._keys.open(sealed, _PLACE))
+    def _content(self, value: bytes | str) -> _Sealed:
+        return _decode_sealed(self._keys.open(_sealed_bytes(value), _PLACE))
 
 
-def is_sealed(value: bytes | str | None, mark: bytes) -> bool:
-    """Say whether a value is what a SealedKeeper keeps, in which encrypted bytes begin with a mark."""
-    content = {} if value is None else decode_value(value)
-    text = content.get(_FIELD)
+def is_sealed(value: bytes | str | None) -> bool:
+    """Say whether a value is what a SealedKeeper keeps."""
+    return value is not None and _sealed_bytes(value) != b""
+
+
+def _sealed_bytes(value: bytes | str) -> bytes:
+    """Give the encrypted bytes of a value as it is kept; none where it is something else."""
     try:
-        return len(content) == 1 and isinstance(text, str) and base64.b64decode(text, validate=True).startswith(mark)
-    except ValueError:
-        return False
+        return msgspec.json.decode(value, type=bytes)
+    except (ValueError, RecursionError):
+        return b""
 
 
 def _without_details(reason: str | None) -> str | None:

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from clew.store.corpus import Corpus
 from clew.store.expiry import from_us
-from clew.store.filters import Condition, matches
+from clew.store.filters import Filter, meets
 from clew.store.operations import Explanation, Item, Namespace, SearchItem
 from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
-from clew.store.values import decode_value
+from clew.store.values import read_value
 
 EXACT_ITEMS = 5_000  # above, reading all vectors costs more than codes and scoring again
 
@@ -36,30 +36,39 @@ class Stored(NamedTuple):
         return Item(
             namespace=self.namespace,
             key=self.key,
-            value=decode_value(self.value),
+            value=read_value(self.value, self.namespace, self.key),
             created_at=from_us(self.created_us),
             updated_at=from_us(self.updated_us),
             version=self.version,
         )
 
-    def found(self, score: float | None, why: Explanation | None) -> SearchItem:
-        """Give the item as found by a search, its value a fresh copy."""
+
+class Found(NamedTuple):
+    """An item on a page of a search; see SearchItem."""
+
+    stored: Stored
+    score: float | None = None
+    why: Explanation | None = None
+
+    def item(self) -> SearchItem:
+        """Give the item as people see it, its value a fresh copy."""
+        s = self.stored
         return SearchItem(
-            namespace=self.namespace,
-            key=self.key,
-            value=decode_value(self.value),
-            created_at=from_us(self.created_us),
-            updated_at=from_us(self.updated_us),
-            version=self.version,
-            score=score,
-            why=why,
+            namespace=s.namespace,
+            key=s.key,
+            value=read_value(s.value, s.namespace, s.key),
+            created_at=from_us(s.created_us),
+            updated_at=from_us(s.updated_us),
+            version=s.version,
+            score=self.score,
+            why=self.why,
         )
 
 
 class Shelf(Protocol):
     """What an engine fetches of the items below one prefix, in one transaction. Expired items are not there."""
 
-    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+    def newest(self, condition: Filter | None) -> Iterator[Stored]:
         """Give at least the items that meet the condition, newest first, reading no more than is taken."""
         ...
 
@@ -71,7 +80,7 @@ class Shelf(Protocol):
         """Give the vectors of items that have some in the corpus."""
         ...
 
-    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+    def allowed(self, condition: Filter | None) -> Collection[int] | None:
         """Give the ids of the items that meet the condition; None when that is all there are."""
         ...
 
@@ -133,20 +142,20 @@ class CorpusCache:
         self._kept = kept  # replaced as a whole: readers on other OS threads never see it half done
 
 
-def search(shelf: Shelf, request: PreparedSearch) -> list[tuple[Stored, SearchItem]]:
-    """Give one page of what is found, each as it is kept and as it is shown."""
+def search(shelf: Shelf, request: PreparedSearch) -> list[Found]:
+    """Give one page of what is found."""
     if request.limit == 0:
         return []
     if request.mode is None:
-        return [(stored, stored.found(None, None)) for stored in _newest_page(shelf, request)]
+        return [Found(stored) for stored in _newest_page(shelf, request)]
     corpus = shelf.corpus(request.dims)
     hits = rank(corpus, request, shelf.allowed(request.condition), shelf.vectors)
     stored = shelf.by_ids([hit.id for hit in hits])
-    return [(stored[hit.id], stored[hit.id].found(hit.score, hit.why)) for hit in hits]
+    return [Found(stored[hit.id], hit.score, hit.why) for hit in hits]
 
 
 def _newest_page(shelf: Shelf, request: PreparedSearch) -> Iterator[Stored]:
     found = shelf.newest(request.condition)
     if request.condition is not None:
-        found = (s for s in found if matches(request.condition, decode_value(s.value)))
+        found = (s for s in found if meets(request.condition, s.value))
     return islice(found, request.offset, request.offset + request.limit)

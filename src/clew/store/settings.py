@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypedDict, get_args
 
 from msgspec import Struct, field
@@ -44,6 +45,19 @@ class IndexConfig(TypedDict, total=False):
     ignored_words: Collection[str]
     context: bool | None
     distance_type: Literal["cosine"]
+
+
+class StoreOptions(TypedDict, total=False):
+    """What a store on a database may be opened with; see SqliteStore and PostgresStore."""
+
+    index: Mapping[str, Any] | None
+    ttl: Mapping[str, Any] | None
+    search_mode: Mode | None
+    load_embedder: LoadEmbedder | None
+    history: Mapping[str, Any] | bool | None
+    filter_fields: Sequence[str]
+    clock: Callable[[], datetime] | None
+    cache_bytes: int
 
 
 class Settings(Struct, frozen=True, kw_only=True):

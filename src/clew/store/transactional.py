@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
-from clew.errors import EmbeddingError, UsageError
+from clew.errors import EmbeddingError, UnreadableRecord, UsageError
 from clew.store.embedding import Embedded
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
@@ -37,7 +37,8 @@ from clew.store.planning import (
     with_vectors,
     words_to_embed,
 )
-from clew.store.sealing import SealedKeeper
+from clew.store.sealing import SealedKeeper, is_sealed
+from clew.store.search import Stored
 from clew.store.sweeping import Done, DoneCount, Sweeper
 
 log = logging.getLogger("clew.store")
@@ -233,21 +234,41 @@ class TransactionalStore(IndexingStore[S]):
         """Give the result of a read; of a search in the past, the versions among which to search."""
         match read:
             case PreparedGet(past=Past() as past):
-                found = self._as_it_was(state, read.namespace, read.key, past, reading.now)
-                return found[0].item() if found else None
+                then = self._as_it_was(state, read.namespace, read.key, past, reading.now)
+                return then[0].item() if then else None
             case PreparedSearch(past=Past() as past):
                 return self._as_it_was(state, read.prefix, None, past, reading.now)
             case PreparedHistory():
                 versions = self._keeper.versions(state, read.namespace, read.key)
                 return history_of(versions, self.settings.history, to_us(reading.now))
             case PreparedGet():
-                return self._keeper.get(state, read, reading)
+                stored = self._keeper.get(state, read, reading)
+                if stored is None:
+                    return None
+                self._note_ending(read, [stored], reading)
+                return stored.item()
             case PreparedSearch():
                 if read.vector and not self._looked_for_others:
                     self._look_for_other_models(state)
-                return self._keeper.search(state, read, reading)
+                found = self._keeper.search(state, read, reading)
+                if not found and not self._looked_for_sealed:
+                    self._look_for_sealed(state)
+                self._note_ending(read, [one.stored for one in found], reading)
+                return [one.item() for one in found]
             case PreparedListing():
                 return self._keeper.list_namespaces(state, read, reading.now)
+
+    def _look_for_sealed(self, state: S) -> None:
+        """Refuse to say that nothing was found where nothing can be read: encrypted values meet no filter or query."""
+        self._looked_for_sealed = True
+        for memory in () if isinstance(self._keeper, SealedKeeper) else self._keeper.memories(state, -1, 1, past=False):
+            if memory.item is not None and is_sealed(memory.item.write.value):
+                self._looked_for_sealed = False
+                raise UnreadableRecord("what is kept here is encrypted: open the database with its encryption keys")
+
+    def _note_ending(self, read: PreparedGet | PreparedSearch, found: Sequence[Stored], reading: Reading) -> None:
+        if read.refresh:
+            reading.ending.extend((stored.namespace, stored.key) for stored in found if stored.ttl_us is not None)
 
     def _as_it_was(self, state: S, prefix: Namespace, key: str | None, past: Past, now: datetime) -> list[Version]:
         at = past.at or self._keeper.made_at(state, past.checkpoint)

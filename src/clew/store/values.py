@@ -58,7 +58,17 @@ def decode_value(data: bytes | str) -> dict[str, Any]:
     try:
         return _decode(data)
     except (ValueError, RecursionError) as error:
-        raise UnreadableRecord(f"a kept memory is damaged: {error}") from error
+        if data[:1] in ('"', b'"'):  # no value is a text: see sealing
+            raise UnreadableRecord("it is encrypted: open the database with its encryption keys") from error
+        raise UnreadableRecord(f"it is damaged: {error}") from error
+
+
+def read_value(data: bytes | str, namespace: tuple[str, ...], key: str) -> dict[str, Any]:
+    """Give a fresh copy of the value that is kept at a place, as `decode_value` does; its errors name the place."""
+    try:
+        return decode_value(data)
+    except UnreadableRecord as error:
+        raise UnreadableRecord(f"memory {key!r} of {namespace!r} cannot be read: {error}") from error
 
 
 def _plain(value: object, place: str, depth: int) -> object:

@@ -24,18 +24,17 @@ from clew.storage.inmemory.items_state import (
 from clew.store.codes import codes_of
 from clew.store.corpus import Corpus, IndexRow
 from clew.store.expiry import from_us, to_us
-from clew.store.filters import Condition, check_filter_fields, matches
+from clew.store.filters import Filter, check_filter_fields, meets
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
-from clew.store.operations import Item, Mode, Namespace, SearchItem
+from clew.store.operations import Mode, Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
-from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored, search
+from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Found, Stored, search
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
 from clew.store.transactional import TransactionalStore
-from clew.store.values import decode_value
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ class _MemoryShelf:
         self._cache = cache
         self._now_us = to_us(reading.now)
 
-    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+    def newest(self, condition: Filter | None) -> Iterator[Stored]:
         live = (row.stored for row in self._live())
         return iter(sorted(live, key=lambda stored: (stored.updated_us, stored.id), reverse=True))
 
@@ -60,11 +59,11 @@ class _MemoryShelf:
         build = partial(self._build, dims)
         return self._cache.get(name, self._state.change, self._refresh, build, keep=self._reading.committed)
 
-    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+    def allowed(self, condition: Filter | None) -> Collection[int] | None:
         if condition is None and not self._state.some_expired(self._now_us):
             return None
         live = (row.stored for row in self._live())
-        return {s.id for s in live if condition is None or matches(condition, decode_value(s.value))}
+        return {s.id for s in live if meets(condition, s.value)}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         return {item_id: self._state.by_id[item_id].stored for item_id in ids}
@@ -114,20 +113,13 @@ class MemoryKeeper(MemoryMover):
     def __init__(self, cache_bytes: int) -> None:
         self._cache = CorpusCache(cache_bytes)
 
-    def get(self, state: ItemState, read: PreparedGet, reading: Reading) -> Item | None:
+    def get(self, state: ItemState, read: PreparedGet, reading: Reading) -> Stored | None:
         space = state.space(read.namespace)
         row = space.rows.get(read.key) if space else None
-        if row is None or not row.lives(to_us(reading.now)):
-            return None
-        if read.refresh and row.stored.ttl_us is not None:
-            reading.ending.append((read.namespace, read.key))
-        return row.stored.item()
+        return None if row is None or not row.lives(to_us(reading.now)) else row.stored
 
-    def search(self, state: ItemState, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
-        found = search(_MemoryShelf(state, read, reading, self._cache), read)
-        if read.refresh:
-            reading.ending.extend((s.namespace, s.key) for s, _ in found if s.ttl_us is not None)
-        return [item for _, item in found]
+    def search(self, state: ItemState, read: PreparedSearch, reading: Reading) -> list[Found]:
+        return search(_MemoryShelf(state, read, reading, self._cache), read)
 
     def list_namespaces(self, state: ItemState, read: PreparedListing, now: datetime) -> list[Namespace]:
         now_us = to_us(now)

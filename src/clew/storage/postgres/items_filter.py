@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from msgspec import json
 
-from clew.store.filters import Compare, Condition, Every, Not, Some
+from clew.store.filters import Compare, Every, Filter, Not, Some
 
 _EXACT_NUMBERS = 2**53
 _ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
@@ -40,7 +40,7 @@ _Name = Callable[[Any], str]
 _EVERYTHING: _Part = ("true", False)
 
 
-def compile_filter(condition: Condition | None) -> Compiled:
+def compile_filter(condition: Filter | None) -> Compiled:
     """Give the condition on `i.doc`."""
     parameters: dict[str, Any] = {}
 
@@ -52,7 +52,7 @@ def compile_filter(condition: Condition | None) -> Compiled:
     return Compiled(sql, parameters, is_exact)
 
 
-def _compile(condition: Condition, name: _Name) -> _Part:
+def _compile(condition: Filter, name: _Name) -> _Part:
     match condition:
         case Compare(path, operator, operand):
             if any(_FROM_THE_END.fullmatch(step) for step in path) or not _is_exact(operand):

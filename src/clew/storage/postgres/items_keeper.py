@@ -15,10 +15,10 @@ from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import list_walking
-from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
-from clew.store.search import CorpusCache, Stored, search
+from clew.store.search import CorpusCache, Found, Stored, search
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,19 +32,15 @@ class PostgresKeeper(PostgresMover):
     def __init__(self, cache_bytes: int) -> None:
         self._cache = CorpusCache(cache_bytes)
 
-    def get(self, state: psycopg.Connection, read: PreparedGet, reading: Reading) -> Item | None:
-        stored = items.find_item(state, read.namespace, read.key, to_us(reading.now))
-        if stored is None:
-            return None
-        if read.refresh and stored.ttl_us is not None:
-            reading.ending.append((read.namespace, read.key))
-        return stored.item()
+    def get(self, state: psycopg.Connection, read: PreparedGet, reading: Reading) -> Stored | None:
+        return items.find_item(state, read.namespace, read.key, to_us(reading.now))
 
-    def search(self, state: psycopg.Connection, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
-        found = self._found(state, read, reading)
-        if read.refresh:
-            reading.ending.extend((s.namespace, s.key) for s, _ in found if s.ttl_us is not None)
-        return [item for _, item in found]
+    def search(self, state: psycopg.Connection, read: PreparedSearch, reading: Reading) -> list[Found]:
+        while True:
+            try:
+                return search(PostgresShelf(state, read, reading, self._cache), read)
+            except Moved:
+                continue  # each time somebody else has got something done
 
     def list_namespaces(self, state: psycopg.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
         walk = partial(items.held_namespaces, state, now_us=to_us(now), most=min(read.limit + read.offset, _AT_ONCE))
@@ -106,12 +102,3 @@ class PostgresKeeper(PostgresMover):
 
     def forget_models(self, state: psycopg.Connection) -> None:
         items_index.forget_models(state)
-
-    def _found(
-        self, state: psycopg.Connection, read: PreparedSearch, reading: Reading
-    ) -> list[tuple[Stored, SearchItem]]:
-        while True:
-            try:
-                return search(PostgresShelf(state, read, reading, self._cache), read)
-            except Moved:
-                continue  # each time somebody else has got something done

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from clew.storage.postgres.items import BELOW, COLUMNS, JOINED, LIVE
 from clew.storage.postgres.items_filter import compile_filter
 from clew.storage.postgres.statements import rows
-from clew.store.filters import Condition
+from clew.store.filters import Filter
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,7 +41,7 @@ class Newest:
     """
 
     def __init__(
-        self, connection: psycopg.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Condition | None
+        self, connection: psycopg.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Filter | None
     ) -> None:
         self._connection = connection
         self._filter, operands, self.is_exact = compile_filter(condition)

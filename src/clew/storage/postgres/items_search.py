@@ -13,12 +13,11 @@ from clew.storage.postgres.snapshots import Snapshot, current_snapshot
 from clew.storage.postgres.statements import rows
 from clew.store.corpus import Corpus
 from clew.store.expiry import to_us
-from clew.store.filters import Condition, matches
+from clew.store.filters import Filter, meets
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
-from clew.store.values import decode_value
 
 if TYPE_CHECKING:
     import psycopg
@@ -56,7 +55,7 @@ class PostgresShelf:
             "start": self._range[0], "end": self._range[1], "now": to_us(reading.now),
         }  # fmt: skip
 
-    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+    def newest(self, condition: Filter | None) -> Iterator[Stored]:
         newest = Newest(self._connection, self._range, self._values["now"], condition)
         return map(as_stored, newest.rows(self._request.offset + self._request.limit))
 
@@ -65,7 +64,7 @@ class PostgresShelf:
         snapshot = current_snapshot(self._connection)
         return self._cache.get(name, snapshot, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
-    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+    def allowed(self, condition: Filter | None) -> Collection[int] | None:
         if condition is None and self._run("SELECT 1 FROM clew_items WHERE expires_at <= %(now)s LIMIT 1") == []:
             return None
         sql, operands, is_exact = compile_filter(condition)
@@ -73,7 +72,7 @@ class PostgresShelf:
         found = self._run(f"SELECT i.id{value} FROM {JOINED} WHERE {BELOW} AND {LIVE} AND {sql}", **operands)
         if is_exact:
             return {row[0] for row in found}
-        return {item_id for item_id, value in found if matches(condition, decode_value(value))}
+        return {item_id for item_id, value in found if meets(condition, value)}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         found = self._run(f"SELECT {COLUMNS} FROM {JOINED} WHERE i.id = ANY (%(ids)s)", ids=list(ids))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.items import write_call
@@ -15,7 +15,7 @@ from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
 from clew.store.planning import PreparedWrite
-from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
+from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder, StoreOptions
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
 
@@ -83,15 +83,10 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     @classmethod
     def from_conn_string(
-        cls,
-        conn_string: str,
-        *,
-        schema: str = "public",
-        index: Mapping[str, Any] | None = None,
-        ttl: Mapping[str, Any] | None = None,
+        cls, conn_string: str, *, schema: str = "public", **options: Unpack[StoreOptions]
     ) -> PostgresStore:
-        """Open a store for a `with` or `async with` block, which closes it."""
-        return cls(conn_string, index=index, ttl=ttl, schema=schema)
+        """Open a store for a `with` or `async with` block, which closes it; options as above."""
+        return cls(conn_string, schema=schema, **options)
 
     def apply(self, writes: Sequence[PreparedWrite]) -> None:
         """See BaseStore.apply. In one round trip, together with what other OS threads write at the same moment."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items_filter import is_plain_text, is_whole_number, place_of
-from clew.store.filters import Compare, Condition, Every
+from clew.store.filters import Compare, Every, Filter
 
 _MOST_CHARACTERS = 256  # of a text in the index
 
@@ -42,7 +42,7 @@ def declare(database: SqliteDatabase, paths: Sequence[tuple[str, ...]]) -> None:
         database.write(lambda connection: _add(connection, missing))
 
 
-def source_of(connection: sqlite3.Connection, condition: Condition | None) -> Source:
+def source_of(connection: sqlite3.Connection, condition: Filter | None) -> Source:
     """Give the entries of the index that a filter asks for; all items where it asks for no declared field."""
     parts = condition.parts if isinstance(condition, Every) else (condition,)
     equal = [part for part in parts if isinstance(part, Compare) and part.operator == "$eq" and _is_kept(part.operand)]

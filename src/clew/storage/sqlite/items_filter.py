@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from clew.store.filters import Compare, Condition, Every, Some
+from clew.store.filters import Compare, Every, Filter, Some
 
 _EVERYTHING = "1"
 _MOST_BRACKETS = 500  # SQLite refuses expressions deeper than 1000
@@ -18,13 +18,13 @@ _INT_RANGE = range(-(2**63), 2**63)
 _TEXT_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
-def compile_filter(condition: Condition | None) -> tuple[str, list[Any]]:
+def compile_filter(condition: Filter | None) -> tuple[str, list[Any]]:
     """Give an SQL condition on `i.value` with its parameters."""
     sql, parameters = _compile(condition)
     return (sql, parameters) if sql.count("(") < _MOST_BRACKETS else (_EVERYTHING, [])
 
 
-def _compile(condition: Condition | None) -> tuple[str, list[Any]]:
+def _compile(condition: Filter | None) -> tuple[str, list[Any]]:
     match condition:
         case Compare(path, operator, operand):
             return _compile_comparison(path, operator, operand)

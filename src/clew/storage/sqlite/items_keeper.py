@@ -15,10 +15,10 @@ from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import list_walking
-from clew.store.operations import Item, Namespace, SearchItem
+from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
-from clew.store.search import CorpusCache, search
+from clew.store.search import CorpusCache, Found, Stored, search
 
 
 class SqliteKeeper(SqliteMover):
@@ -27,19 +27,11 @@ class SqliteKeeper(SqliteMover):
     def __init__(self, cache_bytes: int) -> None:
         self._cache = CorpusCache(cache_bytes)
 
-    def get(self, state: sqlite3.Connection, read: PreparedGet, reading: Reading) -> Item | None:
-        stored = items.find_item(state, read.namespace, read.key, to_us(reading.now))
-        if stored is None:
-            return None
-        if read.refresh and stored.ttl_us is not None:
-            reading.ending.append((read.namespace, read.key))
-        return stored.item()
+    def get(self, state: sqlite3.Connection, read: PreparedGet, reading: Reading) -> Stored | None:
+        return items.find_item(state, read.namespace, read.key, to_us(reading.now))
 
-    def search(self, state: sqlite3.Connection, read: PreparedSearch, reading: Reading) -> list[SearchItem]:
-        found = search(SqliteShelf(state, read, reading, self._cache), read)
-        if read.refresh:
-            reading.ending.extend((s.namespace, s.key) for s, _ in found if s.ttl_us is not None)
-        return [item for _, item in found]
+    def search(self, state: sqlite3.Connection, read: PreparedSearch, reading: Reading) -> list[Found]:
+        return search(SqliteShelf(state, read, reading, self._cache), read)
 
     def list_namespaces(self, state: sqlite3.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
         walk = partial(items.held_namespaces, state, now_us=to_us(now))

@@ -13,7 +13,7 @@ from typing import Any
 from clew.storage.sqlite.items import COLUMNS, LIVE
 from clew.storage.sqlite.items_fields import source_of
 from clew.storage.sqlite.items_filter import compile_filter
-from clew.store.filters import Condition
+from clew.store.filters import Filter
 
 _LOOKED_AT, _LOOKED_AT_FOR_A_FILTER = 256, 4096
 
@@ -45,7 +45,7 @@ class Newest:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Condition | None
+        self, connection: sqlite3.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Filter | None
     ) -> None:
         self._connection = connection
         self._paths = paths

@@ -15,12 +15,11 @@ from clew.storage.sqlite.items_index import find_model
 from clew.storage.sqlite.items_newest import Newest
 from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
-from clew.store.filters import Condition, matches
+from clew.store.filters import Filter, meets
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
-from clew.store.values import decode_value
 
 # Codes or vectors where the query's may be compared with them; nothing where not.
 _VECTORS = {
@@ -51,7 +50,7 @@ class SqliteShelf:
         self._range = path_range(request.prefix)
         self._now_us = to_us(reading.now)
 
-    def newest(self, condition: Condition | None) -> Iterator[Stored]:
+    def newest(self, condition: Filter | None) -> Iterator[Stored]:
         newest = Newest(self._connection, self._range, self._now_us, condition)
         return map(items.as_stored, newest.rows(self._request.offset + self._request.limit))
 
@@ -60,7 +59,7 @@ class SqliteShelf:
         change = self._connection.execute("SELECT max(number) FROM clew_item_changes").fetchone()[0] or 0
         return self._cache.get(name, change, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
-    def allowed(self, condition: Condition | None) -> Collection[int] | None:
+    def allowed(self, condition: Filter | None) -> Collection[int] | None:
         if condition is None:
             return self._all_but_expired()
         sql, parameters = compile_filter(condition)
@@ -71,7 +70,7 @@ class SqliteShelf:
             f"AND {items.LIVE} AND {sql}",
             (*self._range, *source.values, self._now_us, *parameters),
         )
-        return {item_id for item_id, value in rows if matches(condition, decode_value(value))}
+        return {item_id for item_id, value in rows if meets(condition, value)}
 
     def by_ids(self, ids: Sequence[int]) -> dict[int, Stored]:
         rows = self._connection.execute(

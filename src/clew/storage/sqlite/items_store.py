@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items_fields import declare
@@ -15,7 +15,7 @@ from clew.storage.sqlite.items_keeper import SqliteKeeper
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
-from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
+from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder, StoreOptions
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
 
@@ -72,15 +72,9 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         declare(self.database, check_filter_fields(filter_fields))
 
     @classmethod
-    def from_conn_string(
-        cls,
-        conn_string: str,
-        *,
-        index: Mapping[str, Any] | None = None,
-        ttl: Mapping[str, Any] | None = None,
-    ) -> SqliteStore:
-        """Open a store for a `with` or `async with` block, which closes it."""
-        return cls(conn_string, index=index, ttl=ttl)
+    def from_conn_string(cls, conn_string: str, **options: Unpack[StoreOptions]) -> SqliteStore:
+        """Open a store for a `with` or `async with` block, which closes it; options as above."""
+        return cls(conn_string, **options)
 
     def setup(self) -> Done:
         """Do nothing: the tables are made when the file is opened. May be awaited."""
