@@ -8,6 +8,7 @@ Say how:                RetryPolicy, TimeoutPolicy, CachePolicy, RunnableConfig,
 Keep threads:           Database, EncryptionKeys, SqliteSaver, PostgresSaver, InMemorySaver
 Keep memories:          Database, SqliteStore, PostgresStore, InMemoryStore, BaseStore, Item, SearchItem, the operations
 Keep results:           InMemoryCache, SqliteCache, PostgresCache
+Be watched:             watched, ModelCall, ToolUse, AgentTurn
 Merge messages:         add_messages, RemoveMessage, REMOVE_ALL_MESSAGES
 Errors:                 clew.errors draws the tree
 """
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
     from clew.messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
     from clew.moving import Moved, aexport_lines, aimport_lines, export_lines, import_lines
+    from clew.observing import AgentTurn, ModelCall, ToolUse, watched
     from clew.runner.futures import TaskFuture
     from clew.runner.launching import Output
     from clew.runner.recovering import Recovered
@@ -110,6 +112,7 @@ _HOMES = {
     "NotInWorkflow NotRecordable ReplayMismatch RunCancelled RunStopped SetAside ThreadBusy",
     "clew.messages": "REMOVE_ALL_MESSAGES RemoveMessage add_messages",
     "clew.moving": "Moved aexport_lines aimport_lines export_lines import_lines",
+    "clew.observing": "AgentTurn ModelCall ToolUse watched",
     "clew.runner.futures": "TaskFuture",
     "clew.runner.launching": "Output",
     "clew.runner.recovering": "Recovered",
@@ -158,16 +161,16 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "REMOVE_ALL_MESSAGES", "AsyncPostgresSaver", "AsyncPostgresStore", "AsyncSqliteSaver", "AsyncSqliteStore",
-    "BaseCache", "BaseStore", "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict", "Database",
-    "EncryptionKeys", "Erased", "ExecutionInfo", "GetOp", "Handle", "HistoryOp", "InMemoryCache", "InMemorySaver",
-    "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion", "Limit",
-    "ListNamespacesOp", "MatchCondition", "MemorySaver", "Moved", "NodeCancelledError", "NodeTimeoutError",
-    "NotInWorkflow", "NotRecordable", "Output", "PostgresCache", "PostgresSaver", "PostgresStore", "Pruned", "PutOp",
-    "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled", "RunStopped", "RunnableConfig",
-    "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore", "StateSnapshot",
-    "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "Worker", "Workflow", "add_messages",
-    "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep", "entrypoint", "erase", "export_lines",
-    "get_config", "get_runtime", "get_store", "get_stream_writer", "import_lines", "interrupt", "prune", "recover",
-    "sleep", "stream_message", "task",
+    "REMOVE_ALL_MESSAGES", "AgentTurn", "AsyncPostgresSaver", "AsyncPostgresStore", "AsyncSqliteSaver",
+    "AsyncSqliteStore", "BaseCache", "BaseStore", "CachePolicy", "Checkpointer", "ClewError", "Command", "Conflict",
+    "Database", "EncryptionKeys", "Erased", "ExecutionInfo", "GetOp", "Handle", "HistoryOp", "InMemoryCache",
+    "InMemorySaver", "InMemoryStore", "Interrupt", "InvalidNamespaceError", "InvalidResume", "Item", "ItemVersion",
+    "Limit", "ListNamespacesOp", "MatchCondition", "MemorySaver", "ModelCall", "Moved", "NodeCancelledError",
+    "NodeTimeoutError", "NotInWorkflow", "NotRecordable", "Output", "PostgresCache", "PostgresSaver", "PostgresStore",
+    "Pruned", "PutOp", "Recovered", "RemoveMessage", "ReplayMismatch", "RetryPolicy", "RunCancelled", "RunStopped",
+    "RunnableConfig", "Runtime", "SearchItem", "SearchOp", "SetAside", "SqliteCache", "SqliteSaver", "SqliteStore",
+    "StateSnapshot", "StreamWriter", "Task", "TaskFuture", "ThreadBusy", "TimeoutPolicy", "ToolUse", "Worker",
+    "Workflow", "add_messages", "aerase", "aexport_lines", "aimport_lines", "aprune", "arecover", "asleep",
+    "entrypoint", "erase", "export_lines", "get_config", "get_runtime", "get_store", "get_stream_writer",
+    "import_lines", "interrupt", "prune", "recover", "sleep", "stream_message", "task", "watched",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from clew import RetryPolicy, Workflow, add_messages, entrypoint, task
+from clew import AgentTurn, RetryPolicy, Workflow, add_messages, entrypoint, task, watched
 from clew.agents.forms import Json, given
 from clew.agents.loop import ANSWER, Loop, Reply
 from clew.agents.memory import memory_tools, recall
@@ -38,9 +38,9 @@ def create_agent(
     Args:
         model: `openai_model(...)`, `anthropic_model(...)`, a LangChain chat model, or any function from messages (and
             `tools`, if it has such a parameter) to a message, blocking or async.
-        tools: functions with type hints and a docstring, blocking or async; tasks; agents and other workflows;
-            LangChain's tools; `Tool`s. A function may ask for `store`, `config`, `runtime`, `writer` and `messages` by
-            the names of its parameters; the model does not see these.
+        tools: functions with type hints and a docstring, blocking or async; tasks; agents and other workflows; tools of
+            LangChain and of MCP servers; `Tool`s. A function may ask for `store`, `config`, `runtime`, `writer` and
+            `messages` by the names of its parameters; the model does not see these.
         prompt: what the model is told first; or a function from the messages to that, called once in a turn, which may
             ask for `store`, `config` and `runtime`, too.
         output: what the answer is to be: a pydantic model or a dataclass. `Reply.output` is then one.
@@ -81,7 +81,8 @@ def create_agent(
 
     async def agent(input: Any, *, previous: list[Any] | None = None) -> entrypoint.final[Reply, list[Any]]:
         before = await loop.shortened(previous or [])
-        messages, reply = await loop.turn(add_messages(before, given(input)))
+        with watched(AgentTurn(name=name)):
+            messages, reply = await loop.turn(add_messages(before, given(input)))
         added = Reply(text=reply.text, output=reply.output, to=reply.to, messages=messages[len(before) :])
         return entrypoint.final(value=added, save=messages)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clew import get_runtime, stream_message
+from clew import ModelCall, get_runtime, stream_message, watched
 from clew.agents.forms import Json, calls_in, role_of, text_of
 
 Model = Callable[..., Any]
@@ -29,33 +29,38 @@ def openai_model(client: Any, model: str, **options: Any) -> Model:
 
     def request(messages: Sequence[Json], tools: list[Json]) -> Json:
         sent = [{name: m[name] for name in _OPENAI_FIELDS if name in m} for m in messages]
-        return {"model": model, "messages": sent, "stream": True, **({"tools": tools} if tools else {}), **options}
+        asked = {"model": model, "messages": sent, "stream": True, "stream_options": {"include_usage": True}}
+        return {**asked, **({"tools": tools} if tools else {}), **options}
 
     def ask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        said = _Said()
-        with client.chat.completions.create(**request(messages, tools)) as chunks:
-            for chunk in chunks:
-                said.hear(chunk)
-        return said.message()
+        with watched(ModelCall(provider="openai", model=model, options=options, messages=messages)) as call:
+            said = _Said(call)
+            with client.chat.completions.create(**request(messages, tools)) as chunks:
+                for chunk in chunks:
+                    said.hear(chunk)
+            return said.message()
 
     async def aask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        said = _Said()
-        async with await client.chat.completions.create(**request(messages, tools)) as chunks:
-            async for chunk in chunks:
-                said.hear(chunk)
-        return said.message()
+        with watched(ModelCall(provider="openai", model=model, options=options, messages=messages)) as call:
+            said = _Said(call)
+            async with await client.chat.completions.create(**request(messages, tools)) as chunks:
+                async for chunk in chunks:
+                    said.hear(chunk)
+            return said.message()
 
     return aask if isinstance(client, AsyncOpenAI) else ask
 
 
 class _Said:
-    """What a model of OpenAI's has said so far."""
+    """What a model of OpenAI's has said so far in a call."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: ModelCall) -> None:
+        self._call = call
         self._texts: dict[str, str] = {}
         self._calls: dict[int, Json] = {}
 
     def hear(self, chunk: Any) -> None:
+        self._note(chunk)
         for choice in chunk.choices:
             for part in ("content", "refusal"):
                 if piece := getattr(choice.delta, part, None):
@@ -70,7 +75,18 @@ class _Said:
 
     def message(self) -> Json:
         calls = {"tool_calls": list(self._calls.values())} if self._calls else {}
-        return {"role": "assistant", "content": "", **self._texts, **calls}
+        message: Json = {"role": "assistant", "content": "", **self._texts, **calls}
+        self._call.answer = message
+        return message
+
+    def _note(self, chunk: Any) -> None:
+        """Take note of what a chunk tells beside the message."""
+        call = self._call
+        call.response_id, call.response_model = chunk.id or call.response_id, chunk.model or call.response_model
+        if reasons := [choice.finish_reason for choice in chunk.choices if choice.finish_reason]:
+            call.finish_reasons = reasons
+        if (usage := getattr(chunk, "usage", None)) is not None:
+            call.input_tokens, call.output_tokens = usage.prompt_tokens, usage.completion_tokens
 
 
 def anthropic_model(client: Any, model: str, *, max_tokens: int = 4096, **options: Any) -> Model:
@@ -91,17 +107,22 @@ def anthropic_model(client: Any, model: str, *, max_tokens: int = 4096, **option
         parts: Json = {**({"system": system} if system else {}), **({"tools": told} if told else {}), **options}
         return {"model": model, "max_tokens": max_tokens, "messages": _for_anthropic(messages), **parts}
 
+    def call_of(messages: Sequence[Json]) -> ModelCall:
+        asked = {"max_tokens": max_tokens, **options}
+        return ModelCall(provider="anthropic", model=model, options=asked, messages=messages)
+
     def ask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        with client.messages.stream(**request(messages, tools)) as stream:
+        with watched(call_of(messages)) as call, client.messages.stream(**request(messages, tools)) as stream:
             for piece in stream.text_stream:
                 _show(piece)
-            return _from_anthropic(stream.get_final_message().content)
+            return _from_anthropic(call, stream.get_final_message())
 
     async def aask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        async with client.messages.stream(**request(messages, tools)) as stream:
-            async for piece in stream.text_stream:
-                _show(piece)
-            return _from_anthropic((await stream.get_final_message()).content)
+        with watched(call_of(messages)) as call:
+            async with client.messages.stream(**request(messages, tools)) as stream:
+                async for piece in stream.text_stream:
+                    _show(piece)
+                return _from_anthropic(call, await stream.get_final_message())
 
     return aask if isinstance(client, AsyncAnthropic) else ask
 
@@ -110,7 +131,9 @@ def _show(piece: str) -> None:
     stream_message({"role": "assistant", "content": piece, "id": get_runtime().idempotency_key})
 
 
-def _from_anthropic(blocks: Sequence[Any]) -> Json:
+def _from_anthropic(call: ModelCall, said: Any) -> Json:
+    """Return a whole message in OpenAI's shape, and take note of what it tells besides."""
+    blocks, usage = said.content, said.usage
     text = "".join(block.text for block in blocks if block.type == "text")
     thinking = [block.to_dict() for block in blocks if "thinking" in block.type]
     calls = [
@@ -119,7 +142,13 @@ def _from_anthropic(blocks: Sequence[Any]) -> Json:
         if block.type == "tool_use"
     ]
     parts = {**({"tool_calls": calls} if calls else {}), **({"thinking": thinking} if thinking else {})}
-    return {"role": "assistant", "content": text, **parts}
+    call.response_id, call.response_model, call.finish_reasons = said.id, said.model, (said.stop_reason or "stop",)
+    # Anthropic counts what a cache gave apart from the rest.
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    call.input_tokens, call.output_tokens = usage.input_tokens + cached, usage.output_tokens
+    message: Json = {"role": "assistant", "content": text, **parts}
+    call.answer = message
+    return message
 
 
 def _for_anthropic(messages: Sequence[Json]) -> list[Json]:

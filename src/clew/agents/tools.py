@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer, interrupt, task
+from clew import (
+    Task,
+    ToolUse,
+    Workflow,
+    get_config,
+    get_runtime,
+    get_store,
+    get_stream_writer,
+    interrupt,
+    task,
+    watched,
+)
 from clew.agents.forms import Json, Message, text_of
 from clew.agents.schemas import as_text, hinted, schema_of_parameters
 from clew.errors import InvalidOption
@@ -85,7 +96,7 @@ def hand_over(to: str, when: str) -> Tool:
 
 
 def as_tools(given: Iterable[Any]) -> dict[str, Tool]:
-    """Return tools by name: of functions, tasks, agents and other workflows, LangChain's tools.
+    """Return tools by name: of functions, tasks, agents and other workflows, tools of LangChain and of MCP servers.
 
     Raises:
         InvalidOption: two of one name, or something that is no tool.
@@ -107,6 +118,8 @@ def _as_tool(given: Any) -> Tool:
         return _of_function(given.func, given.name, _awaited(given) if _is_async(given.func) else _waited_for(given))
     if hasattr(given, "args_schema") and hasattr(given, "ainvoke"):
         return _of_langchain(given)
+    if hasattr(given, "parameters") and hasattr(given, "description"):
+        return _of_described(given)
     if not callable(given):
         raise InvalidOption(f"no tool: {given!r}; give a function, a task, an agent, a LangChain tool or a Tool")
     name = hinted(given).__name__
@@ -147,6 +160,15 @@ def _of_workflow(agent: Workflow[Any, Any]) -> Tool:
     return _of_function(delegate, agent.name, delegate, agent.__doc__)
 
 
+def _of_described(given: Any) -> Tool:
+    """Return the tool of what starts a task and says itself what it takes, such as a tool of an MCP server."""
+
+    async def call(**arguments: Any) -> str:
+        return str(await given(**arguments))
+
+    return Tool(name=given.name, description=given.description, parameters=given.parameters, function=call)
+
+
 def _of_langchain(given: Any) -> Tool:
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -173,13 +195,24 @@ def as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
         decided, note = _decision(tool, arguments) if approved else (arguments, "")
         return None if decided is None else tool.given(decided, messages), note
 
+    def seen(arguments: Json) -> ToolUse:
+        return ToolUse(name=tool.name, description=tool.description, arguments=arguments)
+
     async def use_async(arguments: Json, messages: Sequence[Message] = ()) -> str:
         taken, note = begin(arguments, messages)
-        return note if taken is None else note + as_text(await tool.function(**taken))
+        if taken is None:
+            return note
+        with watched(seen(arguments)) as used:
+            used.result = told = as_text(await tool.function(**taken))
+        return note + told
 
     def use(arguments: Json, messages: Sequence[Message] = ()) -> str:
         taken, note = begin(arguments, messages)
-        return note if taken is None else note + as_text(tool.function(**taken))
+        if taken is None:
+            return note
+        with watched(seen(arguments)) as used:
+            used.result = told = as_text(tool.function(**taken))
+        return note + told
 
     uses: Callable[..., Any] = use_async if _is_async(tool.function) else use
     return task(uses, name=tool.name)
