@@ -67,8 +67,9 @@ class Handle:
 
         Raises:
             TimeoutError: it has not ended in time; it goes on all the same.
-            RunCancelled, RunStopped: it was cancelled, or stopped by a newer input.
-            Whatever the workflow raised; a RecordedFailure where the class of that is not known here.
+            RunCancelled: it was cancelled.
+            RunStopped: it was stopped by a newer input.
+            Exception: whatever the workflow raised; a RecordedFailure where the class of that is not known here.
         """
         return Output.of(run_blocking(submitting.result(BLOCKING, self._ticket, timeout_s)), "v1")
 
@@ -97,7 +98,7 @@ class Handle:
 
         Raises:
             ValueError: `submit` was not given a `stream_mode`.
-            What `result` raises, after the last event.
+            Exception: what `result` raises, after the last event.
         """
         want, reader = self._reader()
         try:

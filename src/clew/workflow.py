@@ -134,7 +134,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             RecordedFailure: the run of that `run_key` failed, and newer ones have begun since.
             ReplayMismatch: the code no longer makes the calls that were recorded.
             StorageError: what has to be kept could not be.
-            Whatever the workflow raises.
+            Exception: whatever the workflow raises.
         """
         if stream_mode not in (None, "values"):
             return list(
@@ -235,7 +235,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
 
         Raises:
             UsageError: a mode that there is not; or called inside a running workflow.
-            What `invoke` raises, after the chunks that came before it.
+            Exception: what `invoke` raises, after the chunks that came before it.
         """
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
         request = self._request(input, config, context, durability, on_conflict, run_key, listener(want))

@@ -1,4 +1,9 @@
-"""The code in the documentation runs as printed: the Python blocks of a page are one program."""
+"""The code in the documentation runs as printed: the Python blocks of a page are one program.
+
+A block that runs has the language `python`. One that shows a file has a title: `test_tutorial.py` runs those of the
+tutorial, and the tests beside this one those of `examples/`. What cannot be run here has the language `py`; such blocks
+are few, and they are counted.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,27 @@ from typing import Any
 import pytest
 
 import clew
-from support.pages import blocks
+from support.pages import all_blocks, blocks
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(page for page in DOCS.rglob("*.md") if blocks(page, "python"))
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+LANGUAGES = {
+    "python": "is run",
+    "py": "cannot be run here: counted below",
+    "console": "commands: test_docs_commands.py checks them",
+    "text": "what a program prints",
+    "json": "data",
+}
+# A model behind a key, and a checkpointer that the reader writes.
+NOT_RUN = {"README.md": 1, "docs/how-to/test-your-workflow.md": 1}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
 def test_the_blocks_of_a_page_run_from_top_to_bottom(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -26,11 +45,21 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
         exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
 
 
-def test_the_page_for_those_who_come_from_langgraph_is_among_them() -> None:
-    assert DOCS / "from-langgraph.md" in PAGES
+def test_every_block_says_what_it_is() -> None:
+    for page in (*PAGES, ROOT / "README.md"):
+        for block in all_blocks(page):
+            assert block.language in LANGUAGES, f"{name_of(page)}, line {block.line}: say one of {sorted(LANGUAGES)}"
 
 
-def test_every_name_in_its_table_of_imports_is_there() -> None:
+def test_few_blocks_are_not_run_and_those_are_python() -> None:
+    found = {name_of(page): blocks(page, "py") for page in (*PAGES, ROOT / "README.md") if blocks(page, "py")}
+    assert {name: len(shown) for name, shown in found.items()} == NOT_RUN
+    for name, shown in found.items():
+        for block in shown:
+            compile(block.code, name, "exec")
+
+
+def test_every_name_in_the_table_of_imports_is_there() -> None:
     table = (DOCS / "from-langgraph.md").read_text(encoding="utf-8").split("## What is the same")[0]
     rows = re.findall(r"^\| (`lang.*?) \| (.*) \|$", table, re.M)
     assert len(rows) >= 15
@@ -42,6 +71,6 @@ def test_every_name_in_its_table_of_imports_is_there() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in DOCS.rglob("*.md"):
+    for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+            assert (page.parent / link).exists(), f"{name_of(page)} links to {link}"

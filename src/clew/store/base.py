@@ -246,7 +246,11 @@ class BaseStore(ABC):
         """Give the namespaces that hold items: sorted, cut to `max_depth` labels, one page of them.
 
         Args:
-            prefix, suffix: whole labels they begin or end with; `*` is any one label.
+            prefix: whole labels they begin with; `*` is any one label.
+            suffix: whole labels they end with, likewise.
+            max_depth: how many labels of each are wanted; None: all.
+            limit: the most namespaces to give.
+            offset: how many to leave out before.
         """
         return _namespaces(self.execute([_listing_op(prefix, suffix, max_depth, limit, offset)]))
 

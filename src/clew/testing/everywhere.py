@@ -80,7 +80,7 @@ def crash_everywhere(
         AssertionError: after a crash a task ran again although its outcome was kept, or the workflow came to another
             end, or other memories were left. The message says all of it.
         UsageError: the input is None; or the workflow asks a question and there is no `answer`.
-        Whatever the workflow raises without a crash, once it was seen to raise the same after every one.
+        Exception: whatever the workflow raises without a crash, once it was seen to raise the same after every one.
     """
     if input is None:
         raise UsageError("crash_everywhere needs an input; None means to continue, and there is nothing yet")

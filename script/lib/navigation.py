@@ -1,0 +1,27 @@
+"""What the site needs beyond its pages: decisions are in the navigation as they are in the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def on_config(config: Any) -> Any:
+    """Replace each `folder/*` in the navigation by the folder's pages, in the order of their names."""
+    docs = Path(config["docs_dir"])
+    config["nav"] = [_filled(entry, docs) for entry in config["nav"]]
+    return config
+
+
+def _filled(entry: Any, docs: Path) -> Any:
+    if isinstance(entry, dict):
+        return {title: _filled(below, docs) for title, below in entry.items()}
+    if not isinstance(entry, list):
+        return entry
+    return [page for one in entry for page in _pages(one, docs)]
+
+
+def _pages(entry: Any, docs: Path) -> list[Any]:
+    if isinstance(entry, str) and entry.endswith("/*"):
+        return [page.relative_to(docs).as_posix() for page in sorted((docs / entry[:-2]).glob("*.md"))]
+    return [_filled(entry, docs)]
