@@ -17,6 +17,7 @@ from clew.cli.chat import Chat
 from clew.cli.continuing import fork, resume
 from clew.cli.databases import made_default_url, open_database
 from clew.cli.erasing import erase
+from clew.cli.learning import learn
 from clew.cli.looking import runs, show, threads
 from clew.cli.memory import memory
 from clew.cli.migrating import migrate
@@ -34,6 +35,7 @@ app.command()(runs)
 app.command()(show)
 app.command()(resume)
 app.command()(fork)
+app.command()(learn)
 app.command()(reindex)
 app.command()(prune)
 app.command()(erase)

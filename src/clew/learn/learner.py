@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from clew import Handle, Workflow, entrypoint, get_config, get_runtime, task
 from clew.agents import Reply, create_agent
@@ -83,6 +83,11 @@ def create_learner(
 
     learner: Learner = entrypoint(name=name, **_with_database(conversation, options))(learn)
     return learner
+
+
+def is_learner(workflow: Workflow[Any, Any]) -> bool:
+    """Say whether a workflow was made by `create_learner`."""
+    return get_type_hints(workflow.__wrapped__).get("wish") == Learn | Undo
 
 
 def learn_later(learner: Learner, config: Any, *, pause_s: float = 60.0) -> Handle:
