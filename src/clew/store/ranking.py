@@ -24,7 +24,7 @@ _K1, _B = 0.4, 0.0
 _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
-_LEAST_SCORED_AGAIN = 400
+LEAST_SCORED_AGAIN = 400
 
 FetchVectors = Callable[[Sequence[int]], dict[int, bytes]]
 
@@ -128,7 +128,7 @@ def _score_again(
     import numpy as np
 
     assert scores.meaning is not None  # checked by the caller
-    most = max(_LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
+    most = max(LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
     chosen = _best_first(scores.total, open_, most, fills=False)
     vectors = fetch(corpus.ids[chosen[~np.isnan(scores.meaning[chosen])]].tolist())
     query = np.frombuffer(_weighted_query(corpus, search), dtype="<f4")

@@ -73,7 +73,10 @@ class Shelf(Protocol):
         ...
 
     def corpus(self, dims: int) -> Corpus:
-        """Give what is indexed, expired items included; coded where there is more than EXACT_ITEMS."""
+        """Give what is indexed, expired items included; coded where there is more than EXACT_ITEMS.
+
+        For a search by meaning alone it may be no more than those items, all of them allowed, that the page may show.
+        """
         ...
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
@@ -111,6 +114,9 @@ class CorpusCache:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._kept: dict[object, CachedCorpus] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
 
     def get(self, name: object, change: Change, refresh: Refresh, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
         """Give the corpus as of a change, and keep it if asked.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.errors import InvalidOption, Unavailable
+from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
 from clew.storage.postgres.calls import Call, Found, Function, carry_out, exchange
@@ -148,13 +148,17 @@ class PostgresDatabase:
         except driver().Error as error:
             raise translated(error, self.shown) from error
 
+    def apart(self, work: Work[T]) -> T:
+        """Run `work` on a connection that is in no transaction and has no schema on its search path."""
+        return self._trying(work)
+
     def compact(self) -> None:
         """Write the tables anew: they get as small as they can, and nothing of what was removed is left in them.
 
         That takes about as long as copying them, and as much free space; others who read or write wait. What the
         server keeps beside its tables, such as its write-ahead log, goes when the server drops it.
         """
-        self._trying(partial(_compact, self.schema))
+        self.apart(partial(_compact, self.schema))
 
     async def acompact(self) -> None:
         """Like `compact`, off the event loop."""
@@ -165,7 +169,7 @@ class PostgresDatabase:
         with self._lock:
             self._closed = True
             here, self._here = self._here, None
-        if here is not None and here.process == os.getpid():
+        if here is not None and here.process == processes.here:
             here.close()
 
     def __repr__(self) -> str:
@@ -174,12 +178,12 @@ class PostgresDatabase:
     def _opened(self) -> _Here:
         """Return what belongs to this process: connections and OS threads do not live on in a forked child."""
         here = self._here
-        if here is None or here.process != os.getpid():
+        if here is None or here.process != processes.here:
             with self._lock:
                 if self._closed:
                     raise Unavailable(f"the database {self.shown} was closed; open a new Database")
                 here = self._here
-                if here is None or here.process != os.getpid():
+                if here is None or here.process != processes.here:
                     _inherited.append(here)
                     connections, news = Connections(self._source, self.shown), PostgresNews(self, self._source)
                     here = self._here = _Here(connections, self._carry_out, news)
@@ -280,7 +284,7 @@ class _Here:
         carry_out: Callable[[list[Waiting[Call[Any], Any]]], None],
         news: PostgresNews,
     ) -> None:
-        self.process = os.getpid()
+        self.process = processes.here
         self.connections = connections
         self.news = news
         self.migrating = threading.Lock()

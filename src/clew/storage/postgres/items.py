@@ -14,12 +14,13 @@ from msgspec import json
 
 from clew.errors import ClewError, InvalidValue, Unavailable, VersionConflict
 from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Function, carry_out
+from clew.storage.postgres.halves import halves_text
 from clew.storage.postgres.statements import change, rows
 from clew.store.clock import utc_now
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
 from clew.store.operations import Namespace
-from clew.store.planning import PreparedWrite
+from clew.store.planning import PreparedWrite, Vectors
 from clew.store.search import Stored
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ LIVE = "(i.expires_at IS NULL OR i.expires_at > %(now)s)"
 _OTHER_VERSION = "CLW04"
 _TOO_LONG = "54000"  # program_limit_exceeded
 _COLUMNS_OF_WRITE = (
-    BYTES, TEXT, TEXT, BIG, INT, TEXT, BYTES, BYTES, TEXT, BYTES, BYTES, BYTES, TEXT, INT, TEXT, TEXT, BIG, BIG,
+    BYTES, TEXT, TEXT, BIG, INT, TEXT, BYTES, BYTES, TEXT, BYTES, BYTES, BYTES, TEXT, TEXT, INT, TEXT, TEXT, BIG, BIG,
 )  # fmt: skip
 _WRITE = Function("clew_write_items", _COLUMNS_OF_WRITE, place=6)
 
@@ -193,14 +194,19 @@ def as_stored(row: Sequence[Any]) -> Stored:
 
 
 def _row(write: PreparedWrite, now_us: int, moment_us: int) -> tuple[Any, ...]:
-    kept = write.vectors
-    vectors = (kept.model, kept.codes, kept.hashes, kept.data) if kept else (None, None, None, None)
     writer = (write.writer.run_id, write.writer.thread_id) if write.writer else (None, None)
     return (
         encode(write.namespace), write.key, None if write.value is None else write.value.decode(), write.ttl_us,
-        write.if_version, fields_text(write.fields), write.words, write.marks, *vectors, write.waiting, write.keeps,
-        *writer, now_us, moment_us,
+        write.if_version, fields_text(write.fields), write.words, write.marks, *columns_of(write.vectors),
+        write.waiting, write.keeps, *writer, now_us, moment_us,
     )  # fmt: skip
+
+
+def columns_of(vectors: Vectors | None) -> tuple[str | None, bytes | None, bytes | None, bytes | None, str | None]:
+    """Give an item's vectors as they are kept: model, codes, hashes, vectors, halves."""
+    if vectors is None:
+        return None, None, None, None, None
+    return vectors.model, vectors.codes, vectors.hashes, vectors.data, halves_text(vectors.data, vectors.dims)
 
 
 def fields_text(fields: Sequence[str] | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
-from clew.storage.postgres.items import BELOW, below, lock_spaces
+from clew.storage.postgres.items import BELOW, below, columns_of, lock_spaces
 from clew.storage.postgres.statements import change, rows
 from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -27,11 +27,11 @@ def keep_index(
     now_us: int,
 ) -> None:
     """Keep what is indexed of an item instead of what was, and the reason for which it waits for its vectors."""
-    kept = (vectors.model, vectors.codes, vectors.hashes, vectors.data) if vectors else (None, None, None, None)
     rows(
         connection,
-        "SELECT clew_index_item(%s, %s::bytea, %s::bytea, %s::text, %s::bytea, %s::bytea, %s::bytea, %s::text, %s)",
-        (item_id, words, marks, *kept, waiting, now_us),
+        "SELECT clew_index_item(%s, %s::bytea, %s::bytea, %s::text, %s::bytea, %s::bytea, %s::bytea, %s::text, "
+        "%s::text, %s)",
+        (item_id, words, marks, *columns_of(vectors), waiting, now_us),
     )
 
 
@@ -82,11 +82,10 @@ def set_vectors(connection: psycopg.Connection, worked: Sequence[Worked], now_us
                 (one.reason, now_us + one.again_in_s * 1_000_000, one.id),
             )
             continue
-        made = one.vectors
-        change(
+        rows(
             connection,
-            "UPDATE clew_item_index SET model = clew_embedder(%s), codes = %s, hashes = %s, vectors = %s WHERE id = %s",
-            (made.model, made.codes, made.hashes, made.data, one.id),
+            "SELECT clew_keep_vectors(%s, %s, %s::bytea, %s::bytea, %s::bytea, %s)",
+            (one.id, *columns_of(one.vectors)),
         )
         change(connection, "DELETE FROM clew_item_outbox WHERE id = %s", (one.id,))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clew.storage.postgres.halves import halves_text
 from clew.storage.postgres.items import BELOW, COLUMNS, JOINED, LIVE, as_stored
 from clew.storage.postgres.items_filter import compile_filter
 from clew.storage.postgres.items_index import find_model
+from clew.storage.postgres.items_nearby import find_nearby, nearest, without_vectors
 from clew.storage.postgres.items_newest import Newest
 from clew.storage.postgres.snapshots import Snapshot, current_snapshot
 from clew.storage.postgres.statements import rows
@@ -17,15 +20,19 @@ from clew.store.filters import Filter, meets
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
+from clew.store.ranking import LEAST_SCORED_AGAIN
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 
 if TYPE_CHECKING:
     import psycopg
 
+log = logging.getLogger("clew.store")
+
 # Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
 _COMPARABLE = "x.model = %(model)s AND length(x.vectors) * 4 = length(x.hashes) * %(dims)s"
 _ROW = f"x.id, x.words, x.marks, CASE WHEN {_COMPARABLE} THEN x.{{}} ELSE '' END"
 _ROWS = f"SELECT {_ROW} FROM clew_namespaces n JOIN clew_item_index x ON x.namespace = n.id WHERE {BELOW} ORDER BY x.id"
+_OF_SOME = f"SELECT {_ROW.format('vectors')} FROM clew_item_index x WHERE x.id = ANY (%(ids)s) ORDER BY x.id"
 # Without words: it is gone, from wherever it was.
 _CHANGED = f"""
 SELECT c.id, {_ROW} FROM (
@@ -51,6 +58,7 @@ class PostgresShelf:
         self._reading = reading
         self._cache = cache
         self._range = path_range(request.prefix)
+        self._has_only_allowed = False  # what `corpus` gave
         self._values: dict[str, Any] = {
             "start": self._range[0], "end": self._range[1], "now": to_us(reading.now),
         }  # fmt: skip
@@ -61,11 +69,13 @@ class PostgresShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
+        if self._request.mode == "semantic" and name not in self._cache and (near := self._near(dims)) is not None:
+            return near
         snapshot = current_snapshot(self._connection)
         return self._cache.get(name, snapshot, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
     def allowed(self, condition: Filter | None) -> Collection[int] | None:
-        if condition is None and self._run("SELECT 1 FROM clew_items WHERE expires_at <= %(now)s LIMIT 1") == []:
+        if self._has_only_allowed or (condition is None and not self._some_expired()):
             return None
         sql, operands, is_exact = compile_filter(condition)
         value = "" if is_exact else ", i.value"
@@ -87,6 +97,27 @@ class PostgresShelf:
         )  # fmt: skip
         return dict(found)
 
+    def _near(self, dims: int) -> Corpus | None:
+        """Give those items of a wide prefix that the page may show; None where the database cannot say which."""
+        request, connection = self._request, self._connection
+        allowed, model = compile_filter(request.condition), find_model(connection, request.model)
+        if not allowed.is_exact or model is None or request.vector is None or not any(request.vector):
+            return None
+        nearby = find_nearby(connection, self._values, model, dims)
+        if nearby is None or nearby.items_below <= EXACT_ITEMS:
+            return None
+        page = request.offset + request.limit
+        values = {**self._values, "query": halves_text(request.vector, dims)}
+        asked = allowed if request.condition is not None or self._some_expired() else None
+        ids = nearest(connection, nearby, values, asked, page, max(LEAST_SCORED_AGAIN, 4 * page))
+        if len(ids) < page and request.min_score is None:
+            ids += without_vectors(connection, nearby, values, allowed, page - len(ids))
+        self._has_only_allowed = True
+        return Corpus(self._run(_OF_SOME, ids=ids, **self._comparable(dims)), dims)
+
+    def _some_expired(self) -> bool:
+        return bool(self._run("SELECT 1 FROM clew_items WHERE expires_at <= %(now)s LIMIT 1"))
+
     def _refresh(self, known: CachedCorpus) -> Corpus | None:
         """Give a corpus with what has changed since; None where that is not known any more, or where it gets wide."""
         corpus, snapshot = known.corpus, known.change
@@ -106,6 +137,8 @@ class PostgresShelf:
     def _build(self, dims: int) -> Corpus:
         [(written,)] = self._run(f"SELECT coalesce(sum(next_sequence), 0)::bigint FROM clew_namespaces n WHERE {BELOW}")
         coded = written > EXACT_ITEMS
+        if coded and self._request.mode == "semantic":
+            log.warning("all vectors of %d memories are read for a search by meaning; see store.setup()", written)
         found = self._run(_ROWS.format("codes" if coded else "vectors"), **self._comparable(dims))
         return Corpus(found, dims, coded=coded)
 

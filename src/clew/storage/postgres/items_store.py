@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.items import write_call
 from clew.storage.postgres.items_keeper import PostgresKeeper
+from clew.storage.postgres.items_nearby import make_indexes, make_table
+from clew.storage.postgres.migrations import quote
 from clew.storage.postgres.statements import rows
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
@@ -99,8 +101,14 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
             await self.database.acall(write_call([self._kept(write) for write in writes], self._clock()))
 
     def setup(self) -> Done:
-        """Make the tables now rather than at the first use. May be awaited, and called at any time."""
-        self.database.setup()
+        """Make the tables now rather than at the first use. May be awaited, and called at any time.
+
+        Also what searches by meaning need where there are tens of thousands of vectors: a table for pgvector, where
+        that is there by now, and its indexes, which takes minutes for a million. Call `reindex` after it if there
+        were memories before there was pgvector.
+        """
+        self.database.write(make_table)
+        self.database.apart(lambda connection: make_indexes(connection, quote(self.database.schema)))
         return Done()
 
     def close(self) -> None:

@@ -57,7 +57,8 @@ CREATE TABLE clew_item_versions (
 
 -- What searches by a query read. words: 32-bit hashes of the item's terms; marks: its short fields; vectors: float32,
 -- one after another; codes: their signs, one bit each; hashes: 16 bytes for each embedded text; model: which embedder
--- made the vectors. The vectors lie apart (toast_tuple_target), so that codes are read without them.
+-- made the vectors; is_near: whether they are in clew_item_nearby, too. The vectors lie apart (toast_tuple_target), so
+-- that codes are read without them.
 CREATE TABLE clew_item_index (
     id        bigint PRIMARY KEY,
     namespace integer NOT NULL GENERATED ALWAYS AS ((id >> 32)::integer) STORED,
@@ -66,7 +67,8 @@ CREATE TABLE clew_item_index (
     model     integer,
     codes     bytea,
     hashes    bytea,
-    vectors   bytea
+    vectors   bytea,
+    is_near   boolean NOT NULL DEFAULT false
 ) WITH (toast_tuple_target = 128);
 
 CREATE INDEX clew_item_index_namespace ON clew_item_index (namespace);
@@ -225,21 +227,36 @@ BEGIN
     RETURN found_id;
 END $$;
 
--- Keep what is indexed of an item instead of what was, and why it waits for its vectors, if it does.
-CREATE FUNCTION clew_index_item(
-    of_id bigint, its_words bytea, its_marks bytea, its_model text, its_codes bytea, its_hashes bytea,
-    its_vectors bytea, waits text, now_us bigint
+-- Keep the vectors of an item instead of those it had. halves: the same, a line each, see 0007_nearby.sql.
+CREATE FUNCTION clew_keep_vectors(
+    of_id bigint, its_model text, its_codes bytea, its_hashes bytea, its_vectors bytea, its_halves text
 ) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
     SET enable_seqscan = off AS $$
 DECLARE
     embedder integer := clew_embedder(its_model);
 BEGIN
+    UPDATE clew_item_index SET model = embedder, codes = its_codes, hashes = its_hashes, vectors = its_vectors,
+        is_near = clew_keep_nearby(of_id, embedder, its_halves) WHERE id = of_id;
+END $$;
+
+-- Keep what is indexed of an item instead of what was, and why it waits for its vectors, if it does.
+CREATE FUNCTION clew_index_item(
+    of_id bigint, its_words bytea, its_marks bytea, its_model text, its_codes bytea, its_hashes bytea,
+    its_vectors bytea, its_halves text, waits text, now_us bigint
+) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
+DECLARE
+    embedder integer := clew_embedder(its_model);
+    near     boolean;
+BEGIN
+    near := clew_keep_nearby(of_id, embedder, its_halves);
     UPDATE clew_item_index SET words = its_words, marks = its_marks, model = embedder, codes = its_codes,
-        hashes = its_hashes, vectors = its_vectors WHERE id = of_id;
+        hashes = its_hashes, vectors = its_vectors, is_near = near WHERE id = of_id;
     IF NOT FOUND THEN
-        INSERT INTO clew_item_index (id, words, marks, model, codes, hashes, vectors)
-            VALUES (of_id, its_words, its_marks, embedder, its_codes, its_hashes, its_vectors);
+        INSERT INTO clew_item_index (id, words, marks, model, codes, hashes, vectors, is_near)
+            VALUES (of_id, its_words, its_marks, embedder, its_codes, its_hashes, its_vectors, near);
     END IF;
     DELETE FROM clew_item_outbox WHERE id = of_id;
     IF waits IS NOT NULL THEN
@@ -251,8 +268,8 @@ END $$;
 -- CLW04: an item, at the place that the detail names, is of another version than the write demands.
 CREATE FUNCTION clew_write_items(
     paths bytea[], keys text[], contents text[], ttls bigint[], if_versions integer[], fields text[], words bytea[],
-    marks bytea[], models text[], codes bytea[], hashes bytea[], vectors bytea[], waits text[], keeps integer[],
-    run_ids text[], thread_ids text[], nows_us bigint[], moments_us bigint[]
+    marks bytea[], models text[], codes bytea[], hashes bytea[], vectors bytea[], halves text[], waits text[],
+    keeps integer[], run_ids text[], thread_ids text[], nows_us bigint[], moments_us bigint[]
 ) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan'
     SET enable_seqscan = off AS $$
@@ -314,7 +331,8 @@ BEGIN
             );
         END IF;
         PERFORM clew_index_item(
-            new_id, words[i], marks[i], models[i], codes[i], hashes[i], vectors[i], waits[i], nows_us[i]
+            new_id, words[i], marks[i], models[i], codes[i], hashes[i], vectors[i], halves[i], waits[i],
+            nows_us[i]
         );
     END LOOP;
     UPDATE clew_namespaces SET next_sequence = sequence WHERE path = last AND next_sequence < sequence;
