@@ -20,8 +20,8 @@ from clew.listening import hear_life
 from clew.options import checked_on_conflict
 from clew.runner import caching
 from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
+from clew.runner.requests import Settings
 from clew.runner.waiting import OnConflict
-from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer
 from clew.storage.cache import BaseCache
 from clew.storage.opening import Opened

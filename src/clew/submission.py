@@ -20,9 +20,9 @@ from clew.runner.async_io import AsyncIO
 from clew.runner.frame import current
 from clew.runner.io import run_blocking
 from clew.runner.launching import Output
+from clew.runner.requests import Settings, thread_of
 from clew.runner.submitting import CallOptions, HandleStatus, Reader, Ticket
 from clew.runner.sync_io import BLOCKING
-from clew.runner.workflows import Settings, thread_of
 from clew.storage.base import Checkpointer
 
 InputT = TypeVar("InputT")

@@ -20,9 +20,9 @@ from clew.runner.async_io import AsyncIO
 from clew.runner.execution import Durability
 from clew.runner.io import run_blocking
 from clew.runner.launching import Output
+from clew.runner.requests import Request, Settings, thread_of
 from clew.runner.sync_io import BLOCKING
 from clew.runner.waiting import OnConflict
-from clew.runner.workflows import Request, Settings, thread_of
 from clew.storage.base import Checkpointer
 from clew.store.base import BaseStore
 from clew.submission import Submits

@@ -26,8 +26,8 @@ from clew.engine.records import ThreadKey, Work
 from clew.errors import SetAside, Unavailable, UsageError
 from clew.runner.io import run_blocking
 from clew.runner.recovering import Known, Terms, carry_out
+from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
-from clew.runner.workflows import Reins
 from clew.storage.base import Append, Operation
 from support.colours import PATIENCE_S, Colour, result, thread
 from support.working import hand_over, head, leave_half_way, working

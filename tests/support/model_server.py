@@ -69,14 +69,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.model.requests.append({"path": self.path, **json.loads(body)})
+        request = json.loads(body)
+        self.model.requests.append({"path": self.path, **request})
         self.send_response(self.model.status)
         self.send_header("content-type", "text/event-stream" if self.model.status == 200 else "application/json")
         self.end_headers()
         if self.model.status != 200:
             self.wfile.write(json.dumps({"error": {"type": "refused", "message": "the key is not known"}}).encode())
             return
-        for is_piece, event in PROTOCOLS[self.path].events(Answer(pieces=self.model.pieces)):
+        for is_piece, event in PROTOCOLS[self.path].events(Answer(pieces=self.model.pieces), request):
             self.wfile.write(event.encode())
             self.wfile.flush()
             if is_piece:

@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             return self._refuse(400, "the script of this test has no further answer")
         if request.get("stream"):
-            return self._send(200, "text/event-stream", (event for _, event in speaks.events(answer)))
+            return self._send(200, "text/event-stream", (event for _, event in speaks.events(answer, request)))
         return self._send(200, "application/json", [json.dumps(speaks.whole(answer))])
 
     def _refuse(self, status: int, message: str) -> None:

@@ -65,18 +65,17 @@ class ChatCompletions:
         if answer.uses:
             message["tool_calls"] = [_tool_call(use) for use in answer.uses]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
-        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return {
             "id": "c1",
             "object": "chat.completion",
             "created": 0,
             "model": "m",
             "choices": [choice],
-            "usage": usage,
+            "usage": _USAGE,
         }
 
     @staticmethod
-    def events(answer: Answer) -> Iterator[Event]:
+    def events(answer: Answer, request: Json) -> Iterator[Event]:
         deltas: list[Json] = [{"role": "assistant", "content": ""}]
         deltas += [{"content": piece} for piece in answer.streamed]
         for index, use in enumerate(answer.uses):
@@ -87,7 +86,13 @@ class ChatCompletions:
         for delta in deltas:
             yield _chunk(delta, None)
         yield _chunk({}, _finish_reason(answer))
+        if (request.get("stream_options") or {}).get("include_usage"):
+            yield False, _data({**_CHUNK, "choices": [], "usage": _USAGE})
         yield False, "data: [DONE]\n\n"
+
+
+_USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+_CHUNK = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
 
 
 def _tool_call(use: Use) -> Json:
@@ -100,8 +105,11 @@ def _finish_reason(answer: Answer) -> str:
 
 def _chunk(delta: Json, finish: str | None) -> Event:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    whole = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
-    return bool(delta.get("content")), f"data: {json.dumps(whole)}\n\n"
+    return bool(delta.get("content")), _data({**_CHUNK, "choices": [choice]})
+
+
+def _data(chunk: Json) -> str:
+    return f"data: {json.dumps(chunk)}\n\n"
 
 
 class Messages:
@@ -116,7 +124,7 @@ class Messages:
         return _message(blocks, "tool_use" if answer.uses else "end_turn")
 
     @staticmethod
-    def events(answer: Answer) -> Iterator[Event]:
+    def events(answer: Answer, request: Json) -> Iterator[Event]:
         yield _event("message_start", message=_message([], None))
         index = itertools.count()
         if answer.streamed:

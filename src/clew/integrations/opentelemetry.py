@@ -104,8 +104,12 @@ def _finish(span: Span, activity: Activity, error: BaseException | None, *, cont
         span.add_event("clew.suspended")  # it waits for an answer: no error
     elif error is not None and not isinstance(error, RunStopped | CancelledError | GeneratorExit):
         span.record_exception(error)
-        span.set_attribute("error.type", f"{type(error).__module__}.{type(error).__qualname__}")
+        span.set_attribute("error.type", _class_name(type(error)))
         span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def _class_name(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _status(run: WatchedRun, error: BaseException | None) -> str:

@@ -17,8 +17,8 @@ from clew.runner.frame import Call, Scope
 from clew.runner.io import RunnerIO, run_blocking
 from clew.runner.memory import RunStore
 from clew.runner.procedures import run_attempts
+from clew.runner.requests import Settings
 from clew.runner.sync_io import BLOCKING
-from clew.runner.workflows import Settings
 from clew.storage.base import Checkpointer, ListThreads, Load, LoadRecords
 
 _EVERY = 2**62

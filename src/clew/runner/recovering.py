@@ -27,9 +27,10 @@ from clew.runner.io import RunnerIO
 from clew.runner.keeping import failure_record
 from clew.runner.leases import LEASE_S, is_dead, this_process
 from clew.runner.publishing import Publisher
+from clew.runner.requests import Reins, Request, Settings
 from clew.runner.streams import Emitter
 from clew.runner.submitting import CallOptions
-from clew.runner.workflows import Reins, Request, Settings, run_found
+from clew.runner.workflows import run_found
 from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load, LoadRecords
 
 log = logging.getLogger("clew")

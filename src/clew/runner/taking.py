@@ -52,6 +52,7 @@ class Taken(Struct, frozen=True, kw_only=True):
         records: the run's journal.
         previous: what the last run saved.
         asked: the questions that the run stopped at.
+        left: what an observer left with the run when it was begun, or with the one that it is a copy of.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     records: Sequence[Record] = ()
     previous: Saved = NOTHING
     asked: Sequence[Question] = ()
+    left: Sequence[Mapping[str, str]] = ()
 
 
 async def take(
@@ -303,9 +305,9 @@ async def _begin(
         await io.keep(saver, Keep(thread, plan.run, place.head, now_s, evicts))
         return Taken(plan=plan, lease=None)
     answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
-    copied = list(plan.records) if plan.act == "fork" else []
+    copied = [record for record in plan.records if record.name != TRACE] if plan.act == "fork" else []
     taken_along = [] if queued is None else [_own_record(CALL, queued.config, now_s)]
-    if leaves and plan.act != "continue" and all(record.name != TRACE for record in copied):
+    if leaves and plan.act != "continue":
         taken_along.append(_own_record(TRACE, encode(dict(leaves)), now_s))
     begin = Begin(
         thread=thread, run=plan.run, head=place.head, records=[*copied, *taken_along, *answers], owner=this_process(),
@@ -319,11 +321,12 @@ async def _begin(
         # Read only now: whoever wrote to this run before has lost the right to.
         records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
         previous = await previous_of(io, saver, thread, place, plan.run.previous)
+        left = await _left(io, saver, place, plan, records) if leaves else ()
     except BaseException as error:
         await give_back(io, saver, lease, error)
         raise
     asked = questions_of(place.run) if plan.act == "continue" and place.run is not None else ()
-    return Taken(plan=plan, lease=lease, records=records, previous=previous, asked=asked)
+    return Taken(plan=plan, lease=lease, records=records, previous=previous, asked=asked, left=left)
 
 
 async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:
@@ -352,11 +355,15 @@ def _own_record(name: str, outcome: bytes, now_s: float) -> Record:
     )  # fmt: skip
 
 
-def left_with(taken: Taken) -> list[Mapping[str, str]]:
-    """Return what an observer left with a run that was begun before."""
-    if taken.plan.act == "begin":
+async def _left(
+    io: RunnerIO, saver: Checkpointer, place: Place, plan: Plan, records: Sequence[Record]
+) -> list[Mapping[str, str]]:
+    """Return what an observer left with the run that a plan goes on with, or copies."""
+    if plan.act == "begin" or place.run is None:
         return []
-    return [decode(record.outcome) for record in taken.records if record.name == TRACE]
+    if plan.act == "fork":
+        records = await io.keep(saver, LoadRecords(place.run.id, TRACE))
+    return [decode(record.outcome) for record in records if record.name == TRACE]
 
 
 def _answer_record(question: Question, answer: Any, now_s: float) -> Record:

@@ -27,8 +27,8 @@ from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import run_blocking
 from clew.runner.leases import is_dead, this_machine
 from clew.runner.recovering import Known, Recovered, Terms, carry_out
+from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
-from clew.runner.workflows import Reins
 from clew.storage.base import Checkpointer, FindWork
 
 log = logging.getLogger("clew")
