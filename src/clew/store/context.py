@@ -7,8 +7,8 @@ measured: in a conversation neighbours are far more alike than items far apart, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -25,6 +25,18 @@ _MOST_FIELDS = 8
 _WORDS_REACH = (0.7, 0.4, 0.2)
 _MEANING_REACH = (0.5, 0.25)
 _GROUP_REACH = 0.15
+
+
+class Marks(NamedTuple):
+    """The marks of items; see clew.store.marks.
+
+    Args:
+        lengths: how many 32-bit numbers each item has.
+        numbers: item by item.
+    """
+
+    lengths: NDArray[np.int64]
+    numbers: NDArray[np.uint32]
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
@@ -48,7 +60,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
 
 def find_surroundings(
-    spaces: NDArray[np.int64], marks: Sequence[bytes], similarities: Similarities, owners: NDArray[np.int64]
+    spaces: NDArray[np.int64], marks: Marks, similarities: Similarities, owners: NDArray[np.int64]
 ) -> Surroundings:
     """Find what surrounds each item.
 
@@ -144,25 +156,27 @@ def _by_value(values: NDArray[np.uint32]) -> dict[int, NDArray[np.intp]]:
     return dict(zip(kinds.tolist(), np.split(order, first[1:]), strict=True))
 
 
-def _read(marks: Sequence[bytes]) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
+def _read(marks: Marks) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
     """Give which items ask, and the values of each field that at least half of the items have, 0 where one has not."""
     import numpy as np
 
-    sizes = np.fromiter(map(len, marks), np.int64, len(marks)) // 4
-    flat = np.frombuffer(b"".join(marks), dtype="<u4")
+    sizes, flat = marks
     flags = (np.cumsum(sizes) - sizes)[sizes > 0]
-    asks = np.zeros(len(marks), bool)
+    asks = np.zeros(len(sizes), bool)
     asks[sizes > 0] = flat[flags] & 1
-    pairs = np.delete(flat, flags).reshape(-1, 2)
-    owners = np.repeat(np.arange(len(marks)), np.maximum(sizes - 1, 0) // 2)
-    names, counts = np.unique(pairs[:, 0], return_counts=True)
+    is_pair = np.ones(len(flat), bool)
+    is_pair[flags] = False
+    pairs = flat[is_pair].reshape(-1, 2)
+    named, held = np.ascontiguousarray(pairs[:, 0]), pairs[:, 1]
+    owners = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 1, 0) // 2)
+    names, counts = np.unique(named, return_counts=True)
     fields = []
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_FIELDS]:
-        rows = pairs[:, 0] == name
-        if 2 * np.count_nonzero(rows) < len(marks):
+        rows = np.flatnonzero(named == name)
+        if 2 * len(rows) < len(sizes):
             break
-        values = np.zeros(len(marks), dtype=np.uint32)
-        values[owners[rows]] = pairs[rows, 1]
+        values = np.zeros(len(sizes), dtype=np.uint32)
+        values[owners[rows]] = held[rows]
         fields.append(values)
     return asks, fields
 

@@ -6,13 +6,13 @@ that have changed. Read by `ranking`. It knows no database and no scores.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from clew.store.codes import code_bytes, code_of, ones
-from clew.store.context import Surroundings, find_surroundings
+from clew.store.context import Marks, Surroundings, find_surroundings
+from clew.store.slabs import Slab, slabs_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,6 @@ T = TypeVar("T", bound="np.generic")
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
-_ROWS_AT_ONCE = 32_768  # some megabytes
 _MOST_UNSORTED = 20_000  # items; of more, terms are sorted at once and kept sorted alone
 _MOST_KNOWN_PER_ITEM = 4  # entries of postings that are kept, beside the first thousands
 _BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about: those postings, marks, surroundings
@@ -98,41 +97,9 @@ def _merge(old: _Sorted, new: _Sorted, old_size: int, size: int, chosen: NDArray
     )
 
 
-class _Slab(NamedTuple):
-    """Some items, column by column: ids, numbers of terms, terms, marks, numbers of vectors, vectors."""
-
-    ids: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    terms: NDArray[np.uint32]
-    marks: tuple[bytes, ...]
-    parts: NDArray[np.int64]
-    vectors: bytes
-
-
-def _read(rows: Iterable[tuple[int, bytes, bytes, bytes]], size: int) -> Iterator[_Slab]:
-    """Read rows slab by slab, so that few are in memory at once; there is at least one slab.
-
-    Args:
-        size: bytes of a vector; 0: vectors are left out.
-    """
-    import numpy as np
-
-    rest = iter(rows)
-    some = list(islice(rest, _ROWS_AT_ONCE))
-    while True:
-        ids, words, marks, vectors = tuple(zip(*some, strict=True)) or ((), (), (), ())
-        # Vectors of another length are left by an embedder of the same name; they count as missing.
-        vectors = tuple(v if size and len(v) % size == 0 else b"" for v in vectors)
-        yield _Slab(
-            np.array(ids, dtype=np.int64),
-            np.fromiter(map(len, words), np.int64, len(ids)) // 4,
-            np.frombuffer(b"".join(words), dtype="<u4"),
-            marks,
-            np.fromiter(map(len, vectors), np.int64, len(ids)) // (size or 1),
-            b"".join(vectors),
-        )
-        if not (some := list(islice(rest, _ROWS_AT_ONCE))):
-            return
+def vector_bytes(dims: int, *, coded: bool) -> int:
+    """Give the bytes of a vector, or of its code."""
+    return code_bytes(dims) if coded else 4 * dims
 
 
 class _Piece(NamedTuple):
@@ -187,25 +154,41 @@ class Corpus:
     """
 
     def __init__(self, rows: Iterable[tuple[int, bytes, bytes, bytes]], dims: int, *, coded: bool = False) -> None:
+        self._take_in(slabs_of(rows, vector_bytes(dims, coded=coded)), dims, coded)
+
+    @classmethod
+    def of_slabs(cls, slabs: Iterable[Slab], dims: int, *, coded: bool = False) -> Corpus:
+        """Give the corpus of slabs, sorted by id, instead of rows; there is at least one."""
+        corpus: Corpus = object.__new__(cls)
+        corpus._take_in(slabs, dims, coded)
+        return corpus
+
+    def _take_in(self, slabs: Iterable[Slab], dims: int, coded: bool) -> None:
         import numpy as np
 
-        size = (code_bytes(dims) if coded else 4 * dims) or 1
-        ids, lengths, terms, marks, parts, data = zip(*_read(rows, size if dims else 0), strict=True)
+        ids, lengths, terms, mark_lengths, marks, parts, data = zip(*slabs, strict=True)
         vectors = b"".join(data)
         self.ids: NDArray[np.int64] = np.concatenate(ids)
         self.lengths: NDArray[np.int64] = np.concatenate(lengths)
         self.terms: NDArray[np.uint32] = np.concatenate(terms)
         self.owners: NDArray[np.int32] = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.lengths)
+        self.marks = Marks(np.concatenate(mark_lengths), np.concatenate(marks))
         self.dims, self.coded = dims, coded
         self.vectors: NDArray[np.float32] = np.frombuffer(b"" if coded else vectors, "<f4").reshape(-1, dims or 1)
-        codes = np.frombuffer(vectors if coded else b"", "<u8").reshape(-1, size // 8 or 1)
+        codes = np.frombuffer(vectors if coded else b"", "<u8").reshape(-1, (code_bytes(dims) // 8) or 1)
         self.codes: NDArray[np.uint64] = np.ascontiguousarray(codes.T)  # word by word: read in a few long runs
-        self.vector_owners: NDArray[np.int64] = np.repeat(np.arange(len(self.ids)), np.concatenate(parts))
-        self.one_vector_each = len(self.ids) > 0 and all(bool(np.all(some == 1)) for some in parts)
-        self._marks: tuple[bytes, ...] = tuple(chain.from_iterable(marks))
+        self._take_parts(np.concatenate(parts))
         self._lookups = self._known_entries = 0
         self._known: dict[int, Postings] = {}
         self._sort_if_wide()
+
+    def _take_parts(self, parts: NDArray[np.int64]) -> None:
+        import numpy as np
+
+        self.one_vector_each = len(parts) > 0 and bool((parts == 1).all())
+        self.vector_owners: NDArray[np.int64] = (
+            np.arange(len(parts)) if self.one_vector_each else np.repeat(np.arange(len(parts)), parts)
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -238,13 +221,12 @@ class Corpus:
         self.dims, self.coded = old.dims, old.coded
         self.ids = _pick(pieces, old.ids, new.ids)
         self.lengths = _pick(pieces, old.lengths, new.lengths)
-        self._marks = tuple(
-            chain.from_iterable((old, new)[piece.source]._marks[piece.start : piece.end] for piece in pieces)
+        of_marks = _ragged(pieces, old.marks.lengths, new.marks.lengths)
+        self.marks = Marks(
+            _pick(pieces, old.marks.lengths, new.marks.lengths), _pick(of_marks, old.marks.numbers, new.marks.numbers)
         )
         self._lookups, self._known_entries, self._known = 0, 0, {}
-        picked = _pick(pieces, old_parts, new_parts)
-        self.vector_owners = np.repeat(np.arange(len(chosen)), picked)
-        self.one_vector_each = len(chosen) > 0 and bool(np.all(picked == 1))
+        self._take_parts(_pick(pieces, old_parts, new_parts))
         of_vectors = _ragged(pieces, old_parts, new_parts)
         self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
         self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
@@ -258,7 +240,7 @@ class Corpus:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the order of writing and the short fields tell; found when first asked for."""
-        return find_surroundings(self.ids >> SEQUENCE_BITS, self._marks, self._similarities, self.vector_owners)
+        return find_surroundings(self.ids >> SEQUENCE_BITS, self.marks, self._similarities, self.vector_owners)
 
     def similarities_to(self, query: bytes) -> NDArray[np.float32]:
         """Give each vector's cosine similarity with the query's; approximate if the corpus is coded."""
@@ -340,5 +322,7 @@ class Corpus:
     @property
     def size_bytes(self) -> int:
         """How much memory it takes, about."""
-        arrays = (self.ids, self.lengths, self.vectors, self.codes, self.vector_owners, self.terms, self.owners)
+        arrays = (
+            self.ids, self.lengths, self.vectors, self.codes, self.vector_owners, self.terms, self.owners, *self.marks
+        )  # fmt: skip
         return sum(a.nbytes for a in arrays) + 9 * int(self.lengths.sum()) + _BYTES_PER_ITEM * len(self.ids)

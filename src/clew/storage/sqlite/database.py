@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
 from clew.storage.sqlite.migrations import migrate
 
@@ -29,6 +32,7 @@ Work = Callable[[sqlite3.Connection], T]
 _BUSY_TIMEOUT_S = 30.0
 _PAGE_SIZE_BYTES = 4096  # what a turn writes to the log is pages: larger ones double it
 _MOST_PER_COMMIT = 256
+_CHECK_EVERY_S = 0.001  # whether the file is still there: to ask costs half as much as to commit a record
 
 
 class SqliteDatabase:
@@ -60,7 +64,8 @@ class SqliteDatabase:
         self._readers: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False
-        self._pid = os.getpid()
+        self._check_at_s = 0.0
+        self._process = processes.here
         self._writes = self._new_group()
         self._connect_first()
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
@@ -147,7 +152,7 @@ class SqliteDatabase:
         self._closed = True
         with self._open_lock:
             workers, self._workers = self._workers, None
-        if self._pid != os.getpid():
+        if self._process != processes.here:
             return  # everything is the parent's
         if workers is not None:
             workers.shutdown(wait=True)
@@ -163,7 +168,7 @@ class SqliteDatabase:
 
     def _group(self) -> GroupCommit[Work[Any]]:
         """Return those who wait for a commit in this process."""
-        if self._closed or self._pid != os.getpid():
+        if self._closed or self._process != processes.here:
             self._leave_parent()
         return self._writes
 
@@ -171,18 +176,19 @@ class SqliteDatabase:
         """Begin anew in a forked child: SQLite forbids using, or closing, a connection that a parent process opened."""
         self._check_open()
         with self._open_lock:
-            if self._pid != os.getpid():
+            if self._process != processes.here:
                 _inherited.append((self._writer, self._local, self._writes, self._workers))
                 self._writer, self._workers = None, None
                 self._local, self._writes = threading.local(), self._new_group()
-                self._pid = os.getpid()
+                self._process = processes.here
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
         with _errors(self.path):
             _commit(self._connect_writer(), batch, self.path)
 
     def _connect_writer(self) -> sqlite3.Connection:
-        self._check_file()
+        if time.monotonic() >= self._check_at_s:
+            self._check_file()
         return self._writer or self._connect_first()
 
     def _connect_first(self) -> sqlite3.Connection:
@@ -203,9 +209,11 @@ class SqliteDatabase:
             Unavailable: it was deleted, or another one is in its place.
         """
         if self.in_memory:
+            self._check_at_s = math.inf
             return
         try:
             if _file(self.path) == self.identity:
+                self._check_at_s = time.monotonic() + _CHECK_EVERY_S
                 return
         except FileNotFoundError:
             pass

@@ -14,6 +14,7 @@ from msgspec import Struct, json
 
 from clew.errors import VersionConflict
 from clew.storage.sqlite.items_index import keep_index, keep_waiting
+from clew.storage.sqlite.items_packs import full_packs, keep_packs
 from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
 from clew.store.clock import utc_now
 from clew.store.corpus import SEQUENCE_BITS
@@ -48,7 +49,7 @@ class _Space(Struct):
 
     id: int
     next_sequence: int
-    has_grown: bool = False
+    new_items: int = 0
     may_be_empty: bool = False
 
 
@@ -90,7 +91,7 @@ def _apply(
     else:
         item_id = space.id << SEQUENCE_BITS | space.next_sequence
         space.next_sequence += 1
-        space.has_grown = True
+        space.new_items += 1
         _insert(connection, write, item_id, last + 1, now_us, moment_us)
         keep_index(connection, item_id, write.words, write.marks, write.vectors)
         if write.waiting is not None:
@@ -134,8 +135,10 @@ def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
 
 
 def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
-    if space.has_grown:
+    if space.new_items:
         connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id))
+        next_id = space.id << SEQUENCE_BITS | space.next_sequence
+        keep_packs(connection, full_packs(next_id - space.new_items, next_id))
     if space.may_be_empty:
         forget_empty(connection, [space.id])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
 
 from msgspec import json
 
@@ -13,6 +12,7 @@ from clew.storage.sqlite.items_fields import source_of
 from clew.storage.sqlite.items_filter import compile_filter
 from clew.storage.sqlite.items_index import find_model
 from clew.storage.sqlite.items_newest import Newest
+from clew.storage.sqlite.items_packs import read_slabs
 from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.expiry import to_us
 from clew.store.filters import Filter, meets
@@ -26,9 +26,6 @@ _VECTORS = {
     True: ("CASE WHEN x.model = :model THEN x.codes ELSE x'' END", ""),
     False: ("coalesce(v.vectors, x'')", "LEFT JOIN clew_item_vectors v ON v.id = x.id AND x.model = :model"),
 }
-_ROWS = """
-SELECT x.id, x.words, x.marks, {} FROM clew_item_index x {} WHERE x.id >= :first AND x.id < :last ORDER BY x.id
-"""
 # Without words: it is gone, from wherever it was.
 _CHANGED = f"""
 SELECT c.id, x.words, x.marks, {{}} FROM (SELECT DISTINCT id FROM clew_item_changes WHERE number > :since) c
@@ -112,10 +109,10 @@ class SqliteShelf:
             "SELECT id, next_sequence FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
         ).fetchall()
         coded = sum(written for _, written in spaces) > EXACT_ITEMS
-        sql, model = _ROWS.format(*_VECTORS[coded]), self._model(dims)
-        ranges = ({"first": space << SEQUENCE_BITS, "last": (space + 1) << SEQUENCE_BITS} for space, _ in spaces)
-        found = (self._connection.execute(sql, {"model": model, **ids}) for ids in ranges)
-        return Corpus(chain.from_iterable(found), dims, coded=coded)
+        ids = [space for space, _ in spaces]
+        return Corpus.of_slabs(
+            read_slabs(self._connection, ids, self._model(dims), dims, coded=coded), dims, coded=coded
+        )  # fmt: skip
 
     def _model(self, dims: int) -> int | None:
         return find_model(self._connection, self._request.model, dims)

@@ -46,7 +46,9 @@ from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
 
 T = TypeVar("T")
 
-_READS = (Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, *upkeep.READS)
+_READS = frozenset(
+    (Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, *upkeep.READS)
+)
 
 
 class SqliteSaver(Checkpointer):
@@ -83,13 +85,13 @@ class SqliteSaver(Checkpointer):
 
     def execute(self, operation: Operation[T]) -> T:
         work = _WORK[type(operation)]
-        run = self.database.read if isinstance(operation, _READS) else self.database.write
+        run = self.database.read if type(operation) in _READS else self.database.write
         result: T = run(lambda connection: work(connection, operation))
         return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
         work = _WORK[type(operation)]
-        run = self.database.aread if isinstance(operation, _READS) else self.database.awrite
+        run = self.database.aread if type(operation) in _READS else self.database.awrite
         result: T = await run(lambda connection: work(connection, operation))
         return result
 

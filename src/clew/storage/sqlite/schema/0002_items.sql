@@ -105,6 +105,17 @@ CREATE TABLE clew_item_index (
     codes BLOB
 ) STRICT;
 
+-- What clew_item_index has of items whose ids differ in their last six bits alone, side by side, for searches that read
+-- a whole namespace. id: theirs, without these bits; heads: five numbers of each item (see clew.store.slabs), the others
+-- item by item. A pack is removed when one of its rows changes.
+CREATE TABLE clew_item_packs (
+    id INTEGER PRIMARY KEY,
+    heads BLOB NOT NULL,
+    terms BLOB NOT NULL,
+    marks BLOB NOT NULL,
+    codes BLOB NOT NULL
+) STRICT;
+
 -- The vectors, float32, one after another, and 16 bytes for each embedded text. Apart from the codes, which are a tenth
 -- of the pages to read.
 CREATE TABLE clew_item_vectors (
@@ -122,14 +133,17 @@ CREATE TABLE clew_item_changes (
 
 CREATE TRIGGER clew_item_indexed AFTER INSERT ON clew_item_index BEGIN
     INSERT INTO clew_item_changes (id) VALUES (new.id);
+    DELETE FROM clew_item_packs WHERE id = new.id >> 6;
 END;
 
 CREATE TRIGGER clew_item_indexed_anew AFTER UPDATE ON clew_item_index BEGIN
     INSERT INTO clew_item_changes (id) VALUES (new.id);
+    DELETE FROM clew_item_packs WHERE id = new.id >> 6;
 END;
 
 CREATE TRIGGER clew_item_gone AFTER DELETE ON clew_item_index BEGIN
     INSERT INTO clew_item_changes (id) VALUES (old.id);
+    DELETE FROM clew_item_packs WHERE id = old.id >> 6;
 END;
 
 CREATE TRIGGER clew_item_changes_kept AFTER INSERT ON clew_item_changes WHEN new.number % 1024 = 0 BEGIN

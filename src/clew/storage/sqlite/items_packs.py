@@ -1,0 +1,78 @@
+"""Packs of what is indexed of neighbouring memories in SQLite: keeping them, and reading a namespace by them.
+
+A pack stands for rows that do not change any more, as far as anybody knows: triggers remove it when one of them does
+(see schema/0002_items.sql), and then the rows themselves are read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from clew.store.corpus import SEQUENCE_BITS, vector_bytes
+from clew.store.slabs import PACK_BITS, Pack, Slab
+
+_ROWS = "SELECT id, words, marks, model, codes FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id"
+_PACKS = "SELECT id, heads, terms, marks, codes FROM clew_item_packs WHERE id >= ? AND id < ? ORDER BY id"
+_VECTORS = "SELECT id, vectors FROM clew_item_vectors WHERE id >= ? AND id < ? ORDER BY id"
+_ROWS_AT_ONCE = 1024
+
+
+def keep_packs(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Keep packs of items, by their ids without the last PACK_BITS; none of what is not indexed."""
+    for number in numbers:
+        rows = connection.execute(_ROWS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
+        if rows:
+            kept = (number, *Pack.of(rows).kept())
+            connection.execute("INSERT OR REPLACE INTO clew_item_packs VALUES (?, ?, ?, ?, ?)", kept)
+
+
+def full_packs(first_id: int, next_id: int) -> range:
+    """Give the packs that are full once the ids from one up to another are taken."""
+    return range(first_id >> PACK_BITS, next_id >> PACK_BITS)
+
+
+def read_slabs(
+    connection: sqlite3.Connection, spaces: Sequence[int], model: int | None, dims: int, *, coded: bool
+) -> Iterator[Slab]:
+    """Read what is indexed in some namespaces, in the order of ids; there is at least one slab."""
+    size = vector_bytes(dims, coded=coded)
+    yield Pack.of(()).with_codes(None, size)
+    for space in spaces:
+        for pack, start, end in _packs(connection, space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS):
+            if coded or not size:
+                yield pack.with_codes(model, size)
+            else:
+                yield pack.with_vectors(model, size, connection.execute(_VECTORS, (start, end)).fetchall())
+
+
+def _packs(connection: sqlite3.Connection, start: int, end: int) -> Iterator[tuple[Pack, int, int]]:
+    """Give packs of a range of ids, kept ones and others, each with the range that it covers."""
+    kept = connection.execute(_PACKS, (start >> PACK_BITS, end >> PACK_BITS)).fetchall()
+    at = 0
+    while at < len(kept):
+        side_by_side = _side_by_side(kept, at)
+        first = kept[at][0] << PACK_BITS
+        yield from _rows(connection, start, first)
+        at += side_by_side
+        start = first + (side_by_side << PACK_BITS)
+        yield Pack.joined(kept[at - side_by_side : at]), first, start
+    yield from _rows(connection, start, end)
+
+
+def _side_by_side(kept: Sequence[tuple[int, bytes, bytes, bytes, bytes]], at: int) -> int:
+    """Say how many packs from one on have numbers in a row."""
+    end = at + 1
+    while end < len(kept) and kept[end][0] == kept[end - 1][0] + 1:
+        end += 1
+    return end - at
+
+
+def _rows(connection: sqlite3.Connection, start: int, end: int) -> Iterator[tuple[Pack, int, int]]:
+    if start >= end:
+        return
+    found = connection.execute(_ROWS, (start, end))
+    while rows := found.fetchmany(_ROWS_AT_ONCE):
+        after = rows[-1][0] + 1
+        yield Pack.of(rows), start, after
+        start = after
