@@ -128,10 +128,8 @@ def _link(span: Span, left: Mapping[str, str]) -> None:
 
 def _hear_langchain() -> None:
     """Hear LangChain's chat models, as soon as the program has loaded LangChain."""
-    if "langchain_core" in sys.modules and "clew.integrations.langchain_models" not in sys.modules:
-        import clew.integrations.langchain_models as heard_from_now_on
-
-        assert heard_from_now_on
+    if "langchain_core" in sys.modules:
+        from clew.integrations import langchain_models  # noqa: F401  # to load it is enough
 
 
 __all__ = ["instrument", "uninstrument"]
