@@ -1,4 +1,4 @@
-"""What the site needs beyond its pages: decisions are in the navigation as they are in the folder."""
+"""Fills the navigation of the documentation: `folder/*` stands for all pages of a folder, in the order of their names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def on_config(config: Any) -> Any:
-    """Replace each `folder/*` in the navigation by the folder's pages, in the order of their names."""
+    """Replace each `folder/*` by the pages of the folder; none if there is no such folder. Called by mkdocs."""
     docs = Path(config["docs_dir"])
     config["nav"] = [_filled(entry, docs) for entry in config["nav"]]
     return config

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import clew
-from clew import agents, errors, testing
+from clew import agents, errors, learn, testing
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 TOLD = "\n".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
-MODULES = (clew, agents, testing)
+MODULES = (clew, agents, learn, testing)
 # Other names of what is in the reference, a constant, and an alias of a type.
 IN_WORDS = set(clew._ALIASES) | {"REMOVE_ALL_MESSAGES"}
 
@@ -26,6 +26,22 @@ def named_by(module: ModuleType) -> list[tuple[str, Any]]:
 
 
 PUBLIC = dict(pair for module in MODULES for pair in named_by(module))
+
+
+ERRORS = [name for name, found in vars(errors).items() if inspect.isclass(found) and issubclass(found, BaseException)]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_is_in_the_reference(name: str) -> None:
+    assert f"::: clew.errors.{name}\n" in TOLD
+
+
+def test_the_page_about_errors_shows_the_whole_tree() -> None:
+    found = re.search(r'"src/clew/errors.py:(\d+):(\d+)"', TOLD)
+    assert found
+    lines = Path(errors.__file__).read_text(encoding="utf-8").splitlines()
+    shown = lines[int(found[1]) - 1 : int(found[2])]
+    assert shown == (errors.__doc__ or "").splitlines()[2:]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
