@@ -8,7 +8,6 @@ results short.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -20,11 +19,10 @@ from clew.storage.postgres.statements import rows
 if TYPE_CHECKING:
     import psycopg
 
-log = logging.getLogger("clew.store")
-
 INDEXED_VECTORS = 50_000  # of one model: with fewer, comparing all takes some 30 ms, and each put a tenth of its time
+_MOST_LOOKED_AT = 5_000  # vectors that an index gives in vain, before all below the prefix are compared instead
 _MOST_INDEXED_DIMS = 4_000  # of pgvector
-_LEAST_SHARE = 10_000  # an index is quicker where items below the prefix, squared, are more than this times all
+LEAST_SHARE = 10_000  # an index is quicker where the items below the prefix, squared, are more than this times all
 
 _NAME = "clew_item_nearby_{model:d}_{dims:d}"
 _LOOK = f"""
@@ -95,7 +93,7 @@ class Nearby(Struct, frozen=True, kw_only=True):
     @property
     def asks_index(self) -> bool:
         """Whether the index finds more quickly than comparing one by one."""
-        return self.has_index and self.items_below**2 > _LEAST_SHARE * self.all_vectors
+        return self.has_index and self.items_below**2 > LEAST_SHARE * self.all_vectors
 
     @property
     def comparable(self) -> str:
@@ -161,8 +159,8 @@ def _prefer_index(connection: psycopg.Connection, yes: bool, looked_at: int = 40
     rows(
         connection,
         "SELECT set_config('enable_sort', %s, true), set_config('hnsw.ef_search', %s, true), "
-        "set_config('hnsw.iterative_scan', 'relaxed_order', true)",
-        ("off" if yes else "on", str(looked_at)),
+        "set_config('hnsw.max_scan_tuples', %s, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)",
+        ("off" if yes else "on", str(looked_at), str(_MOST_LOOKED_AT)),
     )
 
 
