@@ -21,6 +21,7 @@ ClewError                          anything clew raises on purpose
 ├── TaskError                      a task did not succeed
 │   ├── NodeTimeoutError           its time limit passed (TimeoutError)
 │   ├── NodeCancelledError         its own code raised CancelledError
+│   ├── ToolFailed                 a tool of an MCP server says that it failed (RuntimeError)
 │   └── RecordedFailure            a replayed error whose class is not known here
 ├── TooManyRounds                  an agent's model asked for tools again and again; keeps the conversation
 ├── EmbeddingError                 the embedder failed, or gave vectors of another length
@@ -160,6 +161,10 @@ class NodeCancelledError(TaskError):
     def __init__(self, node: str) -> None:
         self.node = node
         super().__init__(f"{node!r} raised CancelledError although nobody had cancelled it")
+
+
+class ToolFailed(TaskError, RuntimeError):
+    """A tool of an MCP server says that it failed, or the server refused the call. To ask again would not help."""
 
 
 class RecordedFailure(TaskError):

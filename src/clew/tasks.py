@@ -44,7 +44,7 @@ class Task(Generic[P, T]):
         """Its name in records, streams and messages."""
         return self._callee.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
         frame = current.get()
         callee = self._callee
         future: TaskFuture[T] = (
