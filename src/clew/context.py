@@ -43,6 +43,9 @@ def interrupt(value: Any, *, timeout_s: float | None = None, default: Any = None
 def sleep(seconds: float) -> None:
     """Wait in a blocking workflow or task. A run that was stopped meanwhile waits only for the rest.
 
+    Args:
+        seconds: for how long.
+
     Raises:
         NotInWorkflow: nothing runs here.
         WouldWait: called on an event loop; use `asleep`.
@@ -55,6 +58,9 @@ def sleep(seconds: float) -> None:
 
 async def asleep(seconds: float) -> None:
     """Wait in an async workflow or task. A run that was stopped meanwhile waits only for the rest.
+
+    Args:
+        seconds: for how long.
 
     Raises:
         NotInWorkflow: nothing runs here.

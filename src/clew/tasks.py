@@ -64,11 +64,15 @@ class Task(Generic[P, T]):
         return self if callee is self._callee else Task(callee, callee.function)
 
     def clear_cache(self, cache: BaseCache) -> None:
-        """Forget the results of this task that a cache keeps."""
+        """Forget the results of this task that a cache keeps.
+
+        Args:
+            cache: the one that the workflows are given.
+        """
         cache.clear(caching.namespace_of(self._callee))
 
     async def aclear_cache(self, cache: BaseCache) -> None:
-        """Forget the results of this task that a cache keeps."""
+        """Like `clear_cache`, for async code."""
         await cache.aclear(caching.namespace_of(self._callee))
 
     def __repr__(self) -> str:

@@ -69,7 +69,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         return self._settings.store
 
     def with_config(self, config: Config | None = None, **parts: Any) -> Workflow[InputT, OutputT]:
-        """Return the same workflow with a config bound to it; that of a call is merged into it."""
+        """Return the same workflow with a config, or parts of one, bound to it; that of a call is merged into it."""
         bound = configs.merged(configs.merged(self._bound, configs.checked(config)), parts)
         return Workflow(self._settings, self._context_schema, bound)
 

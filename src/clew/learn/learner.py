@@ -99,7 +99,7 @@ def learn_later(learner: Learner, config: Any, *, pause_s: float = 60.0) -> Hand
         pause_s: how long nothing is to be said before, in seconds.
 
     Raises:
-        What `submit` raises.
+        Exception: what `submit` raises.
     """
     return learner.submit(Learn(pause_s=pause_s), config, delay_s=pause_s)
 

@@ -31,13 +31,25 @@ class TaskFuture(Protocol[T_co]):
     """The outcome of a call that may still be under way."""
 
     def result(self, timeout: float | None = None) -> T_co:
-        """Return what the call returned, waiting for it in blocking code; raise what it raised."""
+        """Return what the call returned, waiting for it in blocking code; raise what it raised.
+
+        Args:
+            timeout: for how long to wait, in seconds; None: for ever.
+
+        Raises:
+            TimeoutError: it has not ended in time; it goes on all the same.
+            asyncio.InvalidStateError: in async code, before the call has ended; await the future there.
+        """
         ...
 
     def __await__(self) -> Generator[Any, Any, T_co]: ...
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what the call raised, or None."""
+        """Return what the call raised, or None; waits as `result` does.
+
+        Args:
+            timeout: for how long to wait, in seconds; None: for ever.
+        """
 
     def done(self) -> bool:
         """Say whether the call has ended."""
@@ -52,7 +64,11 @@ class TaskFuture(Protocol[T_co]):
         ...
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
-        """Call a function with this future once the call has ended."""
+        """Call a function with this future once the call has ended.
+
+        Args:
+            fn: what to call.
+        """
 
 
 class Future(concurrent.futures.Future[T]):

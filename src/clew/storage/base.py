@@ -345,6 +345,9 @@ class Checkpointer(ABC):
     def execute(self, operation: Operation[T]) -> T:
         """Carry out an operation and return once it is kept.
 
+        Args:
+            operation: one of the operations of clew.storage.base.
+
         Raises:
             StorageError: nothing of the operation was kept.
         """
@@ -358,11 +361,20 @@ class Checkpointer(ABC):
         """
 
     def delete_thread(self, thread_id: str) -> None:
-        """Remove everything kept under a thread_id."""
+        """Remove everything kept under a thread_id, whatever the workflow, with calls that wait for it.
+
+        A run under way on it fails with Conflict at its next write.
+
+        Args:
+            thread_id: the thread; one that there is not may be deleted.
+
+        Raises:
+            StorageError: nothing was removed.
+        """
         self.execute(DeleteThread(str(thread_id), time.time()))
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Remove everything kept under a thread_id."""
+        """Like `delete_thread`, for async code."""
         await self.aexecute(DeleteThread(str(thread_id), time.time()))
 
     @abstractmethod

@@ -22,15 +22,31 @@ class BaseCache(ABC):
 
     @abstractmethod
     def get(self, namespace: Namespace, key: str) -> bytes | None:
-        """Return what was kept, or None if there is nothing or it has expired."""
+        """Return what was kept, or None if there is nothing or it has expired.
+
+        Args:
+            namespace: a tuple of text.
+            key: any text.
+        """
 
     @abstractmethod
     def set(self, namespace: Namespace, key: str, data: bytes, ttl_s: float | None) -> None:
-        """Keep `data` in place of what was there, for `ttl_s` seconds or, with None, for ever."""
+        """Keep something in place of what was there.
+
+        Args:
+            namespace: a tuple of text.
+            key: any text.
+            data: what to keep.
+            ttl_s: for how many seconds; None: for ever.
+        """
 
     @abstractmethod
     def clear(self, namespace: Namespace = ()) -> None:
-        """Forget what is kept in the namespace and in all that begin with its labels: () forgets everything."""
+        """Forget what is kept in a namespace and in all that begin with its labels.
+
+        Args:
+            namespace: a tuple of text; () forgets everything.
+        """
 
     @abstractmethod
     async def aget(self, namespace: Namespace, key: str) -> bytes | None:

@@ -79,7 +79,7 @@ class BaseStore(ABC):
 
     @abstractmethod
     def delete_namespace(self, prefix: NamespacePath) -> int:
-        """Delete every item at or below the prefix and give their number."""
+        """Delete every item at or below the prefix, which is whole labels, and give their number."""
 
     @abstractmethod
     async def adelete_namespace(self, prefix: NamespacePath) -> int:
@@ -89,6 +89,7 @@ class BaseStore(ABC):
         """Carry out operations and give one result for each, in order; reads see the store as it was before.
 
         Args:
+            ops: GetOp, PutOp, SearchOp, ListNamespacesOp and HistoryOp, in any order.
             return_exceptions: give the error of an operation in its place and let the others go on, each then in a
                 transaction of its own; otherwise the first error is raised and nothing is written.
         """
@@ -118,6 +119,8 @@ class BaseStore(ABC):
         """Give one item, or None.
 
         Args:
+            namespace: where it is kept: a tuple of text labels.
+            key: its key there.
             refresh_ttl: give it its whole ttl again; left out: as the store was set up.
             as_of: give it as it was then: an aware datetime, or a checkpoint's id or config.
 
@@ -145,12 +148,17 @@ class BaseStore(ABC):
         """Keep an item, replacing the one of that key; a value of None deletes it.
 
         Args:
+            namespace: where it is kept: a tuple of non-empty text labels without periods.
+            key: its key there; any text.
+            value: a dict of JSON; it is copied.
             index: paths to index instead of the store's; False: no index, no search finds it by a query.
             ttl: minutes it lives; None: for ever; left out: as the store was set up.
             if_version: the version that it must replace (0: none).
 
         Raises:
-            Conflict: the item is of another version than `if_version`.
+            InvalidNamespaceError: the namespace is not such a tuple.
+            InvalidValue: the value is not JSON; the message names the place in it.
+            VersionConflict: the item is of another version than `if_version`.
         """
         self.execute([self._put_op(namespace, key, value, index, ttl, if_version)])
 
@@ -168,7 +176,7 @@ class BaseStore(ABC):
         await self.aexecute([self._put_op(namespace, key, value, index, ttl, if_version)])
 
     def delete(self, namespace: Namespace, key: str) -> None:
-        """Delete an item; what is not there may be deleted."""
+        """Delete the item of a key in a namespace; what is not there may be deleted."""
         self.execute([PutOp(check_namespace(namespace), key, None)])
 
     async def adelete(self, namespace: Namespace, key: str) -> None:
@@ -193,13 +201,20 @@ class BaseStore(ABC):
         """Give one page of the items below a prefix, ranked by the query, else newest first.
 
         Args:
-            filter: conditions on the value; see clew.store.filters for the language.
+            namespace_prefix: whole labels below which to search; () is everything.
+            query: what is looked for, in any words; left out: the newest come first.
+            filter: conditions on the value; docs/memory.md has the operators.
+            limit: the most items to give.
+            offset: how many to leave out before.
+            refresh_ttl: give what is found its whole ttl again; left out: as the store was set up.
             mode: rank by meaning, by words, or by both; left out: as the store was set up.
             min_score: leave out what scores lower, and what has no score.
             explain: say in each item's `why` what contributed to its score.
             as_of: search memory as it was then: an aware datetime, or a checkpoint's id or config.
 
         Raises:
+            InvalidFilter: an operator or a key that there is not.
+            EmbeddingError: the embedder failed on the query.
             Forgotten: what some item below the prefix was then is no longer kept.
         """
         refresh = self._refresh(refresh_ttl)
@@ -267,7 +282,14 @@ class BaseStore(ABC):
         return _namespaces(await self.aexecute([_listing_op(prefix, suffix, max_depth, limit, offset)]))
 
     def scoped(self, *labels: str) -> ScopedStore:
-        """Give a view of the store that sees and reaches only what lies below these labels."""
+        """Give a view of the store that sees and reaches only what lies below these labels.
+
+        Args:
+            labels: one or more; every namespace of the view begins below them.
+
+        Raises:
+            InvalidNamespaceError: a label is empty, no text, or has a period.
+        """
         return ScopedStore(self, check_namespace(labels, new=True))
 
     def _get_op(self, namespace: Namespace, key: str, refresh_ttl: bool | None, as_of: AsOf | None) -> GetOp:

@@ -33,7 +33,14 @@ AsOf = datetime | str | Mapping[str, Any] | SeenBy
 
 
 class GetOp(NamedTuple):
-    """Ask for one item, as it is or as it was."""
+    """Ask for one item, as it is or as it was.
+
+    Args:
+        namespace: where it is kept.
+        key: its key there.
+        refresh_ttl: whether it gets its whole ttl again.
+        as_of: an aware datetime, or a checkpoint's id or config; None: now.
+    """
 
     namespace: Namespace
     key: str
@@ -44,8 +51,13 @@ class GetOp(NamedTuple):
 class PutOp(NamedTuple):
     """Keep one item; a value of None deletes it.
 
-    `ttl` is in minutes, None means never. `if_version` makes it a Conflict when the item is of another version
-    (0: when there is one already).
+    Args:
+        namespace: where it is kept.
+        key: its key there.
+        value: a dict of JSON, or None.
+        index: paths to index instead of the store's; False: no search finds it by a query.
+        ttl: minutes it lives; None: for ever.
+        if_version: makes it a VersionConflict when the item is of another version (0: when there is one already).
     """
 
     namespace: Namespace
@@ -57,7 +69,20 @@ class PutOp(NamedTuple):
 
 
 class SearchOp(NamedTuple):
-    """Ask for the items below a prefix: filtered, ranked by a query or newest first, one page of them."""
+    """Ask for the items below a prefix: filtered, ranked by a query or newest first, one page of them.
+
+    Args:
+        namespace_prefix: whole labels; () is everything.
+        filter: conditions on the value.
+        limit: the most items to give.
+        offset: how many to leave out before.
+        query: what is looked for; None: the newest come first.
+        refresh_ttl: whether what is found gets its whole ttl again.
+        mode: "semantic", "keyword" or "hybrid"; None: as the store was set up.
+        min_score: leave out what scores lower, and what has no score.
+        explain: fill each item's `why`.
+        as_of: an aware datetime, or a checkpoint's id or config; None: now.
+    """
 
     namespace_prefix: Namespace
     filter: dict[str, Any] | None = None
@@ -72,21 +97,38 @@ class SearchOp(NamedTuple):
 
 
 class HistoryOp(NamedTuple):
-    """Ask for every version that is kept of one item."""
+    """Ask for every version that is kept of one item.
+
+    Args:
+        namespace: where it is kept.
+        key: its key there.
+    """
 
     namespace: Namespace
     key: str
 
 
 class MatchCondition(NamedTuple):
-    """One condition on listed namespaces: whole labels at the start or at the end, `*` for any one label."""
+    """One condition on listed namespaces.
+
+    Args:
+        match_type: whether the labels are at the start or at the end.
+        path: whole labels, `*` for any one label.
+    """
 
     match_type: Literal["prefix", "suffix"]
     path: NamespacePath
 
 
 class ListNamespacesOp(NamedTuple):
-    """Ask for the namespaces that hold items: sorted, distinct, one page of them."""
+    """Ask for the namespaces that hold items: sorted, distinct, one page of them.
+
+    Args:
+        match_conditions: all of which must hold.
+        max_depth: how many labels of each are wanted; None: all.
+        limit: the most namespaces to give.
+        offset: how many to leave out before.
+    """
 
     match_conditions: Sequence[MatchCondition] | None = None
     max_depth: int | None = None
@@ -151,7 +193,13 @@ class Explanation:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class SearchItem(Item):
-    """One memory as found: with its score (higher is better, None where nothing was ranked) and, if asked, why."""
+    """One memory as found; it has all that an Item has.
+
+    Args:
+        score: higher is better; None where nothing was ranked. Between 0 and 1 in a hybrid search, the cosine in one
+            by meaning.
+        why: what contributed to the score, if that was asked for.
+    """
 
     score: float | None = None
     why: Explanation | None = None
@@ -176,7 +224,7 @@ class Writer:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ItemVersion(Item):
-    """One memory as it was from `updated_at` to `ended_at`.
+    """One memory as it was from `updated_at` to `ended_at`; it has all that an Item has.
 
     Args:
         ended_at: when it was replaced or deleted, or expired; None for the one that is there now.

@@ -37,6 +37,9 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Move the clock.
 
+        Args:
+            seconds: by how much.
+
         Raises:
             InvalidOption: backwards.
         """

@@ -60,7 +60,11 @@ class InMemorySaver(Checkpointer):
 
     @classmethod
     def from_conn_string(cls, where: str = ":memory:") -> Opened[InMemorySaver]:
-        """Make one for the length of a `with` or `async with` block."""
+        """Make one for the length of a `with` or `async with` block.
+
+        Args:
+            where: passed over; for code that passes a path to any saver.
+        """
         return Opened(cls)
 
     def setup(self) -> Setup:

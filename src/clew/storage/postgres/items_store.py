@@ -87,7 +87,13 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
     def from_conn_string(
         cls, conn_string: str, *, schema: str = "public", **options: Unpack[StoreOptions]
     ) -> PostgresStore:
-        """Open a store for a `with` or `async with` block, which closes it; options as above."""
+        """Open a store for a `with` or `async with` block, which closes it.
+
+        Args:
+            conn_string: the address of the database.
+            schema: what holds the tables.
+            options: those of the class.
+        """
         return cls(conn_string, schema=schema, **options)
 
     def apply(self, writes: Sequence[PreparedWrite]) -> None:

@@ -67,7 +67,12 @@ class PostgresSaver(Checkpointer):
 
     @classmethod
     def from_conn_string(cls, where: str, *, schema: str = "public") -> Opened[PostgresSaver]:
-        """Open a database for the length of a `with` or `async with` block."""
+        """Open a database for the length of a `with` or `async with` block.
+
+        Args:
+            where: its address.
+            schema: what holds the tables.
+        """
         return Opened(lambda: cls(where, schema=schema))
 
     def setup(self) -> Setup:

@@ -73,7 +73,12 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
 
     @classmethod
     def from_conn_string(cls, conn_string: str, **options: Unpack[StoreOptions]) -> SqliteStore:
-        """Open a store for a `with` or `async with` block, which closes it; options as above."""
+        """Open a store for a `with` or `async with` block, which closes it.
+
+        Args:
+            conn_string: the path of the file, or ":memory:".
+            options: those of the class.
+        """
         return cls(conn_string, **options)
 
     def setup(self) -> Done:
