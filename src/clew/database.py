@@ -38,20 +38,23 @@ class Database:
         dims: length of the vectors, or None to take it from the first.
         fields: paths of the parts of a value that are searched; the whole value by default.
         index: further settings of what is searched, such as {"max_concurrency": 2} for at most two calls of the
-            embedder at a time; see IndexConfig.
-        ttl: how long memories live, such as {"default_ttl": 60} for an hour; see TTLConfig. For ever if left out.
+            embedder at a time; docs/memory.md lists them.
+        ttl: how long memories live, such as {"default_ttl": 60} for an hour; docs/memory.md has the rest. For ever if
+            left out.
         history: which old versions of memories are kept, {"versions": 50, "days": 30} if left out; False: none.
         filter_fields: keys of values, such as "user_id" or "address.city", of which the file keeps an index from now
             on, so that a filter for one value of theirs reads no other items.
         cache_bytes: the most memory for what searches have read and vectors that were made lately; 512 MiB if left out.
-        synchronous: see SqliteDatabase; of files alone.
+        synchronous: of files alone: "FULL" flushes every commit to the disk; "NORMAL" only now and then, so that a power
+            cut, though no crash of a process, may take the newest commits.
         schema: what holds the tables; of PostgreSQL alone.
         encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
             docs/security.md for what is covered. Every process that opens the database needs them.
 
     Raises:
         UsageError: an address of a kind that there is not; a setting that is unknown or of the wrong kind.
-        Unavailable, SchemaMismatch: the file cannot be used; see SqliteDatabase. Of PostgreSQL, the first use says so.
+        Unavailable: the file cannot be opened or written. Of PostgreSQL, the first use says so.
+        SchemaMismatch: the tables were made by another version of clew, or the file by another program.
     """
 
     checkpointer: Checkpointer
