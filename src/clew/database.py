@@ -45,8 +45,8 @@ class Database:
         filter_fields: keys of values, such as "user_id" or "address.city", of which the file keeps an index from now
             on, so that a filter for one value of theirs reads no other items.
         cache_bytes: the most memory for what searches have read and vectors that were made lately; 512 MiB if left out.
-        synchronous: of files alone: "FULL" flushes every commit to the disk; "NORMAL" only now and then, so that a power
-            cut, though no crash of a process, may take the newest commits.
+        synchronous: of files alone: "FULL" flushes every commit to the disk; "NORMAL" only now and then, so that a
+            power cut, though no crash of a process, may take the newest commits.
         schema: what holds the tables; of PostgreSQL alone.
         encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
             docs/security.md for what is covered. Every process that opens the database needs them.
