@@ -39,6 +39,7 @@ def leave_half_way(
     crashes: int = 0,
     metadata: dict[str, Any] | bytes | None = None,
     lease_s: float = -1,
+    owner: str = "elsewhere/1/1",
 ) -> Lease:
     """Begin a run as a process that died meanwhile, and whose lease has run out, unless it is for longer."""
     now_s = time.time()
@@ -51,7 +52,7 @@ def leave_half_way(
         thread=ThreadKey(thread_id, workflow),
         run=run,
         head=None,
-        owner="elsewhere/1/1",
+        owner=owner,
         until_s=now_s + lease_s,
         now_s=now_s,
     )

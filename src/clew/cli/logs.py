@@ -1,4 +1,7 @@
-"""What the command logs, on standard error: one line each, with the fields that were logged beside the text."""
+"""What the command logs, on standard error: one line each, with the fields that were logged beside the text.
+
+A field whose value the text has already is left out.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ class _Lines(logging.Formatter):
     """Puts fields after the text, as name=value, and hides passwords."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in _OWN]
-        return without_passwords(" ".join([super().format(record), *fields]))
+        line = super().format(record)
+        beside = {name: str(value) for name, value in vars(record).items() if name not in _OWN}
+        fields = [f"{name}={value}" for name, value in beside.items() if value not in line]
+        return without_passwords(" ".join([line, *fields]))
 
 
 def set_up(verbose: bool) -> None:

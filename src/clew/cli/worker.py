@@ -20,7 +20,7 @@ from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflows
 from clew.errors import UsageError
 
-log = logging.getLogger("clew.worker")
+log = logging.getLogger("clew.workers")
 
 _PERIODS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 

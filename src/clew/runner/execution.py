@@ -23,12 +23,13 @@ from clew.engine.records import Record, Run, ThreadKey, input_checkpoint
 from clew.errors import StorageError, Suspended
 from clew.runner import pools
 from clew.runner.cancelling import Canceller
+from clew.runner.logs import fields
 from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
 from clew.storage.base import Append, Asked, Checkpointer, Lease
 from clew.storage.cache import BaseCache
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.runs")
 
 Durability = Literal["sync", "async", "exit"]
 
@@ -112,6 +113,11 @@ class Execution:
         self._waiting: dict[str, Record] = {}  # goes with the next append
         self._left: dict[ThreadKey, tuple[str, Run]] = {}  # by nested workflows that remember, last on each thread
         self.stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The fields of what the log says of this run."""
+        return fields(None if self.lease is None else self.lease.thread, self.run_id)
 
     @property
     def checkpoint_id(self) -> str:
@@ -253,7 +259,8 @@ class Execution:
                 told = self.saver.execute(Append(lease=self.lease, records=waiting, replaces=replaces))
             except StorageError as error:
                 self.give_back(waiting)  # the append that ends the run tries again, and tells if it fails too
-                log.warning("run %s could not keep its records in the background: %s", self.run_id, error)
+                text, extra = "run %s could not keep its records in the background: %s", self.named
+                log.warning(text, self.run_id, error, extra=extra)
                 return
             self.note_kept(waiting)
             if told is not None:

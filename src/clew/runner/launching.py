@@ -32,7 +32,7 @@ from clew.runner.workflows import run_workflow
 
 T = TypeVar("T")
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.runs")
 
 
 class Output(Struct, Generic[T], frozen=True, kw_only=True):

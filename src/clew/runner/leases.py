@@ -14,13 +14,14 @@ from collections.abc import Callable, Hashable, Mapping
 from msgspec import Struct
 
 from clew.errors import Conflict, StorageError
+from clew.runner.logs import fields
 from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
 
 LEASE_S = float(os.environ.get("CLEW_LEASE_S") or 30)  # the same in all processes; tests of frozen ones shorten it
 _RENEW_EVERY_S = LEASE_S / 3
 _WATCH_EVERY_S = 1.0
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.leases")
 
 
 @functools.cache
@@ -149,9 +150,12 @@ class Keeper:
         try:
             held.saver.execute(Renew(lease, time.time() + LEASE_S))
         except Conflict:
-            self.let_go(lease)  # taken over; the next append of this run says so to its caller
+            self.let_go(lease)  # the next append of this run says so to its caller
+            text = "thread %r of workflow %r was taken over by another process, or deleted"
+            log.warning(text, *lease.thread, extra=fields(lease.thread, lease.run_id))
         except StorageError as error:
-            log.warning("could not renew the lease of thread %r: %s", lease.thread.thread_id, error)
+            text = "could not renew the lease of thread %r of workflow %r: %s"
+            log.warning(text, *lease.thread, error, extra=fields(lease.thread, lease.run_id))
         else:
             held.renewed_at_s = time.monotonic()
 

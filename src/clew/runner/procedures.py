@@ -32,7 +32,7 @@ from clew.runner.keeping import keep, record_of
 from clew.runner.nesting import left_by, remember
 from clew.runner.watching import CarryOut
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.tasks")
 
 _NAP_S = 1.0  # how long a pause goes on after the run was asked to stop
 
@@ -187,6 +187,7 @@ async def run_attempts(
             if pause_s is None:
                 _annotate(call, error)
                 raise
+            _report_retry(frame, error, pause_s)
             if call.execution.journal is not None:
                 call.execution.reopen(error)
                 call.execution.journal.retry(call.key)
@@ -322,9 +323,16 @@ def _report_unheard(frame: Frame, told: Container[int] = ()) -> None:
     """Say which calls failed without anybody asking; `told` are the ids of errors that go to the caller."""
     for name, future, error in frame.unheard:
         if not future.heard and id(error) not in told:
+            execution = frame.call.execution
             text = f"{name!r} failed and nobody asked for its result: {error!r}"
-            frame.call.execution.unheard.append(text)
-            log.error(text, exc_info=error)
+            execution.unheard.append(text)
+            log.error("%s", text, exc_info=error, extra={**execution.named, "task": name})
+
+
+def _report_retry(frame: Frame, error: BaseException, pause_s: float) -> None:
+    name, attempt = frame.call.callee.name, frame.attempt
+    extra = {**frame.call.execution.named, "task": name, "attempt": attempt}
+    log.warning("%r failed at attempt %d and is tried again in %.3g s: %r", name, attempt, pause_s, error, extra=extra)
 
 
 def _annotate(call: Call, error: BaseException) -> None:

@@ -17,9 +17,10 @@ from clew.errors import Conflict, NotRecordable, StorageError
 from clew.runner import pools
 from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import RunnerIO
+from clew.runner.logs import fields
 from clew.storage.base import AddEvents, Checkpointer, Lease
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.streams")
 
 _FLUSH_EVERY_S = 0.05
 _MOST_PER_FLUSH = 64
@@ -86,7 +87,8 @@ class Publisher:
         except Conflict:
             return  # another writer has taken up the run, and shows what happens from now on
         except StorageError as error:
-            log.warning("%d events of run %s could not be kept: %s", len(events), lease.run_id, error)
+            text, extra = "%d events of run %s could not be kept: %s", fields(lease.thread, lease.run_id)
+            log.warning(text, len(events), lease.run_id, error, extra=extra)
         dispatcher_of(saver).announce(lease.thread)
 
 

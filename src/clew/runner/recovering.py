@@ -26,6 +26,7 @@ from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import failure_record
 from clew.runner.leases import LEASE_S, is_dead, this_process
+from clew.runner.logs import fields
 from clew.runner.publishing import Publisher
 from clew.runner.requests import Reins, Request, Settings
 from clew.runner.streams import Emitter
@@ -33,7 +34,7 @@ from clew.runner.submitting import CallOptions
 from clew.runner.workflows import run_found
 from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load, LoadRecords
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.workers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,14 +191,11 @@ async def _not_begun(io: RunnerIO, saver: Checkpointer, place: Queued | None, er
     if place is None or not isinstance(error, InvalidResume | NoSuchThread):
         raise error
     if await io.keep(saver, LeaveQueue(place.id)):
-        log.error("a submitted call was dropped, for it makes no sense any more: %s", error)
+        text = "a submitted call was dropped, for it makes no sense any more: %s"
+        log.error(text, error, extra=fields(place.thread, place.id))
 
 
 def _reported(thread: ThreadKey, run: Run) -> Recovered:
-    status = "handed over" if run.status == "running" else run.status
-    level = logging.ERROR if run.status == "failed" else logging.INFO
-    why = f": {run.error}" if run.error else ""
-    log.log(level, "run %s of workflow %r on thread %r: %s%s", run.id, thread.workflow, thread.thread_id, status, why)
     return Recovered(
         thread_id=thread.thread_id, workflow=thread.workflow, run_id=run.id, status=run.status, error=run.error
     )
@@ -222,4 +220,6 @@ async def _set_aside(io: RunnerIO, saver: Checkpointer, work: Work, run: Run) ->
     end = End(status="failed", error=str(error), ended_s=now_s)
     await io.keep(saver, Append(lease=lease, records=[failure_record(error)], replaces=[FAILURE], end=end))
     dispatcher_of(saver).announce(work.thread)
+    text = "run %s of workflow %r on thread %r is %s"
+    log.error(text, run.id, work.thread.workflow, work.thread.thread_id, error, extra=fields(work.thread, run.id))
     return _reported(work.thread, replace(run, status="failed", error=str(error)))

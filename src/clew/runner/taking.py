@@ -33,12 +33,13 @@ from clew.errors import (
 )
 from clew.runner import saved
 from clew.runner.io import RunnerIO
-from clew.runner.leases import LEASE_S, is_dead, this_process
+from clew.runner.leases import LEASE_S, called, is_dead, this_process
+from clew.runner.logs import fields
 from clew.runner.saved import NOTHING, Saved
 from clew.runner.waiting import Waiting
 from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.runs")
 
 _LATER_S = 1.0
 
@@ -109,6 +110,8 @@ async def take(
         except ThreadBusy as busy:
             if is_dead(busy.owner):
                 evicts.append(busy.owner)
+                text = "thread %r of workflow %r is taken over from %s, which has ended"
+                log.warning(text, *thread, called(busy.owner), extra=fields(thread))
             else:
                 await waiting.for_others(io, busy, place.head, plan.run)
 
@@ -245,7 +248,7 @@ def report_dropped(thread: ThreadKey, place: Place) -> None:
     dropped = questions_of(place.head) if place.head is not None else []
     if dropped:
         shown = ", ".join(f"{question.id} ({question.value!r})" for question in dropped)
-        log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown)
+        log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown, extra=fields(thread))
 
 
 def encode_questions(questions: Sequence[Question]) -> bytes:

@@ -15,7 +15,7 @@ from clew.engine.final import final
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 
-log = logging.getLogger("clew.observer")
+log = logging.getLogger("clew.observing")
 
 CarryOut = Callable[..., Awaitable[tuple[Any, Frame]]]
 ActivityT = TypeVar("ActivityT", bound=Activity)

@@ -20,6 +20,7 @@ from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
 from clew.runner.leases import keeper
+from clew.runner.logs import logged
 from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
 from clew.runner.requests import Request, Settings, thread_of
@@ -163,8 +164,9 @@ async def _run_taken(
     if request.publisher is not None:
         request.publisher.open(saver, taken.lease)
     try:
-        input = await _shown_input(io, execution, saver, taken.lease, run)
-        return _told(seen, await _execute(io, settings, request, execution, input, taken.previous))
+        with logged(thread, run, seen, is_unattended=request.keeps_failure):
+            input = await _shown_input(io, execution, saver, taken.lease, run)
+            return _told(seen, await _execute(io, settings, request, execution, input, taken.previous))
     finally:
         keeper.let_go(taken.lease)
         if request.publisher is not None and not execution.is_handed_over:

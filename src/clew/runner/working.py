@@ -26,12 +26,13 @@ from clew.runner.async_io import AsyncIO
 from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import run_blocking
 from clew.runner.leases import is_dead, this_machine
+from clew.runner.logs import fields
 from clew.runner.recovering import Known, Recovered, Terms, carry_out
 from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
 from clew.storage.base import Checkpointer, FindWork
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.workers")
 
 _PAGE = 100
 _MOST_LOOKED_AT = 100_000
@@ -230,7 +231,8 @@ async def _aattempted(known: Known, work: Work, terms: Terms) -> Recovered | Non
 
 
 def _complain(thread: ThreadKey, error: BaseException) -> None:
-    log.error("thread %r of workflow %r: %s", thread.thread_id, thread.workflow, error, exc_info=error)
+    text = "thread %r of workflow %r: %s"
+    log.error(text, thread.thread_id, thread.workflow, error, exc_info=error, extra=fields(thread))
 
 
 def _blocking(known: Known, work: Work, terms: Terms, reins: Reins | None = None) -> Recovered | None:

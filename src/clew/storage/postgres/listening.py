@@ -23,7 +23,7 @@ from clew.storage.postgres.migrations import quote
 if TYPE_CHECKING:
     import psycopg
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.database")
 
 _RETRY_S = 1.0
 _POOLED_RETRY_S = 300.0  # a pooler is not likely to go away

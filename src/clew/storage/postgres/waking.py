@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from clew.storage.postgres.transactions import Work
 
-log = logging.getLogger("clew")
+log = logging.getLogger("clew.database")
 
 _RETRY_S = 1.0
 _PATIENCE_S = 10.0
