@@ -222,15 +222,15 @@ class Execution:
         """
         waiting: list[Record] = []
         replaces: list[str] = []
-        with self.lock:
-            if self._waiting:
+        if self._waiting:  # what comes to wait just now goes with the next append
+            with self.lock:
                 for record in newer:
                     self._waiting.pop(record.key, None)
                 waiting, self._waiting = list(self._waiting.values()), {}
-            for record in (*waiting, *newer):
-                if record.key in self.stored:
-                    replaces.append(record.key)
-                self.stored.add(record.key)
+        for record in (*waiting, *newer):
+            if record.key in self.stored:
+                replaces.append(record.key)
+            self.stored.add(record.key)
         return waiting, replaces
 
     def give_back(self, records: Sequence[Record]) -> None:

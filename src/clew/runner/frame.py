@@ -74,7 +74,8 @@ class Scope:
     """
 
     __slots__ = (
-        "config", "context", "given", "grows_from", "head", "namespace", "previous", "remembers_on", "store", "workflow",
+        "config", "context", "given", "grows_from", "head", "namespace", "previous", "remembers_on", "store",
+        "workflow",
     )  # fmt: skip
 
     def __init__(
@@ -266,7 +267,7 @@ class Frame:
         self.shows_life()
         call = self.call
         if call.execution.emitter is not None:
-            call.execution.emitter.message(call, message, metadata)
+            call.execution.emitter.said(call, message, metadata)
 
     def beat(self) -> None:
         """Show the idle limit of this attempt that it is alive."""

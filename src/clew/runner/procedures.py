@@ -83,7 +83,7 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
         if watching.observer is not None:
             carry_out = partial(watching.watched_call, carry_out)
         value, frame = await carry_out(io, call, started_s, commit=commit)
-        returned = value.value if isinstance(value, final) else value
+        returned = value.value if type(value) is final else value
         if frame.entry is not None:
             await frame.entry.keep(io, value)
     except Suspended:
@@ -110,13 +110,13 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
     if execution.questions and _asks_below(call):
         raise Suspended("a question was asked below, and the code caught it")
     if execution.journal is not None:
-        returned = value.value if isinstance(value, final) else value
+        returned = value.value if type(value) is final else value
         record = _record(call, digest, returned, frame.attempt, started_s)
         also = left_by(call, value) if call.scope.remembers_on is not None else ()
         await keep(io, execution, [record], frame.writes, also=also)
         for nested in also:
             execution.note_left(call.key, nested.thread, nested.run)
-    elif frame.writes:
+    else:
         await keep(io, execution, (), frame.writes)
 
 
@@ -161,6 +161,7 @@ async def run_attempts(
     Returns:
         (what the function returned, the frame of the attempt that succeeded).
     """
+    execution = call.execution
     retries = Retries(call.callee.retry) if call.callee.retry else None
     attempt = 1
     while True:
@@ -174,7 +175,7 @@ async def run_attempts(
                 await io.drain(frame, "wait")
             if frame.unheard:
                 _report_unheard(frame)
-            if commit is not None:
+            if commit is not None and (frame.writes or execution.journal is not None or execution.questions):
                 await commit(value, frame)
             return value, frame
         except Suspended:

@@ -78,7 +78,7 @@ class SqliteDatabase:
             StorageError: nothing of this work was kept.
             Whatever `work` raises: its changes are rolled back.
         """
-        writes = self._group()
+        writes = self._writes if self._process == processes.here and not self._closed else self._group()
         if writes.try_alone():
             try:  # nobody else writes: no queue, no batch
                 return _transact(self._connect_writer(), work)
@@ -96,16 +96,25 @@ class SqliteDatabase:
 
     def read(self, work: Work[T]) -> T:
         """Run `work` on one consistent state of the database and return what it returns."""
-        if self.in_memory:
-            with self._group().alone(), _errors(self.path):
-                return work(self._connect_writer())
-        with _errors(self.path):
-            connection = self._connect_reader()
+
+        def in_a_transaction(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN")
             try:
                 return work(connection)
             finally:
                 connection.execute("COMMIT")
+
+        return self.glance(work if self.in_memory else in_a_transaction)
+
+    def glance(self, work: Work[T]) -> T:
+        """Run `work`, which makes one statement and so sees one consistent state by itself, and return its result."""
+        if self.in_memory:
+            with self._group().alone(), _errors(self.path):
+                return work(self._connect_writer())
+        try:
+            return work(self._connect_reader())
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
 
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from clew.errors import VersionConflict
-from clew.storage.sqlite.items_index import keep_index, keep_waiting
+from clew.storage.sqlite.items_index import add_index, keep_index, keep_waiting
 from clew.storage.sqlite.items_packs import full_packs, keep_packs
 from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
 from clew.store.clock import utc_now
@@ -93,7 +93,7 @@ def _apply(
         space.next_sequence += 1
         space.new_items += 1
         _insert(connection, write, item_id, last + 1, now_us, moment_us)
-        keep_index(connection, item_id, write.words, write.marks, write.vectors)
+        add_index(connection, item_id, write.words, write.marks, write.vectors)
         if write.waiting is not None:
             keep_waiting(connection, item_id, write.waiting, now_us)
 

@@ -26,6 +26,18 @@ def keep_index(
     _keep_vectors(connection, item_id, vectors)
 
 
+def add_index(
+    connection: sqlite3.Connection, item_id: int, words: bytes, marks: bytes, vectors: Vectors | None
+) -> None:
+    """Keep what is indexed of a new item."""
+    model = _make_model(connection, vectors) if vectors else None
+    connection.execute(
+        "INSERT INTO clew_item_index VALUES (?, ?, ?, ?, ?)", (item_id, words, marks, model, vectors and vectors.codes)
+    )
+    if vectors is not None:
+        _keep_vectors(connection, item_id, vectors)
+
+
 def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | None, now_us: int) -> None:
     """Keep the reason for which an item waits for its vectors; None: it does not wait."""
     connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from clew.storage.sqlite.items import COLUMNS, LIVE
@@ -17,21 +18,21 @@ from clew.store.filters import Filter
 
 _LOOKED_AT, _LOOKED_AT_FOR_A_FILTER = 256, 4096
 
-_IN_ONE = """
-SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespace
-WHERE {where} AND {first}.namespace = ? AND {live} AND {filter}
-ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
+_IN_ONE = f"""
+SELECT {COLUMNS.replace("n.path", "?")} FROM {{tables}}
+WHERE {{where}} AND {{first}}.namespace = ? AND {LIVE} AND {{filter}}
+ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 """
 _HORIZON = "SELECT {first}.updated_at FROM {tables} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?"
-_OF_ALL = """
-SELECT {columns} FROM {tables} CROSS JOIN clew_namespaces n ON n.id = i.namespace
-WHERE {where} AND {first}.updated_at >= ? AND n.path >= ? AND n.path < ? AND {live} AND {filter}
-ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?
+_OF_ALL = f"""
+SELECT {COLUMNS} FROM {{tables}} CROSS JOIN clew_namespaces n ON n.id = i.namespace
+WHERE {{where}} AND {{first}}.updated_at >= ? AND n.path >= ? AND n.path < ? AND {LIVE} AND {{filter}}
+ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 """
-_OF_EACH = """
-SELECT {columns} FROM clew_namespaces n CROSS JOIN clew_items i ON i.id IN (
-    SELECT i.id FROM {tables} WHERE {where} AND {first}.namespace = n.id AND {live} AND {filter}
-    ORDER BY {first}.updated_at DESC, {first}.id DESC LIMIT ?)
+_OF_EACH = f"""
+SELECT {COLUMNS} FROM clew_namespaces n CROSS JOIN clew_items i ON i.id IN (
+    SELECT i.id FROM {{tables}} WHERE {{where}} AND {{first}}.namespace = n.id AND {LIVE} AND {{filter}}
+    ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?)
 WHERE n.path >= ? AND n.path < ? ORDER BY i.updated_at DESC, i.id DESC LIMIT ?
 """
 
@@ -58,19 +59,19 @@ class Newest:
     def rows(self, most: int) -> Iterator[tuple[Any, ...]]:
         """Give rows of COLUMNS, newest first; `most` is how many are likely to be taken."""
         spaces = self._connection.execute(
-            "SELECT id FROM clew_namespaces WHERE path >= ? AND path < ? LIMIT 2", self._paths
+            "SELECT path, id FROM clew_namespaces WHERE path >= ? AND path < ? LIMIT 2", self._paths
         ).fetchall()
         given = 0
         while spaces:
-            found = self._in_one(spaces[0][0], most) if len(spaces) == 1 else self._in_many(most)
+            found = self._in_one(spaces[0], most) if len(spaces) == 1 else self._in_many(most)
             yield from found[given:]
             if len(found) < most:
                 return
             given, most = most, 4 * most
 
-    def _in_one(self, space: int, most: int) -> list[tuple[Any, ...]]:
-        s = self._source
-        return self._run(_IN_ONE, *s.values, space, self._now_us, *self._operands, most)
+    def _in_one(self, space: tuple[bytes, int], most: int) -> list[tuple[Any, ...]]:
+        path, number = space
+        return self._run(_IN_ONE, path, *self._source.values, number, self._now_us, *self._operands, most)
 
     def _in_many(self, most: int) -> list[tuple[Any, ...]]:
         s, meets = self._source, (self._now_us, *self._operands)
@@ -83,7 +84,9 @@ class Newest:
 
     def _run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         s = self._source
-        sql = sql.format(
-            columns=COLUMNS, tables=s.tables, first=s.first, where=s.where, live=LIVE, filter=self._filter
-        )  # fmt: skip
-        return self._connection.execute(sql, values).fetchall()
+        return self._connection.execute(_filled(sql, s.tables, s.first, s.where, self._filter), values).fetchall()
+
+
+@lru_cache(maxsize=256)
+def _filled(sql: str, tables: str, first: str, where: str, filter: str) -> str:
+    return sql.format(tables=tables, first=first, where=where, filter=filter)

@@ -109,6 +109,8 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
 
     def _transact(self, how: How, work: Callable[[sqlite3.Connection], T]) -> T:
         match how:
+            case "glance":
+                return self.database.glance(work)
             case "read":
                 return self.database.read(work)
             case "write":
@@ -118,7 +120,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
 
     async def _atransact(self, how: How, work: Callable[[sqlite3.Connection], T]) -> T:
         match how:
-            case "read":
+            case "glance" | "read":
                 return await self.database.aread(work)
             case "write":
                 return await self.database.awrite(work)

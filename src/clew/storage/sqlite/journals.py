@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
@@ -41,7 +41,7 @@ from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite import events, leases, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
-from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, columns_of, put_run, records_of, run_of
+from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, put_run, records_of, run_of
 from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
 
 T = TypeVar("T")
@@ -76,7 +76,11 @@ class SqliteSaver(Checkpointer):
 
     @classmethod
     def from_conn_string(cls, where: str | os.PathLike[str]) -> Opened[SqliteSaver]:
-        """Open a file for the length of a `with` or `async with` block."""
+        """Open a file for the length of a `with` or `async with` block.
+
+        Args:
+            where: the path of the file, or ":memory:".
+        """
         return Opened(lambda: cls(where))
 
     def setup(self) -> Setup:
@@ -159,7 +163,7 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
     ).fetchone()
     for record in operation.records:
         connection.execute(
-            f"INSERT OR REPLACE INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})", (run, *columns_of(record))
+            f"INSERT OR REPLACE INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})", (run, *astuple(record))
         )
     return Lease(operation.thread, operation.run.id, epoch, (thread, run))
 
@@ -199,7 +203,7 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
 def _insert_record(connection: sqlite3.Connection, lease: Lease, record: Record) -> Asked | None:
     """Keep a record, in one statement unless something is asked of the run."""
     thread, run = lease.handle
-    row = (run, *columns_of(record))
+    row = (run, *astuple(record))
     if connection.execute(_INSERT_UNLESS_ASKED, (*row, thread, lease.epoch)).rowcount:
         return None
     asked = leases.asked_of(connection, lease)

@@ -15,7 +15,7 @@ RUN = (  # as it is written
 )
 _PIECE = "(SELECT {} FROM clew_pieces WHERE clew_pieces.id = dictionary)"
 KEPT_RUN = ", ".join([RUN, "packed", *map(_PIECE.format, ("name", "body", "is_packed"))])
-RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
+RECORD = ", ".join(Record.__struct_fields__)  # so that a record as a tuple is a row
 KEPT_RECORD = f"{RECORD}, is_packed, run"
 
 
@@ -41,14 +41,6 @@ def _record_of(row: tuple[Any, ...]) -> Record:
     return Record(
         key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
         started_s=row[7], ended_s=row[8],
-    )  # fmt: skip
-
-
-def columns_of(record: Record) -> tuple[Any, ...]:
-    """Return a record as a row of the columns `RECORD`."""
-    return (
-        record.key, record.name, record.fingerprint, record.arguments, record.state, record.outcome, record.attempts,
-        record.started_s, record.ended_s,
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec.structs import astuple
+
 from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import DeleteThread, Enqueue, ListQueue
-from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, columns_of, put_run, records_of, run_of
+from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, put_run, records_of, run_of
 from clew.storage.sqlite.leases import new_thread
 from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
 from clew.storage.sqlite.queue import enqueue, list_queue
@@ -110,7 +112,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
         head = put_run(connection, thread, run)
         connection.executemany(
             f"INSERT INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})",
-            [(head, *columns_of(record)) for record in records],
+            [(head, *astuple(record)) for record in records],
         )
         pack_run(connection, head, [pieces[last] for last in _last_pieces(run) if last in pieces])
     for place in whole.queue:
