@@ -197,6 +197,13 @@ def test_json_alone_is_an_answer_too() -> None:
     )
 
 
+def test_text_that_is_no_answer_is_sent_back_with_what_is_wrong() -> None:
+    model = Script('{"city": "Rome", "days": 0}', '{"city": "Rome", "days": 1}')
+    reply = create_agent(model, output=Trip).invoke("go")
+    assert reply.output == Trip(city="Rome", days=1)
+    assert "days: Input should be greater than or equal to 1" in model.asked[1][-1]["content"]
+
+
 class Clock:
     async def __call__(self, zone: str) -> str:
         """Tell the time."""

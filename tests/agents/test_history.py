@@ -37,7 +37,7 @@ def test_what_is_left_is_what_providers_take(turns: list[list[dict[str, Any]]], 
         assert all(any(one is other for other in at) for one in left)  # in their order
         asked = [message for message in messages if message["role"] == "user"][-1]
         assert asked in left
-        if sum(map(tokens_of, messages)) <= budget:
+        if tokens_of(messages) <= budget:
             assert left == messages
 
 
@@ -55,6 +55,33 @@ def test_the_model_is_shown_the_newest_turns_and_the_thread_keeps_all() -> None:
     assert [len(messages) for messages in model.asked] == [1, 3, 5, 5]
     assert model.asked[-1][0]["content"] == "b"
     assert len(agent.get_state(ON_1).saved) == 8
+
+
+def test_tokens_may_be_counted_by_the_models_own_rules() -> None:
+    model = Script(*["ok"] * 4)
+    agent = create_agent(model, budget=20, count_tokens=lambda text: 1, checkpointer=InMemorySaver())
+    for text in ("a", LONG, LONG, "d"):  # five tokens each, with those that every message costs
+        agent.invoke(text, ON_1)
+    assert [len(messages) for messages in model.asked] == [1, 3, 3, 3]
+
+
+def test_an_image_is_not_counted_by_its_bytes() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    shown = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+    assert 1000 < tokens_of(shown) < 1100
+
+
+def test_a_long_summary_is_shown_all_the_same() -> None:
+    def model(messages: list[dict[str, Any]]) -> dict[str, Any]:
+        asked.append(messages)
+        return {"role": "assistant", "content": LONG * 2}
+
+    asked: list[list[dict[str, Any]]] = []
+    agent = create_agent(model, budget=110, summarise=True, checkpointer=InMemorySaver())
+    for text in "abc":
+        agent.invoke(text, ON_1)
+    assert asked[-1][0]["content"].startswith("Summary of what came before")
+    assert asked[-1][-1]["content"] == "c"
 
 
 def test_older_turns_are_summarised_once() -> None:

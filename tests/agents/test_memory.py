@@ -10,6 +10,7 @@ import pytest
 
 from clew import Database, InMemorySaver, InMemoryStore, NotInWorkflow
 from clew.agents import create_agent, memory_tools, recall
+from clew.agents.history import tokens_in
 from clew.errors import InvalidOption
 from clew.testing import fake_clock
 from support.scripted import Script, calls, results
@@ -95,6 +96,17 @@ def test_recall_stays_within_its_budget() -> None:
     for number in range(10):
         store.put(("m", "bob"), str(number), {"content": "word " * 20})
     model = Script("ok")
-    agent = create_agent(model, prompt=recall(("m", "{user_id}"), tokens=100), store=store)
+    agent = create_agent(model, prompt=recall(("m", "{user_id}"), tokens=101), store=store)
     agent.invoke("go", of("bob"))
     assert len(system_prompt(model).splitlines()) == 1 + 3
+    assert tokens_in(system_prompt(model)) <= 101
+
+
+def test_tokens_may_be_counted_by_the_models_own_rules() -> None:
+    store = InMemoryStore()
+    for number in range(10):
+        store.put(("m", "bob"), str(number), {"content": "word " * 20})
+    counted = recall(("m", "{user_id}"), tokens=20, count_tokens=lambda text: len(text.splitlines()) * 6)
+    model = Script("ok")
+    create_agent(model, prompt=counted, store=store).invoke("go", of("bob"))
+    assert len(system_prompt(model).splitlines()) == 1 + 2

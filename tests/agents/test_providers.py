@@ -11,7 +11,7 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from clew import InMemorySaver
-from clew.agents import anthropic_model, create_agent, openai_model
+from clew.agents import anthropic_model, create_agent, create_team, hand_over, openai_model
 from clew.testing import fake_clock
 from support.model_server import serving
 from support.provider import Provider
@@ -42,6 +42,16 @@ def test_tools_are_used_and_two_turns_share_a_thread(model: Callable[[], Any], p
     assert [len(request["messages"]) for request in provider.requests][:2] in ([2, 5], [1, 3])
     assert all("weather" in str(request["tools"]) for request in provider.requests)
     assert all("Be brief." in str(request) for request in provider.requests)
+
+
+def test_who_has_no_tools_goes_on_where_another_used_some(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will(Answer(uses=(Use(tool="hand_over_to_clerk", arguments={}, id="use_1"),)), "Room 7.")
+
+    async def turn() -> Any:
+        guide = create_agent(model(), [hand_over("clerk", "They want a room.")], name="guide")
+        return await create_team([guide, create_agent(model(), name="clerk")]).ainvoke("A room")
+
+    assert asyncio.run(turn()).text == "Room 7."
 
 
 def test_blocking_callers_are_served_as_well(model: Callable[[], Any], provider: Provider) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from clew import Command, InMemorySaver, InMemoryStore
-from clew.agents import create_agent, create_team, hand_over
+from clew import Command, InMemorySaver, InMemoryStore, entrypoint
+from clew.agents import Reply, create_agent, create_team, hand_over
 from clew.errors import InvalidOption, TooManyRounds
 from clew.testing import crash_everywhere
 from support.scripted import ON_1, Script, calls, results
@@ -72,7 +72,45 @@ def test_a_team_that_cannot_agree_is_stopped() -> None:
     assert len(caught.value.messages) == 1 + 4 * 2
 
 
+def test_plain_functions_and_workflows_are_members_too() -> None:
+    def greeter(messages: list[Any]) -> str:
+        return f"Hello, {messages[-1]['content']}."
+
+    @entrypoint
+    async def router(messages: list[Any]) -> Reply:
+        """Pass on what is about rooms."""
+        about_rooms = "room" in messages[-1]["content"]
+        return Reply(text="Which room?", to="clerk" if about_rooms else None)
+
+    async def clerk(messages: list[Any]) -> dict[str, Any]:
+        return {"role": "assistant", "content": f"Room {sum(m['role'] == 'user' for m in messages)}."}
+
+    team = create_team([router, clerk, greeter], checkpointer=InMemorySaver())
+    first = team.invoke("Hi", ON_1)
+    assert (first.text, [message["role"] for message in first.messages]) == ("Which room?", ["user", "assistant"])
+    second = team.invoke("A room", ON_1)
+    assert second.text == "Room 2."
+    assert [message["content"] for message in second.messages] == ["A room", "Which room?", "Room 2."]
+    alone = create_team([greeter]).invoke("Bob")
+    assert (alone.text, alone.messages[-1]["role"]) == ("Hello, Bob.", "assistant")
+
+
+def test_a_team_of_functions_survives_every_crash() -> None:
+    def first(messages: list[Any]) -> Reply:
+        return Reply(text="", to="second")
+
+    def second(messages: list[Any]) -> str:
+        return "Done."
+
+    report = crash_everywhere(create_team([first, second]), "go", same=lambda one, other: one.text == other.text)
+    assert report.value.text == "Done."
+
+
 def test_a_team_is_checked() -> None:
+    with pytest.raises(InvalidOption, match="'a' keeps threads of its own"):
+        create_team([create_agent(Script("ok"), name="a", checkpointer=InMemorySaver())])
+    with pytest.raises(InvalidOption, match="no member of a team: 3"):
+        create_team([3])
     alone = create_agent(Script(calls(hand_over_to_nobody={})), [hand_over("nobody", "never")], name="a")
     with pytest.raises(InvalidOption, match=r"hands over to 'nobody', but the team is \['a'\]"):
         create_team([alone]).invoke("go")

@@ -50,6 +50,9 @@ def wrong_with_messages(request: Json) -> str | None:
     messages = request["messages"]
     if not messages or messages[0].get("role") != "user":
         return "the first message must be the user's"
+    used = {block["type"] for message in messages for block in _blocks(message["content"])}
+    if used & {"tool_use", "tool_result"} and not request.get("tools"):
+        return "requests which include tool_use or tool_result blocks must define tools"
     open_uses: set[str] = set()
     for place, message in enumerate(messages):
         if set(message) != {"role", "content"} or message["role"] not in ("user", "assistant"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clew import AgentTurn, RetryPolicy, Workflow, add_messages, entrypoint, task, watched
-from clew.agents.forms import Json, given
-from clew.agents.loop import ANSWER, Loop, Reply
+from clew.agents.forms import Json, Message, given
+from clew.agents.history import Count, shortened, summary_request, tokens_in, within
+from clew.agents.loop import ANSWER, Reply, take_turn
 from clew.agents.memory import memory_tools, recall
-from clew.agents.models import ASK_AGAIN, as_model
+from clew.agents.models import ASK_AGAIN, asking
 from clew.agents.schemas import Schema
 from clew.agents.tools import Tool, as_tools
+from clew.agents.using import Toolbox
+from clew.errors import InvalidOption
 
 
 def create_agent(
@@ -24,6 +28,7 @@ def create_agent(
     approve: Collection[str] = (),
     budget: int | None = None,
     summarise: bool = False,
+    count_tokens: Count = tokens_in,
     max_rounds: int = 25,
     model_retry: RetryPolicy | Sequence[RetryPolicy] | None = ASK_AGAIN,
     name: str = "agent",
@@ -51,6 +56,7 @@ def create_agent(
             {"action": "answer", "answer": ...} or {"action": "refuse", "why": ...}.
         budget: about how many tokens of the conversation the model is shown; all by default. The thread keeps all.
         summarise: let the model summarise what is beyond the budget, instead of leaving it out.
+        count_tokens: counts the tokens of a text; by default they are estimated, as four bytes each.
         max_rounds: how often the model may be asked in a turn.
         model_retry: after which failures it is asked again; by default after those that may pass.
         name: of the workflow, and of the tool that it is for another agent.
@@ -64,33 +70,45 @@ def create_agent(
     notes = [task(prompt, name="prompt")] if callable(prompt) else []
     if memory is not None:
         tools = [*tools, *memory_tools(memory)]
-        notes.append(task(recall(memory), name="recall"))
+        notes.append(task(recall(memory, count_tokens=count_tokens), name="recall"))
     answer = None if output is None else Schema(output, f"output {output!r}")
-    loop = Loop(
-        ask=as_model(model),
-        tools=as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]),
-        prompt="" if callable(prompt) else prompt,
-        notes=notes,
-        output=answer,
-        approve=approve,
-        budget=budget,
-        summarise=summarise,
-        max_rounds=max_rounds,
-        model_retry=model_retry,
-    )
+    toolbox = Toolbox(as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]), approve)
+    _check(toolbox, approve, answer, budget, summarise)
+
+    def request(messages: Sequence[Message], noted: Sequence[str]) -> list[Message]:
+        system = "\n\n".join(part for part in ("" if callable(prompt) else prompt, *noted) if part)
+        told = [{"role": "system", "content": system}] if system else []
+        return [*told, *within(messages, budget, count_tokens)]
+
+    call_model = asking("call_model", model, request, toolbox.specs, model_retry)
+    call_for_summary = asking("summarise", model, summary_request, [], model_retry)
 
     async def agent(input: Any, *, previous: list[Any] | None = None) -> entrypoint.final[Reply, list[Any]]:
-        before = await loop.shortened(previous or [])
+        before = previous or []
+        if summarise and budget is not None:
+            before = await shortened(before, budget, call_for_summary, count_tokens)
         with watched(AgentTurn(name=name)):
-            messages, reply = await loop.turn(add_messages(before, given(input)))
-        added = Reply(text=reply.text, output=reply.output, to=reply.to, messages=messages[len(before) :])
-        return entrypoint.final(value=added, save=messages)
+            messages, reply = await take_turn(
+                add_messages(before, given(input)),
+                ask=call_model, tools=toolbox, notes=notes, output=answer, max_rounds=max_rounds,
+            )  # fmt: skip
+        return entrypoint.final(value=replace(reply, messages=messages[len(before) :]), save=messages)
 
     agent.__doc__ = description
     named = [output] if isinstance(output, type) else []
     allow = (*named, *options.pop("allow", ()))
     workflow: Workflow[Any, Reply] = entrypoint(name=name, allow=allow, **options)(agent)
     return workflow
+
+
+def _check(toolbox: Toolbox, approve: Collection[str], answer: Schema | None, budget: Any, summarise: bool) -> None:
+    if unknown := set(approve) - set(toolbox.tools):
+        raise InvalidOption(f"approve names {sorted(unknown)}, but the tools are {sorted(toolbox.tools)}")
+    ends = {name for name, tool in toolbox.tools.items() if tool.to is not None or (answer and name == ANSWER)}
+    if wrong := ends & set(approve):
+        raise InvalidOption(f"approve names {sorted(wrong)}, but what ends a turn does nothing to be asked about")
+    if summarise and budget is None:
+        raise InvalidOption("summarise=True needs a budget: budget=4000 tokens, say")
 
 
 def _answer_tool(output: Schema) -> Tool:

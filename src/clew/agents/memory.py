@@ -13,11 +13,12 @@ from typing import Any
 
 from clew import BaseStore, Item, Runtime, get_config, get_store
 from clew.agents.forms import Message, role_of, text_of
-from clew.agents.history import tokens_in
+from clew.agents.history import Count, tokens_in
 from clew.agents.tools import Tool, as_tools
 from clew.errors import InvalidOption
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_HEADING = "What you remember of earlier conversations:"
 _AGES = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"))
 
 
@@ -57,24 +58,27 @@ def memory_tools(namespace: Sequence[str]) -> list[Tool]:
     return list(as_tools([manage_memory, search_memory]).values())
 
 
-def recall(namespace: Sequence[str], *, tokens: int = 500, limit: int = 20) -> Callable[[Sequence[Message]], str]:
+def recall(
+    namespace: Sequence[str], *, tokens: int = 500, limit: int = 20, count_tokens: Count = tokens_in
+) -> Callable[[Sequence[Message]], str]:
     """Return the step that finds the memories nearest to what the user said last; `create_agent` takes it as a prompt.
 
     Args:
         namespace: as for `memory_tools`.
         tokens: about how long all of them may be.
         limit: how many at most.
+        count_tokens: counts the tokens of a text; by default they are estimated, as four bytes each.
     """
 
     def recalled(messages: Sequence[Message]) -> str:
         asked = next((text_of(m) for m in reversed(messages) if role_of(m) == "user"), "")
-        lines, left = list[str](), tokens
+        lines, left = [_HEADING], tokens - count_tokens(_HEADING)
         for item in get_store().search(filled(namespace, get_config()), query=asked or None, limit=limit):
             line = f"- {_told(item)}"
-            left -= tokens_in(line)
+            left -= count_tokens(line)
             if left >= 0:
                 lines.append(line)
-        return "\n".join(["What you remember of earlier conversations:", *lines]) if lines else ""
+        return "\n".join(lines) if len(lines) > 1 else ""
 
     check_namespace(namespace)
     return recalled

@@ -1,4 +1,4 @@
-"""Models as an agent calls them: one function from messages and tools to a message, whatever the model is."""
+"""Models as an agent asks them: one task from messages to a message, whatever the model is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,46 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from clew import RetryPolicy
-from clew.agents.forms import Json, Message, in_openai_form
-from clew.agents.schemas import hinted
+from clew import RetryPolicy, Task, get_runtime, task
+from clew.agents.forms import Json, Message, in_openai_form, reply_with_id
+from clew.agents.schemas import is_async
 from clew.errors import InvalidOption
 
 Ask = Callable[[Sequence[Message], list[Json]], Message | Awaitable[Message]]
 
 
-def as_model(model: Any) -> tuple[Ask, bool]:
-    """Return the function that asks a model, and whether it is async.
+def asking(
+    name: str,
+    model: Any,
+    request: Callable[..., list[Message]],
+    tools: list[Json],
+    retry: RetryPolicy | Sequence[RetryPolicy] | None,
+) -> Task[..., Message]:
+    """Return the task that asks a model, in its colour.
+
+    What the task is called with is all that is compared on replay: what `request` adds, such as a prompt, may change
+    while a run is unfinished.
+
+    Args:
+        name: of the task.
+        model: see `_as_function`.
+        request: makes of the task's arguments what the model is shown.
+        tools: what it is told of tools.
+        retry: after which failures it is asked again.
+    """
+    function: Callable[..., Any] = _as_function(model)
+
+    async def ask_async(*given: Any) -> Any:
+        return reply_with_id(await function(request(*given), tools), get_runtime().idempotency_key)
+
+    def ask_blocking(*given: Any) -> Any:
+        return reply_with_id(function(request(*given), tools), get_runtime().idempotency_key)
+
+    return task(ask_async if is_async(function) else ask_blocking, name=name, retry_policy=retry)
+
+
+def _as_function(model: Any) -> Ask:
+    """Return the function that asks a model, blocking or async.
 
     Args:
         model: a LangChain chat model, or a function from messages (dicts in OpenAI's shape) to a message; one with a
@@ -25,7 +55,7 @@ def as_model(model: Any) -> tuple[Ask, bool]:
         InvalidOption: it is neither.
     """
     if hasattr(model, "bind_tools") and hasattr(model, "ainvoke"):
-        return _asking_langchain(model), True
+        return _asking_langchain(model)
     if not callable(model):
         raise InvalidOption(
             f"no model: {model!r}; give a LangChain chat model, openai_model(client, name), "
@@ -38,7 +68,10 @@ def as_model(model: Any) -> tuple[Ask, bool]:
         told = in_openai_form(messages)
         return function(told, tools=tools) if wants_tools else function(told)
 
-    return ask, inspect.iscoroutinefunction(hinted(function))
+    async def aask(messages: Sequence[Message], tools: list[Json]) -> Any:
+        return await ask(messages, tools)
+
+    return aask if is_async(function) else ask
 
 
 def _asking_langchain(model: Any) -> Ask:

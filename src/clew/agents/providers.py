@@ -104,7 +104,8 @@ def anthropic_model(client: Any, model: str, *, max_tokens: int = 4096, **option
         system = "\n\n".join(text_of(message) for message in messages if role_of(message) == "system")
         named = [tool["function"] for tool in tools]
         told = [{"name": t["name"], "description": t["description"], "input_schema": t["parameters"]} for t in named]
-        parts: Json = {**({"system": system} if system else {}), **({"tools": told} if told else {}), **options}
+        more = {"tools": told} if told else _used_before(messages)
+        parts: Json = {**({"system": system} if system else {}), **more, **options}
         return {"model": model, "max_tokens": max_tokens, "messages": _for_anthropic(messages), **parts}
 
     def call_of(messages: Sequence[Json]) -> ModelCall:
@@ -149,6 +150,13 @@ def _from_anthropic(call: ModelCall, said: Any) -> Json:
     message: Json = {"role": "assistant", "content": text, **parts}
     call.answer = message
     return message
+
+
+def _used_before(messages: Sequence[Json]) -> Json:
+    """Declare the tools that others used in a conversation to a model that has none: Anthropic wants them declared."""
+    names = dict.fromkeys(call.name for message in messages for call in calls_in(message))
+    tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+    return {"tools": tools, "tool_choice": {"type": "none"}} if tools else {}
 
 
 def _for_anthropic(messages: Sequence[Json]) -> list[Json]:

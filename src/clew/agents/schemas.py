@@ -80,6 +80,11 @@ def hinted(function: Callable[..., Any]) -> Any:
     return function if inspect.isroutine(function) else type(function).__call__
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """Say whether a function is async, under decorators and partials, too."""
+    return inspect.iscoroutinefunction(hinted(function))
+
+
 def _told(error: Any) -> str:
     """Say what is wrong and where, without pydantic's links and without the input, which may be long."""
     wrong = [(".".join(map(str, found["loc"])), found["msg"]) for found in error.errors(include_url=False)]

@@ -1,28 +1,16 @@
-"""Tools: what a model may have done, and the task that does it, perhaps after a person was asked."""
+"""Tools: what a model may have done, made of functions, tasks, agents and other people's tools."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clew import (
-    Task,
-    ToolUse,
-    Workflow,
-    get_config,
-    get_runtime,
-    get_store,
-    get_stream_writer,
-    interrupt,
-    task,
-    watched,
-)
+from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer
 from clew.agents.forms import Json, Message, text_of
-from clew.agents.schemas import as_text, hinted, schema_of_parameters
+from clew.agents.schemas import as_text, hinted, is_async, schema_of_parameters
 from clew.errors import InvalidOption
 
 # What a tool may ask for by the name of a parameter. No model sees these, or can fill them. `messages` is the thread's.
@@ -30,7 +18,6 @@ _INJECTED: dict[str, Callable[[], Any]] = {
     "store": get_store, "config": get_config, "runtime": get_runtime, "writer": get_stream_writer,
 }  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-ACTIONS = "accept, edit (with arguments), answer (with answer) or refuse (perhaps with why)"
 
 
 def _as_given(arguments: Json | str) -> Any:
@@ -115,7 +102,7 @@ def _as_tool(given: Any) -> Tool:
     if isinstance(given, Workflow):
         return _of_workflow(given)
     if isinstance(given, Task):
-        return _of_function(given.func, given.name, _awaited(given) if _is_async(given.func) else _waited_for(given))
+        return _of_function(given.func, given.name, _awaited(given) if is_async(given.func) else _waited_for(given))
     if hasattr(given, "args_schema") and hasattr(given, "ainvoke"):
         return _of_langchain(given)
     if hasattr(given, "parameters") and hasattr(given, "description"):
@@ -178,66 +165,3 @@ def _of_langchain(given: Any) -> Tool:
 
     told = convert_to_openai_tool(given)["function"]
     return Tool(name=given.name, description=told["description"], parameters=told["parameters"], function=call)
-
-
-def as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
-    """Return the task that uses a tool, of the tool's name and colour.
-
-    It is given the arguments and, for a tool that asks for them, the messages; it returns what the model is told.
-
-    Args:
-        tool: what is used.
-        approved: whether a person is asked before.
-    """
-
-    def begin(arguments: Json, messages: Sequence[Message]) -> tuple[Json | None, str]:
-        tool.read(arguments)  # nobody is asked about what could not be done
-        decided, note = _decision(tool, arguments) if approved else (arguments, "")
-        return None if decided is None else tool.given(decided, messages), note
-
-    def seen(arguments: Json) -> ToolUse:
-        return ToolUse(name=tool.name, description=tool.description, arguments=arguments)
-
-    async def use_async(arguments: Json, messages: Sequence[Message] = ()) -> str:
-        taken, note = begin(arguments, messages)
-        if taken is None:
-            return note
-        with watched(seen(arguments)) as used:
-            used.result = told = as_text(await tool.function(**taken))
-        return note + told
-
-    def use(arguments: Json, messages: Sequence[Message] = ()) -> str:
-        taken, note = begin(arguments, messages)
-        if taken is None:
-            return note
-        with watched(seen(arguments)) as used:
-            used.result = told = as_text(tool.function(**taken))
-        return note + told
-
-    uses: Callable[..., Any] = use_async if _is_async(tool.function) else use
-    return task(uses, name=tool.name)
-
-
-def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
-    """Ask a person, again where the answer is none. Return the arguments to go on with, or None; and what to tell."""
-    question: Json = {"tool": tool.name, "arguments": arguments, "description": tool.description}
-    while True:
-        match interrupt(question):
-            case {"action": "accept"}:
-                return arguments, ""
-            case {"action": "edit", "arguments": dict() as edited}:
-                try:
-                    tool.read(edited)
-                    return edited, f"A person changed the arguments to {json.dumps(edited)}. Result: "
-                except ValueError as error:
-                    question = {**question, "problem": str(error)}
-            case {"action": "answer", "answer": str() as answer}:
-                return None, answer
-            case {"action": "refuse", **more}:
-                return None, f"A person refused this: {more.get('why') or 'no reason given'}"
-            case _:
-                question = {**question, "problem": f"answer with a dict whose action is {ACTIONS}"}
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(hinted(function))

@@ -9,7 +9,7 @@ from clew.errors import VersionConflict
 from clew.learn.changes import Change, Changed, Learned, Undone
 from clew.learn.comparing import Known
 
-_CANDIDATES = 5  # for each fact
+_CANDIDATES = 8  # for each fact
 
 
 @task
