@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import psycopg
 
 INDEXED_VECTORS = 50_000  # of one model: with fewer, comparing all takes some 30 ms, and each put a tenth of its time
-_MOST_LOOKED_AT = 5_000  # vectors that an index gives in vain, before all below the prefix are compared instead
+_IN_VAIN = 4  # times as many as it would without a filter may an index look at, before items are compared one by one
+_MOST_SEARCHED = 1_000  # at once, of pgvector
 _MOST_INDEXED_DIMS = 4_000  # of pgvector
 LEAST_SHARE = 10_000  # an index is quicker where the items below the prefix, squared, are more than this times all
 
@@ -56,14 +57,17 @@ WHERE {{comparable}} AND (SELECT {BELOW} FROM clew_namespaces n WHERE n.id = v.n
 ORDER BY v.embedding::{{place}}.halfvec({{dims:d}}) OPERATOR({{place}}.<=>) %(query)s::{{place}}.halfvec({{dims:d}})
 LIMIT %(most)s
 """
-# A vector of length 0 is as far from everything as one that has nothing in common with it.
-_ONE_BY_ONE = f"""
-SELECT v.id FROM clew_namespaces n JOIN clew_item_nearby v ON v.namespace = n.id
-WHERE {BELOW} AND {{comparable}} AND {{is_open}}
-GROUP BY v.id
-ORDER BY min(coalesce(nullif(v.embedding OPERATOR({{place}}.<=>) %(query)s::{{place}}.halfvec, 'NaN'), 1)), v.id DESC
-LIMIT %(most)s
+# A vector of length 0 is as far from everything as one that has nothing in common with it. OFFSET 0: so that nothing is
+# read in the order of ids only because it is to be grouped.
+_ONE_BY_ONE = """
+WITH open AS MATERIALIZED ({open})
+SELECT id FROM (
+    SELECT v.id, coalesce(nullif(v.embedding OPERATOR({place}.<=>) %(query)s::{place}.halfvec, 'NaN'), 1) AS distance
+    FROM open JOIN clew_item_nearby v ON {same} WHERE {comparable} OFFSET 0) AS compared
+GROUP BY id ORDER BY min(distance), id DESC LIMIT %(most)s
 """
+_OPEN_SPACES, _SAME_SPACE = f"SELECT n.id FROM clew_namespaces n WHERE {BELOW}", "v.namespace = open.id"
+_OPEN_ITEMS, _SAME_ITEM = f"SELECT i.id FROM {JOINED} WHERE {BELOW} AND {LIVE} AND {{filter}}", "v.id = open.id"
 _WITHOUT = f"""
 SELECT i.id FROM {JOINED} WHERE {BELOW} AND {LIVE} AND {{filter}}
     AND NOT EXISTS (SELECT 1 FROM clew_item_nearby v WHERE v.id = i.id AND {{comparable}})
@@ -94,6 +98,10 @@ class Nearby(Struct, frozen=True, kw_only=True):
     def asks_index(self) -> bool:
         """Whether the index finds more quickly than comparing one by one."""
         return self.has_index and self.items_below**2 > LEAST_SHARE * self.all_vectors
+
+    def most_looked_at(self, wanted: int) -> int:
+        """How many vectors of all the index may find for so many below the prefix."""
+        return int(_IN_VAIN * wanted * max(1, self.all_vectors / self.items_below))
 
     @property
     def comparable(self) -> str:
@@ -131,16 +139,18 @@ def nearest(
         most: of ids, about.
     """
     values = {**values, "most": most, **(allowed.parameters if allowed else {})}
-    is_open = f"(SELECT {LIVE} AND {allowed.sql} FROM clew_items i WHERE i.id = v.id)" if allowed else "true"
-    names = {"place": nearby.place, "dims": nearby.dims, "comparable": nearby.comparable, "is_open": is_open}
+    names: dict[str, Any] = {"place": nearby.place, "dims": nearby.dims, "comparable": nearby.comparable}
     if nearby.asks_index:
-        _prefer_index(connection, True, min(most, 1000))
-        found = rows(connection, _BY_INDEX.format(**names), values)
-        _prefer_index(connection, False)
+        is_open = f"(SELECT {LIVE} AND {allowed.sql} FROM clew_items i WHERE i.id = v.id)" if allowed else "true"
+        _prefer_index(connection, most, nearby.most_looked_at(most))
+        found = rows(connection, _BY_INDEX.format(is_open=is_open, **names), values)
+        rows(connection, "SELECT set_config('enable_sort', 'on', true)")
         ids = list(dict.fromkeys(item_id for (item_id,) in found))
         if len(found) == most and len(ids) >= page:
             return ids
-    return [item_id for (item_id,) in rows(connection, _ONE_BY_ONE.format(**names), values)]
+    is_open, same = (_OPEN_ITEMS.format(filter=allowed.sql), _SAME_ITEM) if allowed else (_OPEN_SPACES, _SAME_SPACE)
+    found = rows(connection, _ONE_BY_ONE.format(open=is_open, same=same, **names), values)
+    return [item_id for (item_id,) in found]
 
 
 def without_vectors(
@@ -151,16 +161,20 @@ def without_vectors(
     return [item_id for (item_id,) in rows(connection, sql, {**values, "most": most, **allowed.parameters})]
 
 
-def _prefer_index(connection: psycopg.Connection, yes: bool, looked_at: int = 40) -> None:
-    """Let the planner take an HNSW index for what is ordered, and let a scan go on until the filter let enough through.
+def _prefer_index(connection: psycopg.Connection, wanted: int, looked_at: int) -> None:
+    """Let the planner take an HNSW index, and let a scan go on until the filter let enough through.
 
     Relaxed order, for what is found is put in order afterwards, and strict order would drop what comes late.
+
+    Args:
+        wanted: how many vectors.
+        looked_at: the most that it may find in all.
     """
     rows(
         connection,
-        "SELECT set_config('enable_sort', %s, true), set_config('hnsw.ef_search', %s, true), "
+        "SELECT set_config('enable_sort', 'off', true), set_config('hnsw.ef_search', %s, true), "
         "set_config('hnsw.max_scan_tuples', %s, true), set_config('hnsw.iterative_scan', 'relaxed_order', true)",
-        ("off" if yes else "on", str(looked_at), str(_MOST_LOOKED_AT)),
+        (str(min(wanted, _MOST_SEARCHED)), str(looked_at)),
     )
 
 

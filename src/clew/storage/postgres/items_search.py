@@ -31,7 +31,11 @@ log = logging.getLogger("clew.store")
 # Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
 _COMPARABLE = "x.model = %(model)s AND length(x.vectors) * 4 = length(x.hashes) * %(dims)s"
 _ROW = f"x.id, x.words, x.marks, CASE WHEN {_COMPARABLE} THEN x.{{}} ELSE '' END"
-_ROWS = f"SELECT {_ROW} FROM clew_namespaces n JOIN clew_item_index x ON x.namespace = n.id WHERE {BELOW} ORDER BY x.id"
+# OFFSET 0: without figures the server would go through all items in the order of their ids.
+_ROWS = f"""
+SELECT {_ROW} FROM (SELECT id FROM clew_namespaces n WHERE {BELOW} OFFSET 0) AS n
+    CROSS JOIN LATERAL (SELECT * FROM clew_item_index WHERE namespace = n.id OFFSET 0) AS x ORDER BY x.id
+"""
 _OF_SOME = f"SELECT {_ROW.format('vectors')} FROM clew_item_index x WHERE x.id = ANY (%(ids)s) ORDER BY x.id"
 # Without words: it is gone, from wherever it was.
 _CHANGED = f"""
@@ -116,7 +120,8 @@ class PostgresShelf:
         return Corpus(self._run(_OF_SOME, ids=ids, **self._comparable(dims)), dims)
 
     def _some_expired(self) -> bool:
-        return bool(self._run("SELECT 1 FROM clew_items WHERE expires_at <= %(now)s LIMIT 1"))
+        # In order, which only the index of what expires gives: without figures the server would go through all items.
+        return bool(self._run("SELECT 1 FROM clew_items WHERE expires_at <= %(now)s ORDER BY expires_at LIMIT 1"))
 
     def _refresh(self, known: CachedCorpus) -> Corpus | None:
         """Give a corpus with what has changed since; None where that is not known any more, or where it gets wide."""
