@@ -97,9 +97,21 @@ def test_a_search_after_a_put_reads_that_item_alone(tmp_path: Path) -> None:
 def test_how_many_statements_an_operation_takes(tmp_path: Path) -> None:
     store = filled(tmp_path / "a.db", 100)
     one = ("u", "3")
-    assert statements(store, lambda: store.get(one, "33")) == 3  # begin, select, commit
+    assert statements(store, lambda: store.get(one, "33")) == 1
     assert statements(store, lambda: store.search(one)) == 4
     assert statements(store, lambda: store.put(one, "new", {"text": "a"})) == 8
     assert statements(store, lambda: store.put(one, "new", {"text": "b"})) <= 8
     store.search(one, query="a")
     assert statements(store, lambda: store.search(one, query="a")) <= 5
+
+
+@pytest.mark.parametrize("prefix", [("u",), ("u", "3")])
+def test_a_filter_for_a_declared_field_is_answered_by_its_index(stores: list[SqliteStore], prefix: Any) -> None:
+    reader, seen = stores[0].database._connect_reader(), list[str]()
+    reader.set_trace_callback(seen.append)
+    stores[0].search(prefix, filter={"of.user": "user 33"})
+    reader.set_trace_callback(None)
+    asked = [sql for sql in seen if "clew_item_fields" in sql]
+    plans = [row[3] for sql in asked for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert asked and any("clew_item_fields" in step or "SEARCH f USING" in step for step in plans)
+    assert not [step for step in plans if step.startswith(("SCAN i", "SCAN f"))]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Seen on conversations: t of 15 to 30 in the order of writing, below 1.5 in any other.
 _LEAST_T = 4.0
-_LEAST_PAIRS, _MOST_PAIRS = 8, 512
+_LEAST_PAIRS, _MOST_PAIRS = 8, 256
 _MOST_FIELDS = 8
 _WORDS_REACH = (0.7, 0.4, 0.2)
 _MEANING_REACH = (0.5, 0.25)

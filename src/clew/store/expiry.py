@@ -92,4 +92,4 @@ def to_us(moment: datetime) -> int:
 
 def from_us(us: int) -> datetime:
     """Give the aware UTC datetime of microseconds since 1970."""
-    return _EPOCH + us * _US
+    return _EPOCH + timedelta(microseconds=us)

@@ -24,7 +24,7 @@ from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import Found, Stored
 
 State = TypeVar("State", contravariant=True)
-How = Literal["read", "write", "look_ahead"]
+How = Literal["glance", "read", "write", "look_ahead"]  # a glance is one statement, which sees one state by itself
 Place = tuple[Namespace, str]
 
 

@@ -37,15 +37,16 @@ def check_labels(path: object, *, what: str = "namespace") -> Namespace:
     Raises:
         InvalidNamespaceError: it is no tuple or list, or one of its labels is no usable text.
     """
-    if isinstance(path, str) or not isinstance(path, Sequence):
+    if not isinstance(path, tuple) and (isinstance(path, str) or not isinstance(path, Sequence)):
         raise InvalidNamespaceError(
             f"a {what} is a tuple of text, not {path!r}: write ({path!r},)"
             if isinstance(path, str)
             else f"a {what} is a tuple of text, not {type(path).__name__}: {path!r}"
         )
-    for label in path:
-        _check_label(label, tuple(path))
-    return tuple(path)
+    labels: Namespace = tuple(path)
+    for label in labels:
+        _check_label(label, labels)
+    return labels
 
 
 def check_pattern(path: object) -> Namespace:

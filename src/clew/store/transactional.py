@@ -38,7 +38,6 @@ from clew.store.planning import (
     words_to_embed,
 )
 from clew.store.sealing import SealedKeeper, is_sealed
-from clew.store.search import Stored
 from clew.store.sweeping import Done, DoneCount, Sweeper
 
 log = logging.getLogger("clew.store")
@@ -52,12 +51,15 @@ class _Plan(Struct, frozen=True, kw_only=True):
 
     size: int
     reads: list[tuple[int, PreparedRead]]
-    writes: Sequence[PreparedWrite]
-    pending: Sequence[PreparedWrite]
+    writes: Sequence[PreparedWrite] = ()
+    pending: Sequence[PreparedWrite] = ()
 
     @property
     def how(self) -> How:
-        return "look_ahead" if self.pending else "write" if self.writes else "read"
+        if self.pending or self.writes:
+            return "look_ahead" if self.pending else "write"
+        one = self.reads[0][1] if len(self.reads) == 1 else None
+        return "glance" if isinstance(one, PreparedGet) and one.past is None else "read"
 
     @property
     def writes_alone(self) -> bool:
@@ -74,7 +76,8 @@ class _Drafts(Struct, kw_only=True):
     pending: list[Draft] = field(default_factory=list)
 
     def texts(self) -> list[str]:
-        return [text for draft in (*self.writes, *self.pending) for text in draft.texts]
+        drafts = [*self.writes, *self.pending]
+        return [text for draft in drafts for text in draft.texts] if drafts else []
 
 
 class TransactionalStore(IndexingStore[S]):
@@ -86,13 +89,13 @@ class TransactionalStore(IndexingStore[S]):
         embedded = self._embed(drafts.texts())
         reads = [(at, self._with_vector(read)) for at, read in drafts.reads]
         plan = self._finish(drafts, reads, embedded)
-        reading, results = self._nothing_read(plan)
+        results: list[Any] = [None] * plan.size
         if plan.reads or plan.pending:
-            reading, results = self._transact(plan.how, partial(self._carry_out, plan))
+            reading = self._transact(plan.how, partial(self._carry_out, plan, results))
+            if reading.ending:
+                self._transact("write", partial(self._refresh_ending, reading))
         if plan.writes_alone:
             self.apply(plan.writes)
-        if reading.ending:
-            self._transact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
             self.embed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -106,13 +109,13 @@ class TransactionalStore(IndexingStore[S]):
         embedded = await self._aembed(drafts.texts())
         reads = [(at, await self._awith_vector(read)) for at, read in drafts.reads]
         plan = self._finish(drafts, reads, embedded)
-        reading, results = self._nothing_read(plan)
+        results: list[Any] = [None] * plan.size
         if plan.reads or plan.pending:
-            reading, results = await self._atransact(plan.how, partial(self._carry_out, plan))
+            reading = await self._atransact(plan.how, partial(self._carry_out, plan, results))
+            if reading.ending:
+                await self._atransact("write", partial(self._refresh_ending, reading))
         if plan.writes_alone:
             await self.aapply(plan.writes)
-        if reading.ending:
-            await self._atransact("write", partial(self._refresh_ending, reading))
         if self._outbox_is_due(embedded):
             await self.aembed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -202,6 +205,8 @@ class TransactionalStore(IndexingStore[S]):
         return drafts
 
     def _finish(self, drafts: _Drafts, reads: list[tuple[int, PreparedRead]], embedded: Embedded) -> _Plan:
+        if not drafts.writes and not drafts.pending:
+            return _Plan(size=drafts.size, reads=reads)
         plan = _Plan(
             size=drafts.size,
             reads=reads,
@@ -216,19 +221,16 @@ class TransactionalStore(IndexingStore[S]):
     def _kept(self, write: PreparedWrite) -> PreparedWrite:
         return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write
 
-    def _nothing_read(self, plan: _Plan) -> tuple[Reading, list[Result]]:
-        return Reading(now=self._clock(), committed=False), [None] * plan.size
-
-    def _carry_out(self, plan: _Plan, state: S) -> tuple[Reading, list[Result]]:
-        reading = Reading(now=self._clock(), committed=plan.how == "read")
+    def _carry_out(self, plan: _Plan, results: list[Any], state: S) -> Reading:
+        """Put the results of reads at their places, and apply what is to be applied in the same transaction."""
+        reading = Reading(now=self._clock(), committed=not plan.writes and not plan.pending)
         if plan.pending:
             self._keeper.apply(state, plan.pending, reading.now)
-        results: list[Result] = [None] * plan.size
         for at, read in plan.reads:
             results[at] = self._read(state, read, reading)
-        if plan.how == "write":
+        if plan.writes and not plan.pending:
             self._keeper.apply(state, plan.writes, reading.now)
-        return reading, results
+        return reading
 
     def _read(self, state: S, read: PreparedRead, reading: Reading) -> Any:
         """Give the result of a read; of a search in the past, the versions among which to search."""
@@ -242,10 +244,10 @@ class TransactionalStore(IndexingStore[S]):
                 versions = self._keeper.versions(state, read.namespace, read.key)
                 return history_of(versions, self.settings.history, to_us(reading.now))
             case PreparedGet():
-                stored = self._keeper.get(state, read, reading)
-                if stored is None:
+                if (stored := self._keeper.get(state, read, reading)) is None:
                     return None
-                self._note_ending(read, [stored], reading)
+                if read.refresh and stored.ttl_us is not None:
+                    reading.ending.append((stored.namespace, stored.key))
                 return stored.item()
             case PreparedSearch():
                 if read.vector and not self._looked_for_others:
@@ -253,7 +255,9 @@ class TransactionalStore(IndexingStore[S]):
                 found = self._keeper.search(state, read, reading)
                 if not found and not self._looked_for_sealed:
                     self._look_for_sealed(state)
-                self._note_ending(read, [one.stored for one in found], reading)
+                if read.refresh:
+                    kept = (one.stored for one in found)
+                    reading.ending.extend((one.namespace, one.key) for one in kept if one.ttl_us is not None)
                 return [one.item() for one in found]
             case PreparedListing():
                 return self._keeper.list_namespaces(state, read, reading.now)
@@ -265,10 +269,6 @@ class TransactionalStore(IndexingStore[S]):
             if memory.item is not None and is_sealed(memory.item.write.value):
                 self._looked_for_sealed = False
                 raise UnreadableRecord("what is kept here is encrypted: open the database with its encryption keys")
-
-    def _note_ending(self, read: PreparedGet | PreparedSearch, found: Sequence[Stored], reading: Reading) -> None:
-        if read.refresh:
-            reading.ending.extend((stored.namespace, stored.key) for stored in found if stored.ttl_us is not None)
 
     def _as_it_was(self, state: S, prefix: Namespace, key: str | None, past: Past, now: datetime) -> list[Version]:
         at = past.at or self._keeper.made_at(state, past.checkpoint)

@@ -66,6 +66,10 @@ def decode_value(data: bytes | str) -> dict[str, Any]:
 def read_value(data: bytes | str, namespace: tuple[str, ...], key: str) -> dict[str, Any]:
     """Give a fresh copy of the value that is kept at a place, as `decode_value` does; its errors name the place."""
     try:
+        return _decode(data)
+    except (ValueError, RecursionError):
+        pass
+    try:
         return decode_value(data)
     except UnreadableRecord as error:
         raise UnreadableRecord(f"memory {key!r} of {namespace!r} cannot be read: {error}") from error

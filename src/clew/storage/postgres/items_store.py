@@ -141,7 +141,7 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     def _transact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
         match how:
-            case "read":
+            case "glance" | "read":
                 return self.database.read(work)
             case "write":
                 return self.database.write(work)
@@ -150,7 +150,7 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     async def _atransact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
         match how:
-            case "read":
+            case "glance" | "read":
                 return await self.database.aread(work)
             case "write":
                 return await self.database.awrite(work)
