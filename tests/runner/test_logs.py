@@ -40,9 +40,7 @@ def test_a_run_says_when_it_begins_waits_goes_on_and_is_done(colour: Colour, lin
     ]
 
 
-def test_a_failed_run_is_a_warning_for_its_caller_and_an_error_where_there_is_none(
-    saver: Checkpointer, lines: Any
-) -> None:
+def test_a_failed_run_is_an_error_only_where_no_caller_hears_of_it(saver: Checkpointer, lines: Any) -> None:
     @entrypoint(checkpointer=saver)
     def flow(x: int) -> None:
         raise ValueError("100% wrong")
@@ -55,7 +53,7 @@ def test_a_failed_run_is_a_warning_for_its_caller_and_an_error_where_there_is_no
         ("INFO", "clew.runs", "goes on after 1 crash(es)"),
         ("ERROR", "clew.runs", "failed: ValueError('100% wrong')"),
         ("INFO", "clew.runs", "begins"),
-        ("WARNING", "clew.runs", "failed: ValueError('100% wrong')"),
+        ("INFO", "clew.runs", "failed: ValueError('100% wrong')"),
     ]
 
 

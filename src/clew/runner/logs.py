@@ -33,7 +33,7 @@ def logged(thread: ThreadKey, run: Run, seen: WatchedRun, *, is_unattended: bool
         thread: its thread.
         run: as it is taken up.
         seen: holds what it came to, at the end.
-        is_unattended: whether nobody is there to hear of a failure, which then is an error and no mere warning.
+        is_unattended: whether nobody is there to hear of a failure, which then is an error; else its caller tells it.
     """
     say = partial(_say, thread, run.id)
     say(logging.INFO, _beginning(run))
@@ -43,7 +43,7 @@ def logged(thread: ThreadKey, run: Run, seen: WatchedRun, *, is_unattended: bool
         say(logging.INFO, f"has stopped: {stop}")
         raise
     except BaseException as error:
-        say(logging.ERROR if is_unattended else logging.WARNING, f"failed: {error!r}")
+        say(logging.ERROR if is_unattended else logging.INFO, f"failed: {error!r}")
         raise
     if seen.interrupts:
         say(logging.INFO, f"waits for answers to {len(seen.interrupts)} question(s)")
