@@ -18,6 +18,7 @@ from clew.storage.postgres.items_store import PostgresStore
 from clew.storage.postgres.statements import rows
 from clew.store.operations import PutOp, SearchItem
 from contracts.store_contract import Clock
+from support.postgres import fresh_database
 
 DIMS = 16
 
@@ -236,10 +237,8 @@ def humble(postgres: str) -> Iterator[tuple[str, str]]:
         if not rows(connection, "SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper"):
             pytest.skip("only a superuser can make one who may not make extensions")
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'".encode())
-        connection.execute(f"CREATE DATABASE {name} OWNER {name}".encode())
-        make = psycopg.conninfo.make_conninfo
-        yield make(postgres, dbname=name, user=name, password=name), make(postgres, dbname=name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+        with fresh_database(postgres, owner=name) as address:
+            yield psycopg.conninfo.make_conninfo(address, user=name, password=name), address
         connection.execute(f"DROP ROLE {name}".encode())
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -121,3 +122,17 @@ def empty(database: PostgresDatabase) -> None:
             connection.execute(f"DELETE FROM {table}")  # type: ignore[arg-type]  # its own names
 
     database.write(work)
+
+
+@contextmanager
+def fresh_database(address: str, owner: str = "") -> Iterator[str]:
+    """Give the address of a database that nobody else uses, and drop it afterwards.
+
+    Args:
+        address: of the server, as a URL.
+    """
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} {owner and f'OWNER {owner}'}".encode())
+        yield urlsplit(address)._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
