@@ -17,6 +17,8 @@ from clew.runner.recovering import Known, Recovered, Terms
 from clew.runner.working import WorkLoop, arecover_all, recover_all
 from clew.storage.base import Checkpointer
 from clew.store.base import BaseStore
+from clew.store.sweeping import Sweeper
+from clew.store.transactional import TransactionalStore
 from clew.workflow import Workflow
 
 AnyDatabase = Database | Checkpointer | str
@@ -61,7 +63,9 @@ class Worker:
     """Carries out the runs of some workflows, for as long as it runs.
 
     Runs whose process died go first, then questions whose time is over, then submitted calls: in order on each thread,
-    and of several threads the one with the highest priority. Any number of workers may share a database.
+    and of several threads the one with the highest priority. Any number of workers may share a database. Meanwhile
+    memories that have expired, and old versions whose time is over, are removed: at the start, and then as often as the
+    store's `ttl` says.
 
     Args:
         database: whose runs: a Database, a checkpointer, or an address.
@@ -91,6 +95,7 @@ class Worker:
         self._stack = contextlib.ExitStack()
         saver, store = self._stack.enter_context(_opened(database))
         known = _known(workflows, saver, store)
+        self._sweeping = _swept([store, *(one.settings.store for one in known.values())])
         if unknown := set(limits or ()) - set(known):
             raise InvalidOption(f"there are limits for {sorted(unknown)}, which this worker does not know")
         self._work = WorkLoop(
@@ -99,12 +104,12 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop` is called. Runs of async workflows are on a loop in the background."""
-        with self._stack:
+        with self._stack, self._sweeping:
             self._work.run_until_stopped()
 
     async def arun(self) -> None:
         """Work until `stop` is called or this is cancelled. Runs of async workflows are on the running loop."""
-        with self._stack:
+        with self._stack, self._sweeping:
             await self._work.arun_until_stopped()
 
     def stop(self) -> None:
@@ -128,6 +133,20 @@ def _opened(database: AnyDatabase) -> Generator[tuple[Checkpointer, BaseStore | 
             yield opened.checkpointer, opened.store
     else:
         raise UsageError(f"pass a Database, a checkpointer or an address such as sqlite:///app.db, not {database!r}")
+
+
+@contextlib.contextmanager
+def _swept(stores: Iterable[BaseStore | None]) -> Generator[None]:
+    """Keep stores of our own tidy for the length of a block."""
+    own = [store for store in dict.fromkeys(stores) if isinstance(store, TransactionalStore)]
+    sweepers = [Sweeper(store.sweep_ttl, store.expiry.sweep_every_s, at_once=True) for store in own]
+    for sweeper in sweepers:
+        sweeper.start()
+    try:
+        yield
+    finally:
+        for sweeper in sweepers:
+            sweeper.stop()
 
 
 def _known(workflows: Iterable[Workflow[Any, Any]], saver: Checkpointer, store: BaseStore | None) -> dict[str, Known]:

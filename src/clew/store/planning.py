@@ -112,6 +112,7 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
         vector: float32 bytes of the query.
         word_vectors: float32 bytes of each of the query's words, with the hash of its term; empty: not weighted.
         model: whose vectors it may be compared with.
+        dims: their length; 0 where that is not known.
         context: whether neighbours count; None: where the order of writing is seen to matter.
         past: when it is to be as if asked; None: now.
     """
@@ -128,15 +129,11 @@ class PreparedSearch(Struct, frozen=True, kw_only=True):
     vector: bytes | None = None
     word_vectors: tuple[tuple[int, bytes], ...] = ()
     model: str = ""
+    dims: int = 0
     context: bool | None = None
     min_score: float | None = None
     explain: bool = False
     past: Past | None = None
-
-    @property
-    def dims(self) -> int:
-        """The length of the query's vector; 0 without one."""
-        return len(self.vector) // 4 if self.vector else 0
 
 
 class PreparedHistory(Struct, frozen=True, kw_only=True):
@@ -245,7 +242,9 @@ def with_vectors(
 ) -> PreparedSearch:
     """Give the search with its query's vector, and those of the query's words, each with the hash of its term."""
     terms = (term for _, term in words)
-    return replace(search, vector=vector, word_vectors=tuple(zip(terms, vectors, strict=True)))
+    return replace(
+        search, vector=vector, dims=len(vector) // 4, word_vectors=tuple(zip(terms, vectors, strict=True))
+    )  # fmt: skip
 
 
 def words_to_embed(search: PreparedSearch, settings: Settings) -> list[tuple[str, int]]:
@@ -269,6 +268,7 @@ def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
         words=words.query_hashes(query, settings.stem, settings.ignored_words) if query else (),
         names=named_in(query) if query and mode == "hybrid" else frozenset(),
         model=settings.embedder.model if settings.embedder else "",
+        dims=(settings.embedder.dims or 0) if settings.embedder else 0,
         context=settings.context,
         min_score=op.min_score,
         explain=op.explain,

@@ -26,11 +26,17 @@ class DoneCount(int):
 
 
 class Sweeper:
-    """Calls `sweep` every so often on a daemon thread, from `start` to `stop`."""
+    """Calls `sweep` every so often on a daemon thread, from `start` to `stop`.
 
-    def __init__(self, sweep: Callable[[], object], every_s: float) -> None:
+    Args:
+        every_s: pause between two sweeps, in seconds.
+        at_once: whether the first one is not waited for.
+    """
+
+    def __init__(self, sweep: Callable[[], object], every_s: float, *, at_once: bool = False) -> None:
         self._sweep = sweep
         self._every_s = every_s
+        self._at_once = at_once
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -51,7 +57,8 @@ class Sweeper:
             self._thread = None
 
     def _run(self, stop: threading.Event, every_s: float) -> None:
-        while not stop.wait(every_s):
+        while not stop.wait(0 if self._at_once else every_s):
+            self._at_once = False
             try:
                 self._sweep()
             except Exception:
