@@ -26,8 +26,7 @@ class Waiting(Generic[W, T]):
     def __init__(self, work: W) -> None:
         self.work = work
         self.done = False
-        self.gate = threading.Lock()  # closed while a blocking caller waits
-        self.gate.acquire()
+        self.gate: threading.Lock | None = None  # closed while a blocking caller waits
         self.value: T | None = None
         self.error: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -35,8 +34,9 @@ class Waiting(Generic[W, T]):
 
     def wake(self) -> None:
         """Let a blocking caller look whether its work is done, or is its own to do."""
-        with contextlib.suppress(RuntimeError):  # it is awake
-            self.gate.release()
+        if self.gate is not None:
+            with contextlib.suppress(RuntimeError):  # it is awake
+                self.gate.release()
 
     def fail(self, error: BaseException) -> None:
         """Note why it was not kept; the first reason stays."""
@@ -70,13 +70,15 @@ class GroupCommit(Generic[W]):
     def run(self, work: W) -> Any:
         """Return what the work gives, once it is committed."""
         unit: Waiting[W, Any] = Waiting(work)
+        gate = unit.gate = threading.Lock()
+        gate.acquire()
         self._waiting.append(unit)
         while not unit.done:
             if self._lock.acquire(blocking=False):
                 self._commit_batch()
             else:
                 # Not for the lock: to get it only to see that others did the work would hold up those who need it.
-                unit.gate.acquire()
+                gate.acquire()
         return unit.result()
 
     async def arun(self, work: W) -> Any:
