@@ -42,7 +42,7 @@ def test_the_blocks_of_a_page_run_from_top_to_bottom(
     names: dict[str, Any] = {"__name__": page.stem}
     for block in blocks(page, "python"):
         # So many empty lines before it that a traceback shows the line of the page.
-        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), names)
+        exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec", dont_inherit=True), names)
 
 
 def test_every_block_says_what_it_is() -> None:
