@@ -31,7 +31,7 @@ CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.news", "cl
 SHELL = {"cli", "server", "studio"}
 OUTER_ROOMS = {"integrations", "shell"}
 CORE_DEPENDENCIES = {"msgspec", "numpy"}
-SUITES = "clew.testing.contracts"  # imported by tests alone, where pytest is
+FOR_PYTEST = ("clew.testing.contracts", "clew.testing.plugin")  # imported where pytest is, and by nobody else
 
 WAITING = {"asyncio", "concurrent", "threading", "multiprocessing", "queue", "selectors"}
 ROOMS_THAT_WAIT = {"runner", "storage"} | OUTER_ROOMS
@@ -156,7 +156,7 @@ def test_optional_dependencies_are_not_imported_at_the_top_of_core_files() -> No
         for found in FOREIGN
         if found.at_top
         and room_of(found.importer) not in OUTER_ROOMS
-        and not found.importer.startswith(SUITES)
+        and not found.importer.startswith(FOR_PYTEST)
         and found.imported.split(".")[0] not in known
     ]
     assert not wrong
