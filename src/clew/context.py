@@ -108,9 +108,11 @@ def show_life() -> None:
 def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> None:
     """Show what a model says in the stream mode "messages": its tokens as they come, or whole messages.
 
+    The metadata hold a `message_id`, the same for all pieces of a message: the id that the chunk tells, else that of the
+    piece before it in this call, else the call's own. The whole message is not shown again when the call returns it.
+
     Args:
-        chunk: any object: a piece of a message, a client's own event, a dict. Where it has an `id`, the whole message
-            of that id is not shown again when the call returns it.
+        chunk: any object: a piece of text, a dict, an event of a client such as OpenAI's or Anthropic's.
         metadata: added to what tells which call and run it comes from.
 
     Raises:

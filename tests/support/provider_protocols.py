@@ -1,6 +1,6 @@
 """How two model providers put what a model says, whole and streamed: OpenAI and Anthropic, each in its own protocol.
 
-It knows the form of answers alone: neither HTTP nor what a request may be.
+It knows the form of answers alone: neither HTTP nor what a request may be. OpenAI's other one is `provider_responses`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support import provider_rules
+from support.provider_responses import Responses
 
 Json = dict[str, Any]
 Event = tuple[bool, str]
@@ -66,7 +67,7 @@ class ChatCompletions:
             message["tool_calls"] = [_tool_call(use) for use in answer.uses]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}
         return {
-            "id": "c1",
+            "id": f"c{next(_NUMBERS)}",
             "object": "chat.completion",
             "created": 0,
             "model": "m",
@@ -76,6 +77,7 @@ class ChatCompletions:
 
     @staticmethod
     def events(answer: Answer, request: Json) -> Iterator[Event]:
+        whole = {"id": f"c{next(_NUMBERS)}", "object": "chat.completion.chunk", "created": 0, "model": "m"}
         deltas: list[Json] = [{"role": "assistant", "content": ""}]
         deltas += [{"content": piece} for piece in answer.streamed]
         for index, use in enumerate(answer.uses):
@@ -84,15 +86,15 @@ class ChatCompletions:
             deltas.append({"tool_calls": [{"index": index, **call}]})
             deltas += [{"tool_calls": [{"index": index, "function": {"arguments": a}}]} for a in _halves(arguments)]
         for delta in deltas:
-            yield _chunk(delta, None)
-        yield _chunk({}, _finish_reason(answer))
+            yield _chunk(whole, delta, None)
+        yield _chunk(whole, {}, _finish_reason(answer))
         if (request.get("stream_options") or {}).get("include_usage"):
-            yield False, _data({**_CHUNK, "choices": [], "usage": _USAGE})
+            yield False, _data({**whole, "choices": [], "usage": _USAGE})
         yield False, "data: [DONE]\n\n"
 
 
 _USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-_CHUNK = {"id": "c1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+_NUMBERS = itertools.count(1)  # no two answers have one id
 
 
 def _tool_call(use: Use) -> Json:
@@ -103,9 +105,9 @@ def _finish_reason(answer: Answer) -> str:
     return "tool_calls" if answer.uses else "stop"
 
 
-def _chunk(delta: Json, finish: str | None) -> Event:
+def _chunk(whole: Json, delta: Json, finish: str | None) -> Event:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return bool(delta.get("content")), _data({**_CHUNK, "choices": [choice]})
+    return bool(delta.get("content")), _data({**whole, "choices": [choice]})
 
 
 def _data(chunk: Json) -> str:
@@ -144,7 +146,7 @@ def _tool_use(use: Use) -> Json:
 
 def _message(content: list[Json], stop_reason: str | None) -> Json:
     return {
-        "id": "m1", "type": "message", "role": "assistant", "model": "m", "content": content,
+        "id": f"m{next(_NUMBERS)}", "type": "message", "role": "assistant", "model": "m", "content": content,
         "stop_reason": stop_reason, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1},
     }  # fmt: skip
 
@@ -164,7 +166,8 @@ def _halves(text: str) -> list[str]:
     return [text[: len(text) // 2], text[len(text) // 2 :]]
 
 
-PROTOCOLS: dict[str, type[ChatCompletions] | type[Messages]] = {
+PROTOCOLS: dict[str, type[ChatCompletions] | type[Responses] | type[Messages]] = {
     "/v1/chat/completions": ChatCompletions,
+    "/v1/responses": Responses,
     "/v1/messages": Messages,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from clew.engine import events
 from clew.engine.events import Event, Namespace, Wanted
-from clew.engine.messages import Seen, found_in
+from clew.engine.messages import Seen, Speech, found_in, id_of
 from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot
 
@@ -40,6 +40,7 @@ class Emitter:
         self._modes = wanted.modes
         self._subgraphs = wanted.subgraphs
         self._seen = Seen()
+        self._speeches: dict[str, Speech] = {}  # by the id of the call that speaks
         self.step = -1
 
     def room(self) -> asyncio.Future[None] | None:
@@ -54,12 +55,16 @@ class Emitter:
         """A body wrote to its stream writer."""
         self._emit("custom", namespace, chunk)
 
-    def message(self, call: Call, message: Any, metadata: Mapping[str, Any] | None = None) -> None:
-        """A model said something inside a call: a whole message, or a part of one."""
+    def said(self, call: Call, chunk: Any, metadata: Mapping[str, Any] | None) -> None:
+        """A model said something inside a call: a piece of a message, or a whole one."""
         if self.wants("messages"):
-            self._seen.add(message)
-            about = events.about(call.callee.name, call.id, call.execution.run_id, self.step + 1, call.scope.config)
-            self._emit("messages", _namespace(call), (message, {**about, **(metadata or {})}))
+            id = self._speeches.setdefault(call.id, Speech(id=call.id)).hear(chunk)
+            self._seen.add_id(id)
+            self._message(call, chunk, {"message_id": id, **(metadata or {})})
+
+    def _message(self, call: Call, message: Any, metadata: Mapping[str, Any]) -> None:
+        about = events.about(call.callee.name, call.id, call.execution.run_id, self.step + 1, call.scope.config)
+        self._emit("messages", _namespace(call), (message, {**about, **metadata}))
 
     def started(self, call: Call) -> None:
         """A call starts."""
@@ -86,9 +91,7 @@ class Emitter:
     def updated(self, call: Call, value: Any, *, cached: bool = False) -> None:
         """A call returned."""
         if self.wants("messages"):
-            for message in found_in(value):
-                if self._seen.add(message):
-                    self.message(call, message)
+            self._tell_messages(call, value)
         self._emit("updates", _namespace(call), events.update(call.callee.name, value, cached=cached))
 
     def returned(self, call: Call, value: Any) -> None:
@@ -118,6 +121,13 @@ class Emitter:
         self.step = (snapshot.metadata or {}).get("step", self.step)
         self._emit("checkpoints", (), payload)
         self._emit("debug", (), events.debug(self.step, time.time(), "checkpoint", payload))
+
+    def _tell_messages(self, call: Call, value: Any) -> None:
+        speech = self._speeches.pop(call.id, None)
+        for message in found_in(value):
+            if self._seen.add(message) and not (speech and speech.holds(message)):
+                id = id_of(message)
+                self._message(call, message, {} if id is None else {"message_id": id})
 
     def _note_seen(self, *values: Any) -> None:
         for value in values:
