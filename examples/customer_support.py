@@ -1,18 +1,18 @@
 """A customer's agent: it looks up orders, pays money back once a person agrees, and remembers the customer.
 
-    python examples/customer_support.py [CUSTOMER]
+    python examples/customer_support.py [CUSTOMER] [--database FILE]
 
 Each start is a new conversation with the same memory. Try "Where is order 7?", "I want a refund for order 7" and
-"Remember: parcels go to my neighbour", then start it again and ask "What do you know of me?". Without a key in
-OPENAI_API_KEY a few recorded answers stand for the model.
+"Remember: parcels go to my neighbour", then start it again and ask "What do you know of me?". An empty line ends it.
+Without a key in OPENAI_API_KEY a few recorded answers stand for the model.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
-import sys
 import uuid
 from contextlib import ExitStack
 from typing import Any
@@ -46,6 +46,8 @@ def build(model: Any, database: Database, payments: dict[str, float]) -> Workflo
 
     def refund(order: str, amount: float, runtime: Runtime[Any]) -> str:
         """Pay money back for an order."""
+        if order not in ORDERS:
+            raise ValueError(f"there is no order {order}")
         if amount > ORDERS[order]["price"]:
             raise ValueError(f"order {order} cost {ORDERS[order]['price']}, which is the most that can be paid back")
         # A real bank would be given this key, so that it pays once even if our process dies before it hears so.
@@ -94,17 +96,21 @@ def decide(question: Interrupt) -> dict[str, Any]:
 
 def main() -> None:
     """Talk with the customer who is given as an argument."""
-    customer = sys.argv[1] if len(sys.argv) > 1 else "ann"
-    on_thread = {"configurable": {"thread_id": uuid.uuid4().hex, "customer": customer}}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("customer", nargs="?", default="ann", help="who speaks, and is remembered; ann by default")
+    parser.add_argument("--database", default="customer_support.db", help="the file that keeps everything")
+    given = parser.parse_args()
+    on_thread = {"configurable": {"thread_id": uuid.uuid4().hex, "customer": given.customer}}
     with ExitStack() as open_here:
-        database = open_here.enter_context(Database("sqlite:///customer_support.db"))
+        database = open_here.enter_context(Database(given.database))
         model: Any = recorded_model
         if os.environ.get("OPENAI_API_KEY"):
             from openai import OpenAI
 
             model = openai_model(open_here.enter_context(OpenAI()), MODEL)
         support = build(model, database, payments={})
-        for text in lines(f"{customer}> "):
+        print(f"You are {given.customer}. Ask where order 7 is, or for a refund; an empty line ends the conversation.")
+        for text in lines(f"{given.customer}> "):
             reply = support.invoke(text, on_thread)
             while isinstance(reply, dict):
                 answers = {question.id: decide(question) for question in reply["__interrupt__"]}

@@ -14,10 +14,10 @@ def need(key: str) -> None:
 
 
 def ask(prompt: str) -> str:
-    """Return the line that is typed, without what surrounds it. The end of the input ends the program."""
+    """Return the line that is typed, without what surrounds it. The end of the input, or Ctrl-C, ends the program."""
     try:
         return input(prompt).strip()
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         print()
         sys.exit()
 

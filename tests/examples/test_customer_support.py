@@ -63,3 +63,16 @@ def test_it_runs_as_a_program_with_openais_sdk(play: Callable[..., Any], provide
     said = play("customer_support", typed="A refund for order 7\n\n", environment=provider.environment())
     assert "That is too much." in said.stdout, said.stderr
     assert "the most that can be paid back" in provider.requests[-1]["messages"][-1]["content"]
+
+
+def test_it_says_how_it_is_used(play: Callable[..., Any]) -> None:
+    said = play("customer_support", "--help")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert 'Try "Where is order 7?"' in said.stdout
+
+
+def test_an_order_that_there_is_not_is_no_end(play: Callable[..., Any]) -> None:
+    said = play("customer_support", typed="Where is order 9?\nA refund for order 9\n\nA refund for order 8\n5\n")
+    assert said.stdout.count("there is no order 9") == 2, said.stderr
+    assert "A person changed the arguments" in said.stdout
+    assert "paid back 5.0 for order 8" in said.stdout
