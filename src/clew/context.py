@@ -108,8 +108,8 @@ def show_life() -> None:
 def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> None:
     """Show what a model says in the stream mode "messages": its tokens as they come, or whole messages.
 
-    The metadata hold a `message_id`, the same for all pieces of a message: the id that the chunk tells, else that of the
-    piece before it in this call, else the call's own. The whole message is not shown again when the call returns it.
+    The metadata hold a `message_id`, the same for all pieces of a message: the id that the chunk tells, else that of
+    the piece before it in this call, else the call's own. The whole message is not shown again when it is returned.
 
     Args:
         chunk: any object: a piece of text, a dict, an event of a client such as OpenAI's or Anthropic's.
