@@ -28,19 +28,19 @@ environment_is_current() {
     [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null && environment_recipe | cmp -s - "$venv/made-from"
 }
 
-# uv from PATH, else one of our own inside the environment, where an exact sync leaves it alone.
+# uv from PATH, else one of our own, beside .venv: a sync may make that one anew.
 find_uv() {
-    local python
+    local python own="$root/.venv-uv"
     if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then
         command -v uv
         return
     fi
-    if ! [ -x "$venv/uv/bin/uv" ]; then
+    if ! "$own/bin/uv" --version >/dev/null 2>&1; then
         python="$(find_python)" || return 1
-        "$python" -m venv --clear "$venv" >&2 || return 1
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --target "$venv/uv" uv >&2 || return 1
+        "$python" -m venv --clear "$own" >&2 || return 1
+        "$own/bin/python" -m pip install --quiet --disable-pip-version-check uv >&2 || return 1
     fi
-    echo "$venv/uv/bin/uv"
+    echo "$own/bin/uv"
 }
 
 prepare_environment() {
