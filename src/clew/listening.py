@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any, TypeAlias
 
 from clew.engine.events import Wanted
 
+Listening: TypeAlias = AbstractContextManager[None]
 
-def listener(wanted: Wanted) -> Callable[[], None] | None:
-    """Return what is to be called where a run begins, so that its chat models are heard; None if none can speak."""
-    if "messages" not in wanted.modes or "langchain_core" not in sys.modules:
+
+def listener(config: Mapping[str, Any], wanted: Wanted | None = None) -> Callable[[], Listening] | None:
+    """Return what is to be entered for the length of a run, or None if no LangChain is there to speak or to be told.
+
+    Args:
+        config: of the run, of which LangChain's models and tools are told what concerns them.
+        wanted: the events that somebody wants, or None.
+    """
+    if "langchain_core.runnables.config" not in sys.modules:
         return None
-    from clew.integrations.langchain import listen
+    from clew.integrations.langchain import listening
 
-    return listen
+    return partial(listening, config, tokens=wanted is not None and "messages" in wanted.modes)
 
 
 def hear_life() -> None:

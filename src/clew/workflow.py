@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 from msgspec.structs import replace
 
 from clew import configs
-from clew.engine.events import check_version, wanted
+from clew.engine.events import Wanted, check_version, wanted
 from clew.engine.questions import Command
 from clew.engine.state import StateSnapshot
 from clew.errors import InvalidOption, UsageError
@@ -238,7 +238,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             Exception: what `invoke` raises, after the chunks that came before it.
         """
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability, on_conflict, run_key, listener(want))
+        request = self._request(input, config, context, durability, on_conflict, run_key, want)
         return launching.stream(self._settings, request, want, detach=detaches(on_close))
 
     def astream(
@@ -258,7 +258,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
     ) -> AsyncIterator[Any]:
         """Like `stream`, for async code. Closing it early cancels the running async tasks, unless it detaches."""
         want = wanted(stream_mode, subgraphs=subgraphs, version=version)
-        request = self._request(input, config, context, durability, on_conflict, run_key, listener(want))
+        request = self._request(input, config, context, durability, on_conflict, run_key, want)
         return launching.astream(self._settings, request, want, detach=detaches(on_close))
 
     def batch(
@@ -368,16 +368,17 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         durability: Durability | None,
         on_conflict: OnConflict | None,
         run_key: str | None,
-        listen: Callable[[], None] | None = None,
+        want: Wanted | None = None,
     ) -> Request:
         if durability not in (None, "sync", "async", "exit"):
             raise InvalidOption(f"durability must be 'sync', 'async' or 'exit', not {durability!r}")
+        merged = configs.merged(self._bound, configs.checked(config))
         return Request(
             input=input,
-            config=configs.merged(self._bound, configs.checked(config)),
+            config=merged,
             context=configs.context_for(self._context_schema, context),
             durability=durability or "sync",
-            listen=listen,
+            listen=listener(merged, want),
             on_conflict=None if on_conflict is None else checked_on_conflict(on_conflict),
             run_key=checked_key(run_key),
         )

@@ -12,7 +12,8 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
+from langchain_core.tools import tool
 
 from clew import Checkpointer, Command, add_messages, entrypoint, interrupt, task
 from support.colours import Colour, result, thread
@@ -269,3 +270,55 @@ assert len(list(flow.stream(1, stream_mode={mode!r}))) == 1
 assert not [name for name in sys.modules if name.startswith("langchain")]
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class Heard(BaseCallbackHandler):
+    """Notes what models are told of the run that calls them."""
+
+    def __init__(self) -> None:
+        self.models: list[tuple[dict[str, Any], list[str]]] = []
+
+    def on_chat_model_start(self, *args: Any, metadata: Any = None, tags: Any = None, **more: Any) -> None:
+        self.models.append((metadata, tags))
+
+
+def test_callbacks_tags_and_metadata_of_the_config_reach_the_models(colour: Colour, saver: Checkpointer) -> None:
+    chat, heard = model("one", "two"), Heard()
+
+    @colour.task
+    async def call_model(text: str) -> Any:
+        return await chat.ainvoke(text) if colour.task_is_async else chat.invoke(text)
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(text: str) -> Any:
+        return (await result(call_model(text))).content
+
+    config = thread(callbacks=[heard], tags=["mine"], metadata={"customer": "blue"})
+    assert colour.invoke(flow, "hi", config) == "one"
+    chunks = colour.stream(flow, "hi", config, stream_mode="messages")
+    assert said(chunks) == ["two"]
+    assert chunks[0][1]["tags"] == ["mine"]
+    for metadata, tags in heard.models:
+        assert metadata["customer"] == "blue"
+        assert tags == ["mine"]
+    assert len(heard.models) == 2
+    chat.messages = iter([AIMessage("three")])
+    assert chat.invoke("afterwards").content == "three"
+    assert len(heard.models) == 2
+
+
+def test_tools_read_the_runs_config(colour: Colour) -> None:
+    @tool
+    def who(config: RunnableConfig) -> str:
+        """Tell whose turn it is."""
+        return str(config["configurable"]["user_id"])
+
+    @colour.task
+    async def ask() -> Any:
+        return await who.ainvoke({}) if colour.task_is_async else who.invoke({})
+
+    @colour.entrypoint
+    async def flow(x: int) -> Any:
+        return await result(ask())
+
+    assert colour.invoke(flow, 1, {"configurable": {"user_id": "ann"}}) == "ann"

@@ -1,11 +1,13 @@
-"""Hears what LangChain's chat models say inside a run, through the callbacks that every one of them makes.
+"""Hears what LangChain's chat models say inside a run, and hands the run's config on to them and its tools.
 
-It knows nothing of streams: what it hears, it gives to `stream_message`.
+What is said comes through the callbacks that every model makes. Nothing here knows of streams: what it hears, it gives
+to `stream_message`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, GenerationChunk, LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
@@ -21,9 +24,28 @@ from clew.context import show_life, stream_message
 _SILENT_TAGS = frozenset({"nostream", "langsmith:nostream"})
 
 
-def listen() -> None:
-    """Hear the chat models that are called from now on in this context."""
-    _listener.set(_Listener())
+_FOR_LANGCHAIN = ("callbacks", "tags", "metadata", "configurable")
+
+
+@contextmanager
+def listening(config: Mapping[str, Any], *, tokens: bool) -> Iterator[None]:
+    """Hand a run's config on to the models, chains and tools that are called in it, and perhaps hear what models say.
+
+    Args:
+        config: of the run.
+        tokens: whether somebody wants to hear.
+    """
+    heard, known = _listener.get(), var_child_runnable_config.get()
+    told: Any = {**(known or {}), **{part: config[part] for part in _FOR_LANGCHAIN if config.get(part)}}
+    var_child_runnable_config.set(told)
+    if tokens:
+        _listener.set(_Listener())
+    try:
+        yield
+    finally:
+        # Set, not reset by tokens: a run that is closed early may be closed in another context.
+        _listener.set(heard)
+        var_child_runnable_config.set(known)
 
 
 class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):

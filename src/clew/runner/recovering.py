@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +63,12 @@ class Known(Struct, frozen=True, kw_only=True):
     Args:
         settings: as it was declared, with the checkpointer whose threads are looked at.
         make_context: makes what `runtime.context` is of what a submitter gave.
-        listener: gives what is called where a run begins whose events are wanted, or None.
+        listener: gives, for a run's config and the events that are wanted, what a Request's `listen` is.
     """
 
     settings: Settings
     make_context: Callable[[Any], Any]
-    listener: Callable[[Wanted], Callable[[], None] | None]
+    listener: Callable[[Mapping[str, Any], Wanted | None], Callable[[], AbstractContextManager[None]] | None]
 
     @property
     def saver(self) -> Checkpointer:
@@ -157,14 +158,12 @@ async def _continued(io: RunnerIO, known: Known, thread: ThreadKey, run: Run) ->
 def _request(known: Known, options: CallOptions, *, input: Any) -> Request:
     request = Request(
         input=input, config=options.config, context=known.make_context(options.context), keeps_failure=True,
-        follows=options.follows,
+        follows=options.follows, listen=known.listener(options.config, options.wanted),
     )  # fmt: skip
     if options.wanted is None:
         return request
     publisher = Publisher()
-    return replace(
-        request, publisher=publisher, emitter=Emitter(publisher, options.wanted), listen=known.listener(options.wanted)
-    )
+    return replace(request, publisher=publisher, emitter=Emitter(publisher, options.wanted))
 
 
 async def _run(io: RunnerIO, known: Known, thread: ThreadKey, job: _Job) -> Recovered | None:

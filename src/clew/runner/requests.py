@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from msgspec import Struct, field
@@ -112,7 +113,8 @@ class Request(Struct, frozen=True, kw_only=True):
         durability: when outcomes are kept.
         emitter: where events go, or None.
         loop: runs async tasks of a blocking workflow, or None.
-        listen: called where the run begins, so that what it sets in the context reaches all that runs below; or None.
+        listen: gives what is entered for the length of the run, so that what it sets in the context reaches all that
+            runs below; or None.
         reins: stop the run.
         publisher: keeps the events that go to the emitter, for readers elsewhere, or None.
         keeps_failure: whether what the run raises is kept for those who ask later.
@@ -127,13 +129,17 @@ class Request(Struct, frozen=True, kw_only=True):
     durability: Durability = "sync"
     emitter: Emitter | None = None
     loop: asyncio.AbstractEventLoop | None = None
-    listen: Callable[[], None] | None = None
+    listen: Callable[[], AbstractContextManager[None]] | None = None
     reins: Reins = field(default_factory=Reins)
     publisher: Publisher | None = None
     keeps_failure: bool = False
     on_conflict: OnConflict | None = None
     run_key: str | None = None
     follows: Mapping[str, str] = field(default_factory=dict)
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Return what is entered for the length of the run."""
+        return nullcontext() if self.listen is None else self.listen()
 
 
 def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:

@@ -44,9 +44,7 @@ async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Re
         StorageError: what has to be kept could not be.
         Whatever the workflow raises.
     """
-    if request.listen is not None:
-        request.listen()
-    with watched(_activity(settings, request)) as seen:
+    with request.listening(), watched(_activity(settings, request)) as seen:
         saver = settings.kept_by
         if saver is None:
             return await _run_alone(io, settings, request, seen)
@@ -133,12 +131,10 @@ async def run_found(
     """
     saver = settings.kept_by
     assert saver is not None
-    if request.listen is not None:
-        request.listen()
     thread = thread_of(settings, request.config)
     waiting = Waiting(saver, thread, wait_s=0.0, served=None if place is None else place.id)
     request.reins.check()
-    with watched(_activity(settings, request)) as seen:
+    with request.listening(), watched(_activity(settings, request)) as seen:
         taken = await taking.take(
             io, saver, thread, request.input, request.config, waiting, queued=place, head=head, leaves=seen.leaves
         )
