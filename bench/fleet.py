@@ -1,6 +1,6 @@
 """Workers on one PostgreSQL database: what they bear, how much they do, and how soon they begin.
 
-    python -m bench.fleet [--threads 200] [--messages 10] [--only suffering|rates|latency|appends]
+    python -m bench.fleet [--threads 200] [--messages 10] [--only suffering|hosts|rates|latency|appends]
 
 A server of its own is started, unless CLEW_BENCH_POSTGRES names one (which is then not restarted).
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import statistics
 import sys
@@ -20,10 +21,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from bench.hosts import Host, hosts, why_not
 from clew import PostgresSaver, task
 from clew.engine.records import ThreadKey
 from clew.storage.base import ListRuns
-from support.fleet import LEASE_S, Fleet, Messages, collecting, fleet, freeze, in_turn
+from support.fleet import LEASE_S, Fleet, Messages, Outcome, collecting, fleet, freeze, in_turn
+from support.links import link_to
 from support.postgres import Server, fresh_schema, own_server
 
 _SUBMISSIONS = 300
@@ -84,10 +87,33 @@ def suffer(place: Place, options: argparse.Namespace) -> None:
         in_turn(steps, lambda: messages.submitted / total)
         submitting.join()
         outcome = messages.outcome(patience_s=600)
-    wrong = [name for name, applied in outcome.threads.items() if applied != list(range(options.messages))]
-    print(f"suffering: {outcome}; {len(wrong)} threads wrong, {outcome.runs - total} runs too many")
-    assert not wrong
-    assert outcome.runs == total
+    _check(outcome, options, "suffering")
+
+
+def divide(place: Place, options: argparse.Namespace) -> None:
+    """Submit many messages to workers on hosts of their own, whose links are cut for a while, in turn."""
+    if reason := why_not():
+        print(f"hosts: not measured, for {reason}")
+        return
+    messages = Messages(place.saver, options.threads, options.messages)
+    total = options.threads * options.messages
+    with hosts(2) as there, contextlib.ExitStack() as links, place.workers(0) as workers:
+        for host in there:
+            workers.start(links.enter_context(link_to(place.address, host.gateway)).address, host.inside)
+        workers.wait_until_ready()
+
+        def cut(host: Host) -> None:
+            host.cut()
+            time.sleep(2 * LEASE_S)
+            host.mend()
+
+        steps: list[Callable[[], object]] = [functools.partial(cut, host) for host in there * 2]
+        submitting = threading.Thread(target=messages.submit_all, args=(0.0,))
+        submitting.start()
+        in_turn(steps, lambda: messages.submitted / total)
+        submitting.join()
+        outcome = messages.outcome(patience_s=600)
+    _check(outcome, options, f"hosts: each of 2 cut off for {2 * LEASE_S:.0f} s twice")
 
 
 def rates(place: Place, options: argparse.Namespace) -> None:
@@ -157,7 +183,16 @@ def appends(place: Place, options: argparse.Namespace) -> None:
         print(f"appends: {runs} runs at once, {runs * each / (time.monotonic() - began_s):.0f} records/s")
 
 
-_MEASURES = {"appends": appends, "latency": latency, "rates": rates, "suffering": suffer}
+_MEASURES = {"appends": appends, "latency": latency, "rates": rates, "suffering": suffer, "hosts": divide}
+
+
+def _check(outcome: Outcome, options: argparse.Namespace, name: str) -> None:
+    """Print what became of the messages, and fail unless each was applied once, in order."""
+    wrong = [thread for thread, applied in outcome.threads.items() if applied != list(range(options.messages))]
+    too_many = outcome.runs - options.threads * options.messages
+    print(f"{name}: {outcome}; {len(wrong)} threads wrong, {too_many} runs too many")
+    assert not wrong
+    assert too_many == 0
 
 
 def _on(thread_id: str) -> dict[str, dict[str, str]]:

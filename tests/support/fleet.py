@@ -63,8 +63,13 @@ class Fleet:
         (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
         self.workers: list[subprocess.Popen[bytes]] = []
 
-    def start(self, address: str) -> subprocess.Popen[bytes]:
-        """Start another worker."""
+    def start(self, address: str, inside: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start another worker.
+
+        Args:
+            address: of the database.
+            inside: what goes before its command.
+        """
         paths = [str(Path(__file__).parent.parent), *sys.path]
         environment = {
             **os.environ, "FLEET_ADDRESS": address, "FLEET_SCHEMA": self._schema, "CLEW_LEASE_S": str(LEASE_S),
@@ -72,7 +77,7 @@ class Fleet:
         }  # fmt: skip
         with (self._folder / f"worker-{len(self.workers)}.log").open("wb") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-c", CLEW, "worker", "program.py:collect"],
+                [*inside, sys.executable, "-c", CLEW, "worker", "program.py:collect"],
                 cwd=self._folder, env=environment, stderr=log,
             )  # fmt: skip
         self.workers.append(worker)

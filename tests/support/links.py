@@ -17,9 +17,10 @@ class Link:
 
     Args:
         address: of the server.
+        host: the address of this machine at which the port is.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, host: str = "127.0.0.1") -> None:
         info = psycopg.conninfo.conninfo_to_dict(address)
         self._socket = Path(str(info["host"])) / f".s.PGSQL.{info.get('port', 5432)}"
         self._names = {"user": info["user"], "dbname": info["dbname"]}
@@ -28,15 +29,15 @@ class Link:
         self._flows.set()
         self._refuses = False
         self._pipes: set[asyncio.StreamWriter] = set()
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._pass_on, "127.0.0.1", 0))
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._pass_on, host, 0))
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
 
     @property
     def address(self) -> str:
         """The address of the server, by this link."""
-        port = self._server.sockets[0].getsockname()[1]
-        return psycopg.conninfo.make_conninfo("", host="127.0.0.1", port=port, **self._names)
+        host, port = self._server.sockets[0].getsockname()
+        return psycopg.conninfo.make_conninfo("", host=host, port=port, **self._names)
 
     def freeze(self) -> None:
         """Let nothing through, in either direction, and say nothing about it."""
@@ -89,9 +90,9 @@ class Link:
 
 
 @contextmanager
-def link_to(address: str) -> Iterator[Link]:
+def link_to(address: str, host: str = "127.0.0.1") -> Iterator[Link]:
     """Give a link for the length of a block."""
-    link = Link(address)
+    link = Link(address, host)
     try:
         yield link
     finally:
