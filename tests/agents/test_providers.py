@@ -72,6 +72,13 @@ def test_what_a_provider_refuses_is_raised_at_once(model: Callable[[], Any], pro
     assert len(provider.requests) == 1
 
 
+def test_after_a_rate_limit_and_a_lost_connection_it_goes_on(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will(429, Answer(uses=(WEATHER,)), 503, Answer(text="It rains in Oslo.", is_cut=True), "It rains in Oslo.")
+    with fake_clock():
+        reply = create_agent(model(), [weather]).invoke("What of Oslo?")
+    assert (reply.text, results(reply.messages)) == ("It rains in Oslo.", ["rain in Oslo"])
+
+
 @pytest.mark.parametrize(("status", "asked"), [(429, 3), (529, 3), (401, 1)])
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
 def test_a_provider_that_is_busy_is_asked_again_and_one_that_refuses_is_not(kind: str, status: int, asked: int) -> None:

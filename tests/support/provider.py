@@ -15,7 +15,7 @@ from typing import Any
 
 from support.provider_protocols import PROTOCOLS, Answer, Json
 
-Scripted = Answer | str | Callable[[Json], "Answer | str"]
+Scripted = Answer | str | int | Callable[[Json], "Answer | str"]
 
 
 class Provider:
@@ -32,7 +32,7 @@ class Provider:
         self._lock = threading.Lock()
 
     def will(self, *lines: Scripted) -> None:
-        """Add to the script: answers, texts, or functions from the request to one of them."""
+        """Add to the script: answers, texts, or functions from the request to one of them; or a status to refuse with."""
         self._script.extend(lines)
 
     @property
@@ -40,7 +40,7 @@ class Provider:
         """Whether everything in the script was asked for."""
         return not self._script
 
-    def answer(self, request: Json) -> Answer | None:
+    def answer(self, request: Json) -> Answer | int | None:
         """Take the next line of the script; None: there is none."""
         with self._lock:
             self.requests.append(request)
@@ -89,8 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.provider.answer(request)
         if answer is None:
             return self._refuse(400, "the script of this test has no further answer")
+        if isinstance(answer, int):
+            return self._refuse(answer, "so says the script of this test")
         if request.get("stream"):
-            return self._send(200, "text/event-stream", (event for _, event in speaks.events(answer, request)))
+            events = [event for _, event in speaks.events(answer, request)]
+            return self._send(200, "text/event-stream", events[: len(events) // 2] if answer.is_cut else events)
         return self._send(200, "application/json", [json.dumps(speaks.whole(answer))])
 
     def _refuse(self, status: int, message: str) -> None:

@@ -43,11 +43,13 @@ class Answer:
         text: what it says.
         uses: the tools it wants to have used.
         pieces: the text as it is to be streamed, where words are not the right pieces.
+        is_cut: whether the connection ends in the middle of it.
     """
 
     text: str = ""
     uses: tuple[Use, ...] = ()
     pieces: Sequence[str] = ()
+    is_cut: bool = False
 
     @property
     def streamed(self) -> Sequence[str]:

@@ -14,6 +14,8 @@ from clew import ModelCall, get_runtime, stream_message, watched
 from clew.agents.forms import Json, calls_in, role_of, text_of
 
 Model = Callable[..., Any]
+# Of a connection that is lost some servers and proxies make an answer that just ends.
+_CUT = "the model's answer was cut off before its end"
 _OPENAI_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
 
 
@@ -58,10 +60,12 @@ class _Said:
         self._call = call
         self._texts: dict[str, str] = {}
         self._calls: dict[int, Json] = {}
+        self._has_ended = False
 
     def hear(self, chunk: Any) -> None:
         self._note(chunk)
         for choice in chunk.choices:
+            self._has_ended = self._has_ended or choice.finish_reason is not None
             for part in ("content", "refusal"):
                 if piece := getattr(choice.delta, part, None):
                     _show(piece)
@@ -74,6 +78,8 @@ class _Said:
                     call["function"][part] += getattr(piece.function, part, None) or ""
 
     def message(self) -> Json:
+        if not self._has_ended:
+            raise ConnectionError(_CUT)
         calls = {"tool_calls": list(self._calls.values())} if self._calls else {}
         message: Json = {"role": "assistant", "content": "", **self._texts, **calls}
         self._call.answer = message
@@ -134,6 +140,8 @@ def _show(piece: str) -> None:
 
 def _from_anthropic(call: ModelCall, said: Any) -> Json:
     """Return a whole message in OpenAI's shape, and take note of what it tells besides."""
+    if said.stop_reason is None:
+        raise ConnectionError(_CUT)
     blocks, usage = said.content, said.usage
     text = "".join(block.text for block in blocks if block.type == "text")
     thinking = [block.to_dict() for block in blocks if "thinking" in block.type]
@@ -143,7 +151,7 @@ def _from_anthropic(call: ModelCall, said: Any) -> Json:
         if block.type == "tool_use"
     ]
     parts = {**({"tool_calls": calls} if calls else {}), **({"thinking": thinking} if thinking else {})}
-    call.response_id, call.response_model, call.finish_reasons = said.id, said.model, (said.stop_reason or "stop",)
+    call.response_id, call.response_model, call.finish_reasons = said.id, said.model, (said.stop_reason,)
     # Anthropic counts what a cache gave apart from the rest.
     cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
     call.input_tokens, call.output_tokens = usage.input_tokens + cached, usage.output_tokens

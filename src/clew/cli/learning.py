@@ -64,11 +64,14 @@ def _show_learned(screen: Screen, learned: Learned) -> None:
         f"{_count(learned.messages, 'new message')}, {_count(len(learned.changes), 'change')}, "
         f"{_count(learned.known, 'fact')} known, {len(learned.refused)} refused"
     )
-    screen.note("Nothing was changed." if learned.dry_run else f"Take it back with: --undo {learned.run}")
+    if learned.dry_run:
+        screen.note("Nothing was changed.")
+    elif learned.changes:
+        screen.note(f"Take it back with: --undo {learned.run}")
 
 
 def _show_undone(screen: Screen, undone: Undone) -> None:
-    screen.table([*_COLUMNS], map(_row, undone.changes))
+    screen.table(_COLUMNS, map(_row, undone.changes))
     for conflict in undone.conflicts:
         now = "it is gone" if conflict.now is None else f"it is {_text(conflict.now)}"
         screen.problem(f"conflict: {conflict.change.key} was changed since, and stays; {now}")
