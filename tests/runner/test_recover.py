@@ -254,7 +254,7 @@ def test_a_submitted_call_never_takes_the_place_of_one_whose_process_died_meanwh
     found_before = Work(thread=ThreadKey("a", "flow"), owner=None, why="queued")
     leave_half_way(saver, "flow", "a", 1)
     handle = flow.submit(2, thread("a"))
-    known = Known(settings=flow._settings, make_context=lambda given: given, listener=lambda wanted: None)
+    known = Known(settings=flow._settings, make_context=lambda given: given, listener=lambda config, wanted: None)
     assert run_blocking(carry_out(BLOCKING, known, found_before, Terms(max_crashes=3), Reins())) is None
     assert handle.status() == "queued"
     assert [each.status for each in recover(saver, [flow])] == ["done"]
