@@ -81,7 +81,7 @@ class Link:
             self._pipes -= pipes
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # streams would log a task that was cancelled
             while data := await reader.read(65536):
                 await self._flows.wait()
                 writer.write(data)
