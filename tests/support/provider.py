@@ -32,7 +32,7 @@ class Provider:
         self._lock = threading.Lock()
 
     def will(self, *lines: Scripted) -> None:
-        """Add to the script: answers, texts, or functions from the request to one of them; or a status to refuse with."""
+        """Add to the script: answers, texts, statuses to refuse with, or functions from the request to an answer."""
         self._script.extend(lines)
 
     @property

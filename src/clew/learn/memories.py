@@ -20,12 +20,7 @@ def search(namespace: tuple[str, ...], contents: Sequence[str], changes: Sequenc
     found: dict[str, Known] = {}
     for items in get_store().execute(asked, pending=pending):
         for item in items if isinstance(items, list) else []:
-            # What lies below has keys of its own, and what has no "content" is not for a learner to change.
-            if (
-                isinstance(item, SearchItem)
-                and item.namespace == namespace
-                and isinstance(item.value.get("content"), str)
-            ):
+            if isinstance(item, SearchItem) and _is_in(namespace, item):
                 found[item.key] = Known(key=item.key, value=item.value, version=item.version)
     return list(found.values())
 
