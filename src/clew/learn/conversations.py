@@ -145,8 +145,8 @@ def _runs(conversation: Workflow[Any, Any], state: StateSnapshot, ids: set[str])
     runs: dict[str, str] = {}
     while here := ids & _by_id(state).keys():
         if not state.next:  # at the end of a run, not at its beginning
-            run = state.config["configurable"]["checkpoint_id"].rpartition("-")[0]
-            runs.update({id: run for id in here})
+            run: str = state.config["configurable"]["checkpoint_id"].rpartition("-")[0]
+            runs.update(dict.fromkeys(here, run))
         if state.parent_config is None:
             break
         state = conversation.get_state(state.parent_config)
