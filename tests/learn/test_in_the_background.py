@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clew import Database, Workflow, interrupt
 from clew.agents import create_agent
 from clew.engine.records import ThreadKey
@@ -62,12 +64,15 @@ def test_a_newer_message_pushes_it_back(agent: Any, database: Database) -> None:
     assert len(student.extracted) == 1
 
 
-def test_it_comes_back_while_a_reply_is_being_made(database: Database) -> None:
+@pytest.mark.parametrize(("after_s", "put_off"), [(100, True), (4000, False)])
+def test_it_comes_back_while_a_reply_is_being_made_unless_for_ever(
+    database: Database, after_s: float, put_off: bool
+) -> None:
     made: list[bool] = []
 
     def slow(messages: Any) -> Any:
         if len(messages) > 1:
-            clock.advance(100)
+            clock.advance(after_s)
             with ThreadPoolExecutor() as elsewhere:
                 made.append(elsewhere.submit(learner.invoke, AFTER_A_MINUTE, ON_1).result().put_off)
         return {"role": "assistant", "content": "I see."}
@@ -77,8 +82,8 @@ def test_it_comes_back_while_a_reply_is_being_made(database: Database) -> None:
     with fake_clock() as clock:
         agent.invoke("I like tea", ON_1)
         agent.invoke("I like gin", ON_1)
-        assert made == [True]
-        assert [round(due_s) for due_s in waiting(learner)] == [60]
+        assert made == [put_off]
+        assert [round(due_s) for due_s in waiting(learner)] == [60] * put_off
 
 
 def test_a_talk_that_waits_for_a_person_is_quiet(database: Database) -> None:

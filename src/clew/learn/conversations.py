@@ -16,6 +16,7 @@ from clew.agents.memory import filled
 
 _CONTEXT = 4
 _BATCH_TOKENS = 2000
+_LONGEST_REPLY_S = 3600.0  # who takes longer for one has died, and nobody has gone on with the run
 # What `StateSnapshot.metadata` says of the checkpoint itself, not of the caller's config.
 _OF_THE_CHECKPOINT = {"source", "step", "parents"}
 
@@ -154,7 +155,8 @@ def _runs(conversation: Workflow[Any, Any], state: StateSnapshot, ids: set[str])
 
 
 def _quiet_s(state: StateSnapshot) -> float:
-    waits = state.interrupts or any(task.error for task in state.tasks)
-    if state.created_at is None or (state.next and not waits):
+    if state.created_at is None:
         return 0.0
-    return max(0.0, time.time() - datetime.fromisoformat(state.created_at).timestamp())
+    since_s = max(0.0, time.time() - datetime.fromisoformat(state.created_at).timestamp())
+    waits = state.interrupts or any(task.error for task in state.tasks)
+    return 0.0 if state.next and not waits and since_s < _LONGEST_REPLY_S else since_s
