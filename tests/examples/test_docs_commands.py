@@ -38,6 +38,12 @@ def test_a_command_of_a_page_can_be_typed(command: str) -> None:
         assert words[0] in OTHER_PROGRAMS
 
 
+def test_every_extra_is_explained() -> None:
+    table = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("| extra |")[1]
+    told = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.M)))
+    assert sorted(told) == sorted(project()["optional-dependencies"])
+
+
 def understood_by_clew(words: list[str]) -> bool:
     """Parse a command of `clew` as it does itself, without carrying it out."""
     command: Any = typer.main.get_command(app)
