@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import pytest
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import InjectedToolArg, InjectedToolCallId, StructuredTool, ToolException, tool
 
-from clew import InMemorySaver
+from clew import Command, InMemorySaver, InMemoryStore, SqliteSaver
 from clew.agents import create_agent
-from support.scripted import ON_1, Script
+from clew.errors import NotRecordable
+from support.scripted import ON_1, Script, calls
+
+ON_2 = {"configurable": {"thread_id": "2"}}
 
 
 class Model(BaseChatModel):
@@ -99,3 +106,76 @@ def test_another_kind_of_model_goes_on_with_langchains_messages() -> None:
     model = Script(None, None, "Hello.")
     assert create_agent(model, checkpointer=saver).invoke("Hi", ON_1).text == "Hello."
     assert [message["role"] for message in model.asked[0]] == ["user", "assistant", "tool", "assistant", "user"]
+
+
+@tool
+def note(
+    text: str,
+    store: Annotated[Any, InjectedToolArg],
+    state: Annotated[dict[str, Any], InjectedToolArg],
+    call: Annotated[str, InjectedToolCallId],
+    config: RunnableConfig,
+) -> str:
+    """Note something."""
+    store.put(("notes",), call, {"text": text})
+    return f"{config['configurable']['user_id']} {len(state['messages'])}"
+
+
+def test_what_a_tool_hides_from_models_is_filled_from_the_run() -> None:
+    used = {"name": "note", "args": {"text": "tea"}, "id": "c1", "type": "tool_call"}
+    model = Model(lines=[AIMessage("", tool_calls=[used]), AIMessage("Noted.")], asked=[], told=[])
+    store = InMemoryStore()
+    agent = create_agent(model, [note], store=store, checkpointer=InMemorySaver())
+    reply = agent.invoke("Note tea", ON_1)
+    assert reply.messages[2].content == "bob 2"
+    assert store.search(("notes",))[0].key == "c1"
+    assert list(model.told[0]["function"]["parameters"]["properties"]) == ["text"]
+
+
+@tool(response_format="content_and_artifact")
+def look_up(city: str) -> tuple[str, dict[str, Any]]:
+    """Look a city up."""
+    return "a city", {"raw": [city, (1, 2)]}
+
+
+def test_artifacts_are_kept_with_the_message_and_not_shown_to_models(tmp_path: Path) -> None:
+    used = {"name": "look_up", "args": {"city": "Oslo"}, "id": "c1", "type": "tool_call"}
+    with contextlib.closing(SqliteSaver(tmp_path / "kept.db")) as saver:
+        model = Model(lines=[AIMessage("", tool_calls=[used]), AIMessage("Done.")], asked=[], told=[])
+        agent = create_agent(model, [look_up], approve={"look_up"}, checkpointer=saver)
+        agent.invoke("go", ON_1)
+        edited = {"action": "edit", "arguments": {"city": "Rome"}}
+        reply = agent.invoke(Command(resume=edited), ON_1)
+        kept = agent.get_state(ON_1).saved[2]
+        assert kept == reply.messages[2]
+        assert kept.artifact == {"raw": ["Rome", (1, 2)]}
+        assert kept.content.endswith("Result: a city")
+        script = Script(calls(look_up={"city": "Oslo"}), "Done.")
+        plain = create_agent(script, [look_up], name="plain", checkpointer=saver).invoke("go", ON_2)
+        assert plain.messages[2]["artifact"] == {"raw": ["Oslo", (1, 2)]}
+        assert "artifact" not in script.asked[1][2]
+
+
+def test_a_tools_exception_is_told_as_the_tool_wants_it_told() -> None:
+    def fail(city: str) -> str:
+        """Fail."""
+        raise ToolException(f"no {city}")
+
+    handled = StructuredTool.from_function(fail, name="handled", handle_tool_error=lambda error: f"Sorry: {error}")
+    raised = StructuredTool.from_function(fail, name="raised")
+    used = [{"name": name, "args": {"city": "Oslo"}, "id": name, "type": "tool_call"} for name in ("handled", "raised")]
+    model = Model(lines=[AIMessage("", tool_calls=used), AIMessage("Done.")], asked=[], told=[])
+    reply = create_agent(model, [handled, raised]).invoke("go")
+    assert [m.content for m in reply.messages[2:4]] == ["Sorry: no Oslo", "Error: ToolException: no Oslo"]
+
+
+def test_an_artifact_that_cannot_be_kept_ends_the_run_and_is_not_told_to_the_model() -> None:
+    @tool(response_format="content_and_artifact")
+    def open_file(name: str) -> tuple[str, Any]:
+        """Open a file."""
+        return "opened", object()
+
+    used = {"name": "open_file", "args": {"name": "a"}, "id": "c1", "type": "tool_call"}
+    model = Model(lines=[AIMessage("", tool_calls=[used])], asked=[], told=[])
+    with pytest.raises(NotRecordable, match="artifact"):
+        create_agent(model, [open_file], checkpointer=InMemorySaver()).invoke("go", ON_1)

@@ -44,8 +44,8 @@ def create_agent(
         model: `openai_model(...)`, `anthropic_model(...)`, a LangChain chat model, or any function from messages (and
             `tools`, if it has such a parameter) to a message, blocking or async.
         tools: functions with type hints and a docstring, blocking or async; tasks; agents and other workflows; tools of
-            LangChain and of MCP servers; `Tool`s. A function may ask for `store`, `config`, `runtime`, `writer` and
-            `messages` by the names of its parameters; the model does not see these.
+            LangChain and of MCP servers; `Tool`s. A function may ask for `store`, `config`, `runtime`, `writer`,
+            `messages` and `tool_call_id` by the names of its parameters; the model does not see these.
         prompt: what the model is told first; or a function from the messages to that, called once in a turn, which may
             ask for `store`, `config` and `runtime`, too.
         output: what the answer is to be: a pydantic model or a dataclass. `Reply.output` is then one.

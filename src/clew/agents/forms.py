@@ -81,9 +81,9 @@ def given(input: Any) -> list[Message]:
 
 
 def in_openai_form(messages: Sequence[Message]) -> list[Json]:
-    """Return messages as dicts in OpenAI's shape, without their ids, which providers refuse."""
+    """Return messages as dicts in OpenAI's shape, without ids and artifacts of tools, which are no model's business."""
     if all(isinstance(message, Mapping) for message in messages):
-        return [{name: part for name, part in message.items() if name != "id"} for message in messages]
+        return [{name: m[name] for name in m if name not in ("id", "artifact")} for m in messages]
     from langchain_core.messages import convert_to_messages, convert_to_openai_messages
 
     return list(convert_to_openai_messages(convert_to_messages(messages)))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer
-from clew.agents.forms import Json, Message, text_of
+from clew.agents.forms import Json, text_of
 from clew.agents.schemas import as_text, hinted, is_async, schema_of_parameters
 from clew.errors import InvalidOption
 
-# What a tool may ask for by the name of a parameter. No model sees these, or can fill them. `messages` is the thread's.
+# What a tool may ask for by the name of a parameter. No model sees these, or can fill them.
 _INJECTED: dict[str, Callable[[], Any]] = {
     "store": get_store, "config": get_config, "runtime": get_runtime, "writer": get_stream_writer,
 }  # fmt: skip
+# Likewise, but known to the agent alone: the conversation so far, and the model's name for this call.
+OF_THE_CALL = frozenset({"messages", "tool_call_id"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -36,7 +38,7 @@ class Tool:
         function: is called with the arguments by name; blocking or async.
         parameters: JSON schema of the arguments, an object.
         read: checks the arguments and returns what `function` is given; raises ValueError.
-        asks_for: which of store, config, runtime, writer and messages `function` is given besides.
+        asks_for: which of store, config, runtime, writer, messages and tool_call_id `function` is given besides.
         to: who goes on once it was used; the agent's turn then ends. None: the agent itself.
 
     Raises:
@@ -61,14 +63,30 @@ class Tool:
         told = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": told}
 
-    def given(self, arguments: Json, messages: Sequence[Message]) -> Json:
+    def given(self, arguments: Json, known: Mapping[str, Any]) -> Json:
         """Return what `function` is called with, inside a run.
+
+        Args:
+            arguments: the model's, or a person's.
+            known: what of `OF_THE_CALL` it asks for.
 
         Raises:
             ValueError: the arguments do not fit.
         """
-        own = {name: messages if name == "messages" else _INJECTED[name]() for name in self.asks_for}
-        return {**self.read(arguments), **own}
+        return {**self.read(arguments), **known, **{name: _INJECTED[name]() for name in self.asks_for - OF_THE_CALL}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a tool gives where it gives more than a text.
+
+    Args:
+        text: for the model.
+        artifact: for the program: kept with the message that tells the model.
+    """
+
+    text: str
+    artifact: Any
 
 
 def hand_over(to: str, when: str) -> Tool:
@@ -116,7 +134,7 @@ def _as_tool(given: Any) -> Tool:
 def _of_function(
     described: Callable[..., Any], name: str, called: Callable[..., Any], description: str | None = None
 ) -> Tool:
-    asks_for = frozenset(inspect.signature(described).parameters) & {*_INJECTED, "messages"}
+    asks_for = frozenset(inspect.signature(described).parameters) & {*_INJECTED, *OF_THE_CALL}
     schema = schema_of_parameters(described, name, without=asks_for)
     return Tool(
         name=name,
@@ -159,9 +177,30 @@ def _of_described(given: Any) -> Tool:
 def _of_langchain(given: Any) -> Tool:
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
-    async def call(**arguments: Any) -> str:
-        asked = {"type": "tool_call", "id": get_runtime().idempotency_key, "name": given.name, "args": arguments}
-        return text_of(await given.ainvoke(asked))
+    hidden = _hidden_parameters(given)
 
+    async def call(*, tool_call_id: str, **taken: Any) -> str | Told:
+        if "state" in hidden:  # as tools of LangGraph's agents know the conversation
+            taken["state"] = {"messages": taken["messages"]}
+        if "messages" not in hidden:
+            taken.pop("messages", None)
+        answer = await given.ainvoke({"type": "tool_call", "id": tool_call_id, "name": given.name, "args": taken})
+        artifact = getattr(answer, "artifact", None)
+        return text_of(answer) if artifact is None else Told(text=text_of(answer), artifact=artifact)
+
+    asks_for = {"tool_call_id", *(hidden & {*_INJECTED, "messages"}), *(["messages"] if "state" in hidden else [])}
     told = convert_to_openai_tool(given)["function"]
-    return Tool(name=given.name, description=told["description"], parameters=told["parameters"], function=call)
+    return Tool(
+        name=given.name,
+        description=told["description"],
+        parameters=told["parameters"],
+        function=call,
+        asks_for=frozenset(asks_for),
+    )
+
+
+def _hidden_parameters(given: Any) -> set[str]:
+    """Return the names of a LangChain tool's parameters that it hides from models."""
+    everything, shown = given.get_input_schema(), given.tool_call_schema
+    fields = getattr(everything, "model_fields", {})
+    return set(fields) - set(getattr(shown, "model_fields", fields))

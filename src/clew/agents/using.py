@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clew import Task, TaskFuture, ToolUse, interrupt, task, watched
 from clew.agents.forms import Json, Message, ToolCall
 from clew.agents.schemas import as_text, is_async
-from clew.agents.tools import Tool
+from clew.agents.tools import OF_THE_CALL, Told, Tool
 from clew.errors import (
     InvalidOption,
     NotInWorkflow,
+    NotRecordable,
     RecordedFailure,
     ReplayError,
     RunStopped,
@@ -25,7 +27,8 @@ from clew.errors import (
 
 ACTIONS = "accept, edit (with arguments), answer (with answer) or refuse (perhaps with why)"
 # Not the model's business: the run fails, and may be continued.
-_OURS = (ReplayError, StorageError, RunStopped, NotInWorkflow, InvalidOption)
+_OURS = (ReplayError, StorageError, RunStopped, NotInWorkflow, NotRecordable, InvalidOption)
+_NOTHING: Json = {}
 
 
 class Toolbox:
@@ -52,7 +55,7 @@ class Toolbox:
         asked: Suspended | None = None
         for call, use in zip(calls, started, strict=True):
             try:
-                told.append(call.result(await _told(use)))
+                told.append(_message(call, await _told(use)))
             except Suspended as question:
                 asked = question  # the others come to their end, or to their questions, too
         if asked is not None:
@@ -63,42 +66,51 @@ class Toolbox:
         """Return who goes on, if one of the calls hands over."""
         return next((tool.to for call in calls if (tool := self.tools.get(call.name)) and tool.to), None)
 
-    def _start(self, call: ToolCall, messages: list[Message]) -> TaskFuture[str] | str:
+    def _start(self, call: ToolCall, messages: list[Message]) -> TaskFuture[str | Told] | str:
         if call.name not in self.tools:
             return f"Error: there is no tool {call.name!r}; there are {', '.join(self.tools) or 'none'}"
-        sees = "messages" in self.tools[call.name].asks_for
-        return self._uses[call.name](call.arguments, *([messages] if sees else []))
+        known = {"messages": messages, "tool_call_id": call.id}
+        asked = {name: known[name] for name in sorted(self.tools[call.name].asks_for & OF_THE_CALL)}
+        return self._uses[call.name](call.arguments, *([asked] if asked else []))
 
 
-def _as_task(tool: Tool, *, approved: bool) -> Task[..., str]:
+def _message(call: ToolCall, told: str | Told) -> Json:
+    return {**call.result(told.text), "artifact": told.artifact} if isinstance(told, Told) else call.result(told)
+
+
+def _as_task(tool: Tool, *, approved: bool) -> Task[..., str | Told]:
     """Return the task that uses a tool, of the tool's name and colour; it returns what the model is told."""
 
-    def begin(arguments: Json, messages: Sequence[Message]) -> tuple[Json | None, str]:
+    def begin(arguments: Json, known: Json) -> tuple[Json | None, str]:
         tool.read(arguments)  # nobody is asked about what could not be done
         decided, note = _decision(tool, arguments) if approved else (arguments, "")
-        return None if decided is None else tool.given(decided, messages), note
+        return None if decided is None else tool.given(decided, known), note
 
     def seen(arguments: Json) -> ToolUse:
         return ToolUse(name=tool.name, description=tool.description, arguments=arguments)
 
-    async def use_async(arguments: Json, messages: Sequence[Message] = ()) -> str:
-        taken, note = begin(arguments, messages)
+    async def use_async(arguments: Json, known: Json = _NOTHING) -> str | Told:
+        taken, note = begin(arguments, known)
         if taken is None:
             return note
         with watched(seen(arguments)) as used:
-            used.result = told = as_text(await tool.function(**taken))
-        return note + told
+            return _noted(used, note, await tool.function(**taken))
 
-    def use(arguments: Json, messages: Sequence[Message] = ()) -> str:
-        taken, note = begin(arguments, messages)
+    def use(arguments: Json, known: Json = _NOTHING) -> str | Told:
+        taken, note = begin(arguments, known)
         if taken is None:
             return note
         with watched(seen(arguments)) as used:
-            used.result = told = as_text(tool.function(**taken))
-        return note + told
+            return _noted(used, note, tool.function(**taken))
 
     uses: Callable[..., Any] = use_async if is_async(tool.function) else use
     return task(uses, name=tool.name)
+
+
+def _noted(used: ToolUse, note: str, given: Any) -> str | Told:
+    """Return what the model is told: what the tool gave, after what a person did about the call."""
+    used.result = text = given.text if isinstance(given, Told) else as_text(given)
+    return replace(given, text=note + text) if isinstance(given, Told) else note + text
 
 
 def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
@@ -122,7 +134,7 @@ def _decision(tool: Tool, arguments: Json) -> tuple[Json | None, str]:
                 question = {**question, "problem": f"answer with a dict whose action is {ACTIONS}"}
 
 
-async def _told(outcome: TaskFuture[str] | str) -> str:
+async def _told(outcome: TaskFuture[str | Told] | str) -> str | Told:
     """Return what the model is told of a tool that ran, or failed."""
     if isinstance(outcome, str):
         return outcome
