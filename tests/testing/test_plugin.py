@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from support.pages import blocks
 from support.provider import Provider, providing
 
 pytest_plugins = ["pytester"]
 
-_LOADED = [] if entry_points(group="pytest11", name="clew") else ["-p", "clew.testing.plugin"]
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-your-workflow.md"
+_OPTIONS = ["-p", "no:langsmith_plugin", "-W", "error"]
+if not entry_points(group="pytest11", name="clew"):
+    _OPTIONS += ["-p", "clew.testing.plugin"]
 FLOW = """
 import clew
 from clew import entrypoint, interrupt, task
@@ -34,7 +39,25 @@ def run(pytester: pytest.Pytester) -> Run:
 
     def run_file(source: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(test_mine=source)
-        return pytester.runpytest_subprocess(*_LOADED, "-p", "no:langsmith_plugin", "-W", "error", *options)
+        return pytester.runpytest_subprocess(*_OPTIONS, *options)
+
+    return run_file
+
+
+@pytest.fixture(scope="session")
+def clients() -> None:
+    """Loads what takes long to load: before `pytester` comes, which forgets at its end what was loaded since."""
+    for package in ("openai.resources.chat", "anthropic.resources.messages", "langchain_openai", "langchain_anthropic"):
+        importlib.import_module(package)
+
+
+@pytest.fixture
+def run_here(clients: None, pytester: pytest.Pytester) -> Run:
+    """Runs a test file of somebody else's, in this process, where clients of models are loaded already."""
+
+    def run_file(source: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(test_mine=source)
+        return pytester.runpytest_inprocess(*_OPTIONS, *options)
 
     return run_file
 
@@ -134,9 +157,7 @@ def test_every_crash(clew_crash_everywhere):
 
 class TestModel:
     SOURCE = """
-import os
 import pytest
-from clew import entrypoint, task
 
 CITY = "{city}"
 
@@ -176,14 +197,14 @@ def test_ask(clew_model, kind):
         return self.SOURCE.format(city=city, kinds=list(kinds))
 
     def test_what_was_recorded_once_is_given_again_without_the_provider(
-        self, run: Run, provider: Provider, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+        self, run_here: Run, provider: Provider, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in provider.environment().items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-very-secret")
         provider.will(*["It rains."] * len(self.KINDS))
-        run(self.source(), "--clew-record").assert_outcomes(passed=len(self.KINDS))
+        run_here(self.source(), "--clew-record").assert_outcomes(passed=len(self.KINDS))
         assert provider.is_finished
         files = sorted((pytester.path / "recordings").iterdir())
         assert len(files) == len(self.KINDS)
@@ -194,17 +215,17 @@ def test_ask(clew_model, kind):
 
         for name in provider.environment():
             monkeypatch.delenv(name)
-        run(self.source()).assert_outcomes(passed=len(self.KINDS))
+        run_here(self.source()).assert_outcomes(passed=len(self.KINDS))
         assert len(provider.requests) == len(self.KINDS)
 
     def test_a_request_that_is_not_recorded_fails_with_the_difference(
-        self, run: Run, provider: Provider, monkeypatch: pytest.MonkeyPatch
+        self, run_here: Run, provider: Provider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in provider.environment().items():
             monkeypatch.setenv(name, value)
         provider.will("It rains.")
-        run(self.source(kinds=("openai",)), "--clew-record").assert_outcomes(passed=1)
-        result = run(self.source("Rome", kinds=("openai",)))
+        run_here(self.source(kinds=("openai",)), "--clew-record").assert_outcomes(passed=1)
+        result = run_here(self.source("Rome", kinds=("openai",)))
         result.assert_outcomes(failed=1, errors=1)  # the test, and the fixture, in case the test had hidden it
         result.stdout.fnmatch_lines(
             [
@@ -215,17 +236,17 @@ def test_ask(clew_model, kind):
             ]
         )
 
-    def test_without_a_recording_it_says_how_to_make_one(self, run: Run) -> None:
-        result = run(self.source(kinds=("anthropic",)))
+    def test_without_a_recording_it_says_how_to_make_one(self, run_here: Run) -> None:
+        result = run_here(self.source(kinds=("anthropic",)))
         result.assert_outcomes(failed=1, errors=1)
         result.stdout.fnmatch_lines(["*nothing is recorded in*record it once: pytest --clew-record*"])
 
     def test_what_the_provider_refuses_is_not_recorded(
-        self, run: Run, provider: Provider, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+        self, run_here: Run, provider: Provider, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in provider.environment().items():
             monkeypatch.setenv(name, value)
-        result = run(self.source(kinds=("openai",)), "--clew-record")  # the script is empty
+        result = run_here(self.source(kinds=("openai",)), "--clew-record")  # the script is empty
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines(["*no further answer*"])
         assert not (pytester.path / "recordings").exists()
@@ -271,6 +292,11 @@ class TestRecording:
         (tmp_path / "a.json").write_text(json.dumps([{"asked": 1}]))
         with pytest.raises(InvalidOption, match=r"a\.json is no recording"):
             Recording(tmp_path / "a.json")
+
+
+def test_the_page_about_tests_shows_tests_that_pass(run: Run) -> None:
+    (shown,) = [block.code for block in blocks(PAGE, "py") if "def test_" in block.code]
+    run(shown).assert_outcomes(passed=5)
 
 
 def test_the_plugin_loads_nothing_of_clew_before_a_fixture_is_used() -> None:
