@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clew import Database, InMemorySaver, Workflow, entrypoint
+from clew import Database, InMemorySaver, Workflow, entrypoint, erase
 from clew.agents import create_agent, create_team
 from clew.errors import InvalidOption, TooManyRounds
 from clew.learn import Learn, create_learner
@@ -270,6 +271,16 @@ def test_learning_survives_every_crash(agent: Any) -> None:
     report = crash_everywhere(learner, NOW, config=ON_1, same=lambda one, other: len(one.changes) == len(other.changes))
     assert len(report.value.changes) == 2
     assert len(report.crashes) > 10
+
+
+def test_who_is_erased_leaves_nothing_of_what_was_learned(tmp_path: Path) -> None:
+    with Database(tmp_path / "a.db") as database:
+        agent = create_agent(lambda messages: {"role": "assistant", "content": "I see."}, database=database)
+        agent.invoke("I like verjuice", ON_1)
+        create_learner(agent, Student(), memory=MINE).invoke(NOW, {"configurable": {"thread_id": "1"}})
+        erase(database, "bob")
+        assert database.store.search(()) == []
+    assert b"verjuice" not in (tmp_path / "a.db").read_bytes()
 
 
 def test_what_cannot_work_is_refused_where_the_learner_is_made(agent: Any) -> None:
