@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, get_type_hints
+from typing import Any
 
 from clew import Handle, Workflow, entrypoint, get_config, get_runtime, task
 from clew.agents import Reply, create_agent
@@ -87,7 +87,7 @@ def create_learner(
 
 def is_learner(workflow: Workflow[Any, Any]) -> bool:
     """Say whether a workflow was made by `create_learner`."""
-    return get_type_hints(workflow.__wrapped__).get("wish") == Learn | Undo
+    return getattr(workflow.__wrapped__, "__module__", None) == __name__
 
 
 def learn_later(learner: Learner, config: Any, *, pause_s: float = 60.0) -> Handle:
