@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from clew import Database
 from support.provider import Provider, providing
+from support.provider_protocols import Answer, Use
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
@@ -25,6 +27,23 @@ def provider() -> Iterator[Provider]:
     with providing() as provider:
         yield provider
     assert provider.is_finished, "the model was to be asked more often"
+
+
+@pytest.fixture
+def any_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Both SDKs, as they are made without arguments, reach a model here that first uses the tool it is offered."""
+    with providing() as provider:
+        provider.will(*[_tool_then_text] * 100)
+        for name, value in provider.environment().items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
+def _tool_then_text(request: dict[str, Any]) -> Answer | str:
+    told = json.dumps((request.get("messages") or request["input"])[-1])
+    if "rain in" in told:
+        return "There is rain in Oslo."
+    return Answer(uses=(Use(tool="weather", arguments={"city": "Oslo"}, id="use_1"),)) if "tools" in request else "Hi!"
 
 
 @pytest.fixture
