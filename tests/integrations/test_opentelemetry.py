@@ -31,6 +31,7 @@ from clew import (
 )
 from clew.observing import Activity, observe
 from support.colours import Colour, result, results
+from support.counting import calls
 from support.processes import start
 from support.spans import Spans, id_of, told, traced
 from support.working import working
@@ -396,6 +397,19 @@ flow.invoke(1, THREAD)
 
 
 class TestTheSwitch:
+    def test_a_task_takes_no_more_calls_once_it_is_switched_off(self) -> None:
+        step = task(_same)
+
+        @entrypoint
+        def count(x: int) -> int:
+            step(x).result()
+            return calls(lambda: [step(x).result() for _ in range(10)])
+
+        before = count.invoke(1)
+        with traced():
+            assert count.invoke(1) > before
+        assert count.invoke(1) == before
+
     def test_nothing_is_kept_or_traced_when_it_is_off(self, tmp_path: Path) -> None:
         import sqlite3
 

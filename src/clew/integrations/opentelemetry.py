@@ -5,6 +5,7 @@ What each span is called and says is in `opentelemetry_spans`. Here is how spans
 
 from __future__ import annotations
 
+import importlib
 import sys
 from asyncio import CancelledError
 from collections.abc import Mapping
@@ -20,7 +21,11 @@ from clew.errors import RunStopped, Suspended
 from clew.integrations.opentelemetry_spans import at_begin, at_end, name_of
 from clew.observing import Activity, ModelCall, WatchedMemory, WatchedRun, WatchedSubmission, observe
 
-_KINDS = {ModelCall: SpanKind.CLIENT, WatchedMemory: SpanKind.CLIENT, WatchedSubmission: SpanKind.PRODUCER}
+_KINDS: dict[type, SpanKind] = {
+    ModelCall: SpanKind.CLIENT,
+    WatchedMemory: SpanKind.CLIENT,
+    WatchedSubmission: SpanKind.PRODUCER,
+}
 # Not the global propagator, whose baggage is not for a database.
 _propagator = TraceContextTextMapPropagator()
 
@@ -129,7 +134,7 @@ def _link(span: Span, left: Mapping[str, str]) -> None:
 def _hear_langchain() -> None:
     """Hear LangChain's chat models, as soon as the program has loaded LangChain."""
     if "langchain_core" in sys.modules:
-        from clew.integrations import langchain_models  # noqa: F401  # to load it is enough
+        importlib.import_module("clew.integrations.langchain_models")
 
 
 __all__ = ["instrument", "uninstrument"]

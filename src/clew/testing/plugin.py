@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -83,14 +83,14 @@ def clew_model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
     name = re.sub(r"[^\w.-]+", "_", f"{request.path.stem}.{request.node.name}")
     path = request.path.parent / "recordings" / f"{name}.json"
-    with recorded_model(path, record=request.config.getoption("--clew-record")) as model:
+    with recorded_model(path, record=bool(request.config.getoption("--clew-record"))) as model:
         for variable, value in model.environment().items():
             monkeypatch.setenv(variable, value)
         yield model
 
 
 @contextmanager
-def _opened(where: str, folder: Path) -> Iterator[Database]:
+def _opened(where: str, folder: Path) -> Generator[Database]:
     from clew import Database
 
     if where.startswith(("postgresql://", "postgres://")):
@@ -105,7 +105,7 @@ def _opened(where: str, folder: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def _postgres(address: str) -> Iterator[Database]:
+def _postgres(address: str) -> Generator[Database]:
     import uuid
 
     import psycopg
