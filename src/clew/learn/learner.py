@@ -33,7 +33,7 @@ def create_learner(
     *,
     memory: Sequence[str],
     hints: str = "",
-    name: str = "learn",
+    name: str | None = None,
     **options: Any,
 ) -> Learner:
     """Make a workflow that learns from the threads of another one, each on the thread of the same id.
@@ -48,7 +48,7 @@ def create_learner(
             answers cannot be used.
         memory: the namespace, such as ("memories", "{user_id}"), filled from the config of the conversation.
         hints: for the model: what else is worth remembering, or is not.
-        name: of the workflow.
+        name: of the workflow; "learn_" and the conversation's if not given.
         options: those of `@entrypoint`; checkpointer and store are the conversation's if not given.
 
     Raises:
@@ -81,7 +81,8 @@ def create_learner(
         value = await _learned(extract, compare, talk, wish)
         return entrypoint.final(value=value, save=learned if wish.dry_run else [*learned, *talk.ids])
 
-    learner: Learner = entrypoint(name=name, **_with_database(conversation, options))(learn)
+    named = name or f"learn_{conversation.name}"
+    learner: Learner = entrypoint(name=named, **_with_database(conversation, options))(learn)
     return learner
 
 
