@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from clew import Database
 from clew.errors import MissingDependency, UsageError
@@ -181,3 +184,21 @@ class TestNames:
         monkeypatch.setitem(sys.modules, "langchain.embeddings", None)
         with pytest.raises(MissingDependency, match="pip install langchain langchain-mistralai"):
             embedder_named("mistralai:mistral-embed")
+
+
+@pytest.mark.parametrize("url", [":memory:", "sqlite:///memories.db"])
+def test_embeddings_of_langchain_serve_blocking_and_async_searches(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Database(url, embed=DeterministicFakeEmbedding(size=8)) as database:
+        store = database.store
+        store.put(("facts",), "tea", {"text": "likes tea"})
+
+        async def in_async_code() -> list[str]:
+            await store.aput(("facts",), "cello", {"text": "plays the cello"})
+            return [item.key for item in await store.asearch(("facts",), query="tea", mode="semantic")]
+
+        found = asyncio.run(in_async_code())
+        assert sorted(found) == ["cello", "tea"]
+        assert [item.key for item in store.search(("facts",), query="tea", mode="semantic")] == found
