@@ -57,7 +57,7 @@ def test_a_newer_message_pushes_it_back(agent: Any, database: Database) -> None:
         assert learner.invoke(AFTER_A_MINUTE, ON_1).put_off
         assert len(waiting(learner)) == 1
         assert student.extracted == []
-        clock.advance(51)
+        clock.advance(55)
         with working(database, learner):
             eventually(lambda: not waiting(learner))
             eventually(lambda: len(database.store.search(("memories", "bob"))) == 2)
