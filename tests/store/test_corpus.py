@@ -32,7 +32,8 @@ def same(left: Corpus, right: Corpus) -> bool:
     equal = all(np.array_equal(getattr(left, name), getattr(right, name)) for name in arrays)
     terms = ((left.postings(term), right.postings(term)) for term in range(30))
     posted = all(np.array_equal(a.owners, b.owners) and np.array_equal(a.times, b.times) for a, b in terms)
-    return equal and posted and left.one_vector_each == right.one_vector_each and all(map(np.array_equal, left.marks, right.marks))
+    marked = all(map(np.array_equal, left.marks, right.marks))
+    return equal and posted and marked and left.one_vector_each == right.one_vector_each
 
 
 @pytest.mark.parametrize("coded", [False, True])

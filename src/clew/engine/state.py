@@ -11,6 +11,7 @@ from msgspec import Struct
 from clew.engine.identity import question_id
 from clew.engine.questions import Interrupt, Question
 from clew.engine.records import Run, ThreadKey, end_checkpoint, input_checkpoint
+from clew.errors import UnreadableRecord
 
 Config = dict[str, Any]
 
@@ -160,8 +161,15 @@ def config_of(thread: ThreadKey, checkpoint_id: str | None) -> Config:
 
 
 def iso(seconds: float) -> str:
-    """Return seconds since the epoch as ISO text in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+    """Return seconds since the epoch as ISO text in UTC.
+
+    Raises:
+        UnreadableRecord: there is no such year.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (OSError, OverflowError, ValueError) as error:
+        raise UnreadableRecord(f"a kept time is damaged: {seconds} seconds since 1970") from error
 
 
 def matches(snapshot: StateSnapshot, wanted: Mapping[str, Any] | None) -> bool:

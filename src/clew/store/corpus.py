@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from clew.errors import UnreadableRecord
 from clew.store.codes import code_bytes, code_of, ones
 from clew.store.context import Marks, Surroundings, find_surroundings
-from clew.store.slabs import Slab, slabs_of
+from clew.store.slabs import DAMAGED, Slab, slabs_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,6 +174,8 @@ class Corpus:
         self.terms: NDArray[np.uint32] = np.concatenate(terms)
         self.owners: NDArray[np.int32] = np.repeat(np.arange(len(self.ids), dtype=np.int32), self.lengths)
         self.marks = Marks(np.concatenate(mark_lengths), np.concatenate(marks))
+        if ((self.marks.lengths > 0) & (self.marks.lengths % 2 == 0)).any():
+            raise UnreadableRecord(DAMAGED)  # a flag and pairs
         self.dims, self.coded = dims, coded
         self.vectors: NDArray[np.float32] = np.frombuffer(b"" if coded else vectors, "<f4").reshape(-1, dims or 1)
         codes = np.frombuffer(vectors if coded else b"", "<u8").reshape(-1, (code_bytes(dims) // 8) or 1)

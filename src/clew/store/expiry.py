@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from msgspec import Struct
 
-from clew.errors import InvalidValue, UsageError
+from clew.errors import InvalidValue, UnreadableRecord, UsageError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
@@ -91,5 +91,12 @@ def to_us(moment: datetime) -> int:
 
 
 def from_us(us: int) -> datetime:
-    """Give the aware UTC datetime of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=us)
+    """Give the aware UTC datetime of microseconds since 1970.
+
+    Raises:
+        UnreadableRecord: there is no such year.
+    """
+    try:
+        return _EPOCH + timedelta(microseconds=us)
+    except OverflowError as error:
+        raise UnreadableRecord(f"a kept time is damaged: {us} microseconds since 1970") from error

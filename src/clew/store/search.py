@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from clew.errors import UnreadableRecord
 from clew.store.corpus import Corpus
 from clew.store.expiry import from_us
 from clew.store.filters import Filter, meets
@@ -157,6 +158,9 @@ def search(shelf: Shelf, request: PreparedSearch) -> list[Found]:
     corpus = shelf.corpus(request.dims)
     hits = rank(corpus, request, shelf.allowed(request.condition), shelf.vectors)
     stored = shelf.by_ids([hit.id for hit in hits])
+    if len(stored) < len(hits):
+        lost = [hit.id for hit in hits if hit.id not in stored]
+        raise UnreadableRecord(f"memories are indexed, but not there (rows {lost}): the database was changed by hand")
     return [Found(stored[hit.id], hit.score, hit.why) for hit in hits]
 
 

@@ -119,7 +119,7 @@ class Pack(NamedTuple):
         heads = _numbers(some_heads)
         items = _counts(some_heads) // _HEAD
         if len(heads) != _HEAD * items.sum():
-            raise UnreadableRecord(_DAMAGED)
+            raise UnreadableRecord(DAMAGED)
         low, lengths, mark_lengths, models, code_sizes = heads.reshape(-1, _HEAD).T.astype(np.int64)
         ids = np.repeat(np.array(numbers, dtype=np.int64) << PACK_BITS, items) | low
         pack = cls(
@@ -127,7 +127,7 @@ class Pack(NamedTuple):
         )  # fmt: skip
         sizes = (len(pack.terms), len(pack.marks), len(pack.codes))
         if sizes != (lengths.sum(), mark_lengths.sum(), code_sizes.sum()):
-            raise UnreadableRecord(_DAMAGED)
+            raise UnreadableRecord(DAMAGED)
         return pack
 
     def with_codes(self, model: int | None, size: int) -> Slab:
@@ -160,7 +160,7 @@ class Pack(NamedTuple):
 
 
 _HEAD = 5  # numbers of each item: the last bits of its id, its terms, its marks, its model, bytes of its codes
-_DAMAGED = "what is indexed of some memories is damaged: store.reindex() makes it anew"
+DAMAGED = "what is indexed of some memories is damaged: store.reindex() makes it anew"
 
 
 def _fitting(vectors: Sequence[bytes], size: int) -> tuple[NDArray[np.int64], bytes]:
@@ -187,11 +187,14 @@ def _counts(values: Sequence[bytes]) -> NDArray[np.int64]:
     """Give how many 32-bit numbers each value has."""
     sizes = _sizes(values)
     if (sizes % 4).any():
-        raise UnreadableRecord(_DAMAGED)
+        raise UnreadableRecord(DAMAGED)
     return sizes // 4
 
 
 def _numbers(values: Sequence[bytes]) -> NDArray[np.uint32]:
     import numpy as np
 
-    return np.frombuffer(b"".join(values), "<u4")
+    data = b"".join(values)
+    if len(data) % 4:
+        raise UnreadableRecord(DAMAGED)
+    return np.frombuffer(data, "<u4")

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import json
 
+from clew.errors import UnreadableRecord
 from clew.store.namespaces import path_range
 from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -178,5 +179,12 @@ def _is_unchanged(connection: sqlite3.Connection, item_id: int, version: int) ->
 
 
 def fields_of(kept: Any) -> tuple[str, ...] | None:
-    """Read an item's paths as they are kept."""
-    return None if kept is None else tuple(json.decode(kept, type=list[str]))
+    """Read an item's paths as they are kept.
+
+    Raises:
+        UnreadableRecord: they are no list of text.
+    """
+    try:
+        return None if kept is None else tuple(json.decode(kept, type=list[str]))
+    except ValueError as error:
+        raise UnreadableRecord(f"the paths that are indexed of a memory are damaged: {kept!r:.60}") from error

@@ -12,11 +12,11 @@ from clew.errors import SchemaMismatch
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the tables to the version of this code, once, however many processes start together."""
     scripts = _scripts()
-    if _version(connection) == len(scripts):
+    if _version(connection, path) == len(scripts):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection)
+        version = _version(connection, path)
         if version > len(scripts):
             raise SchemaMismatch(
                 f"the database {path!r} is of schema version {version}, this clew knows up to {len(scripts)}: "
@@ -25,7 +25,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         for script in scripts[version:]:
             for statement in _statements(script):
                 connection.execute(statement)
-        connection.execute("CREATE TABLE IF NOT EXISTS clew_schema (version INTEGER NOT NULL)")
+        connection.execute("CREATE TABLE IF NOT EXISTS clew_schema (version INTEGER NOT NULL) STRICT")
         connection.execute("DELETE FROM clew_schema")
         connection.execute("INSERT INTO clew_schema VALUES (?)", (len(scripts),))
         connection.execute("COMMIT")
@@ -34,11 +34,16 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         raise
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def _version(connection: sqlite3.Connection, path: str) -> int:
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'clew_schema'").fetchone():
         return 0
     row = connection.execute("SELECT version FROM clew_schema").fetchone()
-    return int(row[0]) if row else 0
+    version = row[0] if row else 0
+    if not isinstance(version, int) or version < 0:
+        raise SchemaMismatch(
+            f"the database {path!r} is of no schema version, but of {version!r}: restore it from a copy"
+        )
+    return version
 
 
 def _scripts() -> list[str]:

@@ -12,7 +12,7 @@ CREATE TABLE clew_threads (
     due_s     REAL,                         -- when a question's time is over
     changed_s REAL NOT NULL,
     UNIQUE (thread_id, workflow)
-);
+) STRICT;
 
 CREATE INDEX clew_threads_held ON clew_threads (until_s) WHERE owner IS NOT NULL;
 CREATE INDEX clew_threads_due ON clew_threads (due_s) WHERE due_s IS NOT NULL;
@@ -22,11 +22,11 @@ CREATE TABLE clew_runs (
     run_id    TEXT NOT NULL UNIQUE,
     thread    INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
     number    INTEGER NOT NULL,             -- place on the thread, from 0
-    source    TEXT NOT NULL,                -- input, update, fork
+    source    TEXT NOT NULL CHECK (source IN ('input', 'update', 'fork')),
     parent    TEXT,                         -- the checkpoint it started from
     previous  TEXT,                         -- run_id of the run whose saved value it was given
     step      INTEGER NOT NULL,
-    status    TEXT NOT NULL,                -- running, done, failed, interrupted, cancelled
+    status    TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted', 'cancelled')),
     input     BLOB,
     value     BLOB,
     saved     BLOB,                         -- NULL where it is the value itself
@@ -40,23 +40,23 @@ CREATE TABLE clew_runs (
     attempts  INTEGER NOT NULL,
     crashes   INTEGER NOT NULL,             -- how many processes in a row died while they ran it
     UNIQUE (thread, number)
-);
+) STRICT;
 
 -- Elements of long lists in saved values: each run adds what its list has more than the one before. The pieces of a
 -- chain follow one another without a gap.
 CREATE TABLE clew_pieces (
     id    INTEGER PRIMARY KEY,              -- chain * 2^32 + place in the chain, from 0
     name  TEXT NOT NULL UNIQUE,
-    count INTEGER NOT NULL,                 -- how many elements
+    count INTEGER NOT NULL CHECK (count BETWEEN 0 AND 4294967295),  -- how many elements
     is_packed INTEGER NOT NULL,             -- whether the body is compressed
     body  BLOB NOT NULL
-);
+) STRICT;
 
 CREATE TABLE clew_chains (
     id     INTEGER PRIMARY KEY,
     thread INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
     before INTEGER                          -- id of the piece with the elements before the chain's
-);
+) STRICT;
 
 CREATE INDEX clew_chains_thread ON clew_chains (thread);
 
@@ -71,11 +71,11 @@ CREATE TABLE clew_records (
     name        TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     arguments   TEXT NOT NULL,
-    state       TEXT NOT NULL,              -- value, failure, reopened
+    state       TEXT NOT NULL CHECK (state IN ('value', 'failure', 'reopened')),
     outcome     BLOB NOT NULL,
     is_packed   INTEGER NOT NULL DEFAULT 0, -- whether the outcome is compressed, with the run's dictionary
     attempts    INTEGER NOT NULL,
     started_s   REAL NOT NULL,
     ended_s     REAL NOT NULL,
     UNIQUE (run, key)
-);
+) STRICT;

@@ -89,7 +89,7 @@ CREATE TABLE clew_item_versions (
     run_id TEXT,
     thread_id TEXT,
     ended_at INTEGER NOT NULL,
-    ended TEXT NOT NULL,                    -- replaced, deleted, expired
+    ended TEXT NOT NULL CHECK (ended IN ('replaced', 'deleted', 'expired')),
     ended_run_id TEXT,
     ended_thread_id TEXT,
     UNIQUE (namespace, key, version)

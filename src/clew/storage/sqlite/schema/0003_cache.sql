@@ -6,6 +6,6 @@ CREATE TABLE clew_cache (
     data      BLOB NOT NULL,
     expires_s REAL,             -- NULL: never
     PRIMARY KEY (namespace, key)
-);
+) STRICT;
 
 CREATE INDEX clew_cache_expiry ON clew_cache (expires_s) WHERE expires_s IS NOT NULL;

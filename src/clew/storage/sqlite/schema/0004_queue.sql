@@ -6,13 +6,13 @@ CREATE TABLE clew_queue (
     thread    INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
     owner     TEXT,                               -- whose caller waits; NULL: any worker may carry it out
     until_s   REAL NOT NULL,
-    act       TEXT NOT NULL,                      -- input, resume, continue
+    act       TEXT NOT NULL CHECK (act IN ('input', 'resume', 'continue')),
     input     BLOB,
     config    BLOB NOT NULL,
     priority  INTEGER NOT NULL,
     due_s     REAL NOT NULL,
     created_s REAL NOT NULL
-);
+) STRICT;
 
 CREATE INDEX clew_queue_thread ON clew_queue (thread, id);
 CREATE INDEX clew_queue_due ON clew_queue (due_s) WHERE owner IS NULL;
@@ -22,4 +22,4 @@ CREATE TABLE clew_events (
     number INTEGER NOT NULL,                      -- from 1
     body   BLOB NOT NULL,
     PRIMARY KEY (run, number)
-) WITHOUT ROWID;
+) STRICT, WITHOUT ROWID;

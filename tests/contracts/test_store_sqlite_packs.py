@@ -1,0 +1,71 @@
+"""A first search finds what it would find without packs, whatever has changed since they were made."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.storage.sqlite.items_store import SqliteStore
+from clew.store.operations import PutOp
+from contracts.store_contract import Letters
+
+
+def opened(path: Path) -> SqliteStore:
+    return SqliteStore(path, index={"dims": 26, "embed": Letters()}, search_mode="hybrid")
+
+
+def note(chance: random.Random) -> dict[str, Any]:
+    return {"text": " ".join(chance.choices(["zebra", "lion", "pear", "plum", "oak", "elm"], k=3))}
+
+
+def packs(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM clew_item_packs").fetchone()[0])
+
+
+def found(path: Path, *, without_packs: bool = False) -> list[Any]:
+    with opened(path) as store:
+        if without_packs:
+            store.database.write(lambda connection: connection.execute("DELETE FROM clew_item_packs"))
+        pages = [store.search(prefix, query="zebra plum", limit=500) for prefix in ((), ("m",), ("m", "0"))]
+    return [(item.namespace, item.key, item.value, item.score) for page in pages for item in page]
+
+
+@pytest.mark.parametrize("exact", [100, 5000])
+@pytest.mark.parametrize("seed", range(4))
+def test_packs_change_nothing_of_what_is_found(
+    seed: int, exact: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.storage.sqlite.items_search.EXACT_ITEMS", exact)
+    chance, path = random.Random(seed), tmp_path / "a.db"
+    with opened(path) as store:
+        store.batch([PutOp(("m", str(n % 2)), str(n), note(chance)) for n in range(400)])
+        assert packs(path) == 2 * (200 // 64)
+        for n in chance.sample(range(400), 3):
+            store.put(("m", str(n % 2)), str(n), note(chance), index=chance.choice([None, False]))
+        store.delete(("m", "0"), str(2 * chance.randrange(200)))
+        store.batch([PutOp(("m", "1"), f"new {n}", note(chance)) for n in range(70)])
+    assert found(path) == found(path, without_packs=True)
+
+
+def test_a_pack_is_gone_as_soon_as_one_of_its_items_changes(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with opened(path) as store:
+        store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(128)])
+        assert packs(path) == 2
+        store.put(("m",), "5", {"text": "lion"})
+        assert packs(path) == 1
+        store.delete(("m",), "100")
+        assert packs(path) == 0
+
+
+def test_nothing_of_what_is_erased_stays_in_a_pack(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.db") as store:
+        store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(64)])
+        store.erase_namespace(("m",))
+    assert packs(tmp_path / "a.db") == 0
