@@ -29,6 +29,7 @@ from clew import (
     recover,
     task,
 )
+from clew.errors import UsageError
 from clew.observing import Activity, observe
 from support.colours import Colour, result, results
 from support.counting import calls
@@ -259,6 +260,15 @@ class TestWhatIsSaid:
         assert said["invoke_workflow flow"]["output.value"] == "2"
         assert said["task double"]["input.value"] == '{"args": [1], "note": "secret"}'
         assert said["memory search"]["gen_ai.retrieval.query.text"] == "secret"
+
+    def test_what_the_store_refuses_is_refused_as_without_traces(self, spans: Spans) -> None:
+        @entrypoint(store=InMemoryStore())
+        def flow(namespace: Any) -> None:
+            get_store().search(namespace)
+
+        for namespace in (None, 7, [["a"]], ["", "a"]):
+            with pytest.raises(UsageError):
+                flow.invoke(namespace)
 
     def test_a_cached_result_is_told_as_such(self, spans: Spans) -> None:
         @task(cache_policy=CachePolicy())

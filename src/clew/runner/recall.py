@@ -59,11 +59,13 @@ async def _found(io: RunnerIO, store: BaseStore, reads: Sequence[Op], pending: S
 
 
 def _activity(ops: Sequence[Op]) -> WatchedMemory:
-    kinds = {_kind(op): None for op in ops}
-    namespaces = {op.namespace_prefix if isinstance(op, SearchOp) else getattr(op, "namespace", ()): None for op in ops}
+    kinds = {_kind(op) for op in ops}
+    # Nobody has looked at them yet: they may be anything.
+    named = [op.namespace_prefix if isinstance(op, SearchOp) else getattr(op, "namespace", ()) for op in ops]
+    shown = {tuple(map(str, namespace)): None for namespace in named if isinstance(namespace, tuple | list)}
     queries = [op.query for op in ops if isinstance(op, SearchOp) and op.query is not None]
     return WatchedMemory(
-        operation=next(iter(kinds)) if len(kinds) == 1 else "batch", namespaces=[tuple(n) for n in namespaces if n],
+        operation=kinds.pop() if len(kinds) == 1 else "batch", namespaces=[labels for labels in shown if labels],
         size=len(ops), query=queries[0] if queries else None,
     )  # fmt: skip
 
