@@ -5,7 +5,7 @@ short so that you may read them, and copy what you want to have otherwise.
 
 Make agents:     create_agent, create_team, Reply
 Choose models:   openai_model, anthropic_model; LangChain's models and plain functions as they are
-Give them tools: Tool, hand_over; functions, tasks, agents and LangChain's tools as they are
+Give them tools: Tool, hand_over; functions, tasks, agents, tools of LangChain and of MCP servers as they are
 Remember:        memory_tools, recall
 Keep it short:   trim
 """

@@ -6,7 +6,7 @@ to `stream_message`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -28,7 +28,7 @@ _FOR_LANGCHAIN = ("callbacks", "tags", "metadata", "configurable")
 
 
 @contextmanager
-def listening(config: Mapping[str, Any], *, tokens: bool) -> Iterator[None]:
+def listening(config: Mapping[str, Any], *, tokens: bool) -> Generator[None]:
     """Hand a run's config on to the models, chains and tools that are called in it, and perhaps hear what models say.
 
     Args:

@@ -15,7 +15,7 @@ from mcp import Client, StdioServerParameters
 
 from clew import InMemorySaver, InMemoryStore, RetryPolicy, entrypoint, interrupt
 from clew.agents import create_agent
-from clew.errors import InvalidOption
+from clew.errors import InvalidOption, MissingDependency
 from clew.integrations.mcp import Connection, serve
 from support.colours import Colour, result
 from support.scripted import Script, calls
@@ -222,3 +222,11 @@ def test_a_workflow_whose_server_dies_goes_on_when_another_workflow_asks_again(
         assert outer.invoke("fatal") == "sure?"
     assert (tmp_path / "died").exists()
     assert (tmp_path / "charged").read_text() == "fatal "
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.setitem(sys.modules, "mcp.server", None)
+    for use in (lambda: Connection("http://localhost/mcp"), lambda: serve([refund])):
+        with pytest.raises(MissingDependency, match=r"pip install 'clew\[mcp\]'"):
+            use()

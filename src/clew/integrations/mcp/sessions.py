@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,7 +42,9 @@ class Sessions:
         self._stack = contextlib.ExitStack()
         self._portal: Any = None
         self._closed = False
-        self._newest: _Session | None = None  # touched on the portal's loop alone
+        # Both touched on the portal's loop alone.
+        self._newest: _Session | None = None
+        self._lives: set[asyncio.Task[None]] = set()
 
     def submit(self, ask: Callable[[Client], Awaitable[T]]) -> Future[T]:
         """Ask the server; the future may be waited for anywhere, and cancelled.
@@ -77,16 +79,17 @@ class Sessions:
         for is_last in (False, True):
             session = await self._opened()
             try:
-                return await ask(session.client)
+                with session.in_use() as client:
+                    return await ask(client)
             except MCPError as error:
                 if error.code == CONNECTION_CLOSED:
-                    session.end()
+                    session.retire()
                     raise ConnectionError(
                         f"the MCP server {self.name} went away before it answered; whether it did what it was asked "
                         f"is not known. A retry_policy would ask it again: {error}"
                     ) from error
                 if not is_last and error.code == INVALID_REQUEST:  # so says a server that was started anew
-                    session.end()
+                    session.retire()
                 elif not is_last and error.code == HEADER_MISMATCH:
                     await session.client.list_tools()  # tells the client which arguments the server wants as headers
                 else:
@@ -96,8 +99,10 @@ class Sessions:
     async def _opened(self) -> _Session:
         if self._newest is None or self._newest.is_dead:
             if self._newest is not None:
-                self._newest.end()
+                self._newest.retire()
             self._newest = _Session(self._make)
+            self._lives.add(self._newest.life)
+            self._newest.life.add_done_callback(self._lives.discard)
         session = self._newest
         try:
             await asyncio.shield(session.opened)  # a caller who is cancelled leaves it to the others
@@ -108,7 +113,7 @@ class Sessions:
     async def _end(self) -> None:
         if self._newest is not None:
             self._newest.end()
-            await self._newest.life
+        await asyncio.gather(*self._lives)
 
 
 class _Session:
@@ -116,11 +121,12 @@ class _Session:
 
     def __init__(self, make: Callable[[Watch], Client]) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.opened.add_done_callback(
-            lambda opened: opened.cancelled() or opened.exception()
-        )  # seen, though nobody waits
+        # So that asyncio does not complain of an error that nobody waited for.
+        self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self._ended = asyncio.Event()
         self._reads: Any = None
+        self._retired = False
+        self._users = 0
         self.client = make(self._watch)
         self.life = asyncio.create_task(self._live())
 
@@ -128,10 +134,27 @@ class _Session:
     def is_dead(self) -> bool:
         """Whether nothing can be asked any more; of a server that was started here this is known without asking."""
         gone = self._reads is not None and self._reads.statistics().open_send_streams == 0
-        return self.life.done() or self._ended.is_set() or gone
+        return self.life.done() or self._retired or gone
+
+    @contextlib.contextmanager
+    def in_use(self) -> Generator[Client]:
+        """Keep the session from ending meanwhile because it was retired."""
+        self._users += 1
+        try:
+            yield self.client
+        finally:
+            self._users -= 1
+            if self._retired:
+                self.retire()
+
+    def retire(self) -> None:
+        """Let it end once nobody waits for an answer any more."""
+        self._retired = True
+        if not self._users:
+            self.end()
 
     def end(self) -> None:
-        """Let it come to its end."""
+        """End it; who waits for an answer gets none."""
         self._ended.set()
 
     async def _live(self) -> None:
