@@ -13,7 +13,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnableParallel
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, StateGraph
 
 from clew import Checkpointer, Command, add_messages, entrypoint, interrupt, task
 from support.colours import Colour, result, thread
@@ -322,3 +325,20 @@ def test_tools_read_the_runs_config(colour: Colour) -> None:
         return await result(ask())
 
     assert colour.invoke(flow, 1, {"configurable": {"user_id": "ann"}}) == "ann"
+
+
+def test_what_a_graph_around_a_run_knows_stays_known_below_it() -> None:
+    @task
+    def work(x: int) -> int:
+        get_stream_writer()(f"at work on {x}")
+        return x + 1
+
+    @entrypoint
+    def flow(x: int) -> Any:
+        return work(x).result()
+
+    graph = StateGraph(dict)
+    graph.add_node("node", lambda state: {"x": flow.invoke(state["x"], {"configurable": {"user_id": "ann"}})})
+    graph.add_edge(START, "node")
+    assert list(graph.compile().stream({"x": 1}, stream_mode="custom")) == ["at work on 1"]
+    assert var_child_runnable_config.get() is None

@@ -36,8 +36,7 @@ def listening(config: Mapping[str, Any], *, tokens: bool) -> Generator[None]:
         tokens: whether somebody wants to hear.
     """
     heard, known = _listener.get(), var_child_runnable_config.get()
-    told: Any = {**(known or {}), **{part: config[part] for part in _FOR_LANGCHAIN if config.get(part)}}
-    var_child_runnable_config.set(told)
+    var_child_runnable_config.set(_handed_on(known or {}, config))
     if tokens:
         _listener.set(_Listener())
     try:
@@ -46,6 +45,15 @@ def listening(config: Mapping[str, Any], *, tokens: bool) -> Generator[None]:
         # Set, not reset by tokens: a run that is closed early may be closed in another context.
         _listener.set(heard)
         var_child_runnable_config.set(known)
+
+
+def _handed_on(known: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """Return what LangChain knows around the run, a graph of LangGraph's perhaps, with what the run's config says."""
+    told = dict(known)
+    for part in _FOR_LANGCHAIN:
+        if given := config.get(part):
+            told[part] = {**(told.get(part) or {}), **given} if isinstance(given, Mapping) else given
+    return told
 
 
 class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
