@@ -154,9 +154,12 @@ class Connection:
                 raise ToolFailed(f"the MCP server {self._sessions.name} refused {name!r}: {error}") from error
             if isinstance(result, CallToolResult):
                 return answers.read(result)
-            if not result.input_requests:
+            if result.input_requests:
+                responses = answers.asked(name, result.input_requests)
+            else:
+                responses = None
                 await asyncio.sleep(_ASK_AGAIN_S)
-            responses, state = answers.asked(name, result.input_requests or {}), result.request_state
+            state = result.request_state
 
 
 async def _list_tools(client: Client) -> list[Tool]:

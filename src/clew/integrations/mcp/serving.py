@@ -143,7 +143,7 @@ def _told(workflow: Workflow[Any, Any], output: Output[Any]) -> Json:
 def _plain(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
-    return to_jsonable_python(value, fallback=str)
+    return to_jsonable_python(value, bytes_mode="base64", fallback=str)
 
 
 def _store_tools(store: BaseStore, namespace: tuple[str, ...]) -> list[Callable[..., Any]]:
