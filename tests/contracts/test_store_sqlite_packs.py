@@ -69,3 +69,12 @@ def test_nothing_of_what_is_erased_stays_in_a_pack(tmp_path: Path) -> None:
         store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(64)])
         store.erase_namespace(("m",))
     assert packs(tmp_path / "a.db") == 0
+
+
+def test_ways_to_search_share_what_they_have_read(tmp_path: Path) -> None:
+    with opened(tmp_path / "a.db") as store:
+        store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(20)])
+        for mode in ("hybrid", "keyword", "semantic"):
+            assert store.search(("m",), query="zebra", mode=mode)[0].score
+        keeper: Any = store._keeper
+        assert len(keeper._cache._kept) == 1

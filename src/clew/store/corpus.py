@@ -299,7 +299,7 @@ class Corpus:
                 np.searchsorted(terms, np.uint32(term), "right"),
             )
             return Postings(owners[start:end].astype(np.intp), times[start:end])
-        hits = self.owners[self.terms == np.uint32(term)]
+        hits = self.owners[np.flatnonzero(self.terms == np.uint32(term))]
         first, times = _runs(hits)
         return Postings(hits[first].astype(np.intp), times)
 
