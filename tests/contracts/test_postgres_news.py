@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
-from clew import PostgresSaver, Worker, entrypoint
+from clew import PostgresSaver, RunCancelled, Worker, entrypoint, task
 from clew.engine.events import StreamMode
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import SchemaMismatch
-from clew.runner import submitting
-from clew.storage.base import Enqueue, LeaveQueue
+from clew.runner import leases, submitting
+from clew.storage.base import Ask, Enqueue, LeaveQueue
 from clew.storage.postgres import listening, news, wakeups
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.queue import enqueue
@@ -181,6 +183,29 @@ class TestWaiting:
         saver.execute(LeaveQueue("p1"))
         assert heard.wait(PATIENCE_S)
         leave()
+
+    def test_a_run_hears_at_once_that_it_is_to_end(
+        self, saver: PostgresSaver, elsewhere: PostgresSaver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leases, "_WATCH_EVERY_S", 0.01)
+        monkeypatch.setattr("clew.runner.workflows.keeper", leases.Keeper())
+
+        @task
+        async def lasts() -> None:
+            await asyncio.sleep(LONG_S)
+
+        @entrypoint(checkpointer=saver)
+        async def flow(x: str) -> None:
+            await lasts()
+
+        with ThreadPoolExecutor(1) as aside:
+            running = aside.submit(flow.invoke, "x", thread("asked"))
+            eventually(lambda: news.name_of("flow", "asked", "asked") in saver.database.news._tells)
+            for name in ("_WATCH_EVERY_S", "_RENEW_EVERY_S"):
+                monkeypatch.setattr(leases, name, LONG_S)
+            assert elsewhere.execute(Ask(ThreadKey("asked", "flow"), "cancel"))
+            with pytest.raises(RunCancelled):
+                running.result(PATIENCE_S)
 
     def _submit_and_wait(self, saver: PostgresSaver, elsewhere: PostgresSaver) -> None:
         handle, working, worker = self._begin(saver, elsewhere)

@@ -129,6 +129,12 @@ _lock = threading.Lock()
 _in_process: dict[Hashable, InProcess] = {}
 
 
+def heed(saver: Checkpointer, thread: ThreadKey, tell: Callable[[], object]) -> Callable[[], None]:
+    """Call `tell` when the run on a thread is asked to do something, if its database calls; give what ends that."""
+    far: News | None = getattr(saver.database, "news", None)
+    return (lambda: None) if far is None else far.heed(thread, tell)
+
+
 def dispatcher_of(saver: Checkpointer) -> Dispatcher:
     """Return what carries the news of a checkpointer's database."""
     database = saver.database

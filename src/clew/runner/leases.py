@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from msgspec import Struct
 
 from clew.errors import Conflict, StorageError
+from clew.runner.dispatching import heed
 from clew.runner.logs import fields
 from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
 
@@ -103,6 +104,7 @@ class Keeper:
         self._held: dict[Lease, _Held] = {}
         self._thread: threading.Thread | None = None
         self._pid = 0
+        self._asked = threading.Event()  # something was, perhaps
 
     def hold(self, saver: Checkpointer, lease: Lease, tell: Callable[[Asked], object]) -> None:
         """Renew a lease from now on, and tell its run what it is asked to do."""
@@ -120,16 +122,30 @@ class Keeper:
             self._held.pop(lease, None)
 
     def _look_after_all(self) -> None:
-        pause, known = threading.Event(), dict[Lease, _Held]()
+        heeded: dict[Lease, Callable[[], None]] = {}
         while True:
-            pause.wait(min(_WATCH_EVERY_S, _RENEW_EVERY_S / 2))
+            self._asked.wait(min(_WATCH_EVERY_S, _RENEW_EVERY_S / 2))
+            self._asked.clear()
             with self._lock:
                 held = dict(self._held)
-            self._watch({lease: each for lease, each in held.items() if lease in known})
+            self._watch({lease: each for lease, each in held.items() if lease in heeded})
+            for lease in heeded.keys() - held.keys():
+                heeded.pop(lease)()
             for lease, each in held.items():
+                if lease not in heeded:
+                    heeded[lease] = self._heed(lease, each)
                 if time.monotonic() - each.renewed_at_s >= _RENEW_EVERY_S:
                     self._renew(lease, each)
-            known = held
+
+    def _heed(self, lease: Lease, held: _Held) -> Callable[[], None]:
+        """Hear at once what a run is asked, where its database calls; give what ends that."""
+        try:
+            return heed(held.saver, lease.thread, self._asked.set)
+        except StorageError as error:
+            log.warning(
+                "what the run on thread %r is asked is looked for from time to time: %s", lease.thread[0], error
+            )
+            return lambda: None
 
     def _watch(self, held: Mapping[Lease, _Held]) -> None:
         """Hear what is asked of runs, in one operation for each database."""

@@ -12,10 +12,14 @@ from clew.engine.records import ThreadKey
 
 
 class News(Protocol):
-    """News of one database, from any process. Both methods return what ends them; closing the database does, too."""
+    """News of one database, from any process. All methods return what ends them; closing the database does, too."""
 
     def follow(self, thread: ThreadKey, tell: Callable[[], object]) -> Callable[[], None]:
         """Call `tell`, on some OS thread, whenever somebody may want to look at a thread: events, ends, withdrawals."""
+        ...
+
+    def heed(self, thread: ThreadKey, tell: Callable[[], object]) -> Callable[[], None]:
+        """Call `tell`, on some OS thread, when the run that holds a thread is asked to do something."""
         ...
 
     def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:

@@ -114,6 +114,8 @@ def _call(operation: Operation[Any]) -> Call[Any] | None:
             return leases.begin(operation)
         case Append() if appending.is_plain(operation):
             return appending.append(operation)
+        case Renew():
+            return leases.renew(operation)
         case AddEvents():
             return events.add_events(operation)
         case _:
@@ -198,7 +200,6 @@ _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
     LoadPieces: _load_pieces,
     ListThreads: _list_threads,
     Keep: appending.keep,
-    Renew: leases.renew,
     Watch: leases.watch,
     Ask: leases.ask,
     Enqueue: queue.enqueue,

@@ -26,6 +26,7 @@ _BEGIN = Function(
     gives=(TEXT, BIG, BIG, BIG),
 )  # fmt: skip
 HOLD = Function("clew_hold", (BIG, BIG), place=2, gives=(BIG, TEXT))
+_RENEW = Function("clew_renew", (BIG, BIG, REAL), place=2)
 PUT_RECORDS = Function("clew_put_records", (TEXT, *RECORD_COLUMNS), place=1)
 
 # Nobody but this owner makes this attempt at this run.
@@ -90,15 +91,14 @@ def refusals(thread: ThreadKey) -> Generator[None]:
         raise refusal from error
 
 
-def renew(connection: psycopg.Connection, operation: Renew) -> None:
+def renew(operation: Renew) -> Call[None]:
+    """Return the call that holds a lease for longer."""
     lease = operation.lease
-    renewed = change(
-        connection,
-        "UPDATE clew_threads SET until_s = %s WHERE id = %s AND epoch = %s",
-        (operation.until_s, lease.handle[0], lease.epoch),
-    )
-    if not renewed:
-        raise fenced_off(lease)
+
+    def refused(error: psycopg.Error) -> ClewError | None:
+        return fenced_off(lease) if error.sqlstate == failing.FENCED_OFF else None
+
+    return Call({_RENEW: [(lease.handle[0], lease.epoch, operation.until_s)]}, lambda found: None, refused)
 
 
 def watch(connection: psycopg.Connection, operation: Watch) -> dict[str, Asked]:
@@ -116,7 +116,8 @@ def ask(connection: psycopg.Connection, operation: Ask) -> bool:
         change(
             connection,
             "UPDATE clew_threads SET asked = %s WHERE thread_id = %s AND workflow = %s AND owner IS NOT NULL "
-            "AND (%s::text IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = %s))",
+            "AND (%s::text IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = %s)) "
+            "RETURNING pg_notify(clew_name_of(current_schema()::text), clew_name_of(workflow, thread_id, 'asked'))",
             (operation.what, *operation.thread, operation.run_id, operation.run_id),
         )
     )

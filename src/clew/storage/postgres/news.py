@@ -41,7 +41,25 @@ class PostgresNews:
 
     def follow(self, thread: ThreadKey, tell: Callable[[], object]) -> Callable[[], None]:
         """See News."""
-        name = name_of(thread.workflow, thread.thread_id)
+        return self._hear(name_of(thread.workflow, thread.thread_id), tell)
+
+    def heed(self, thread: ThreadKey, tell: Callable[[], object]) -> Callable[[], None]:
+        """See News."""
+        return self._hear(name_of(thread.workflow, thread.thread_id, "asked"), tell)
+
+    def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:
+        """See News."""
+        waker = Waker(self._database, self.listener, [name_of(self._schema, workflow) for workflow in workflows], woken)
+        self._wakers.append(waker)
+        return waker.stop
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        for waker in self._wakers:
+            waker.stop()
+        self.listener.close()
+
+    def _hear(self, name: str, tell: Callable[[], object]) -> Callable[[], None]:
         with self._lock:
             self._tells.setdefault(name, []).append(tell)
             is_first, self._hears = not self._hears, True
@@ -56,18 +74,6 @@ class PostgresNews:
                     del self._tells[name]
 
         return leave
-
-    def attend(self, workflows: Sequence[str], woken: Callable[[], object]) -> Callable[[], None]:
-        """See News."""
-        waker = Waker(self._database, self.listener, [name_of(self._schema, workflow) for workflow in workflows], woken)
-        self._wakers.append(waker)
-        return waker.stop
-
-    def close(self) -> None:
-        """Tell nothing more."""
-        for waker in self._wakers:
-            waker.stop()
-        self.listener.close()
 
 
 def name_of(*parts: str) -> str:

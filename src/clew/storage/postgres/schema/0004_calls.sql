@@ -24,6 +24,17 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE FUNCTION clew_renew(threads bigint[], epochs bigint[], untils_s double precision[]) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(threads) LOOP
+        UPDATE clew_threads SET until_s = untils_s[i] WHERE id = threads[i] AND epoch = epochs[i];
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+        END IF;
+    END LOOP;
+END $$;
+
 CREATE FUNCTION clew_append(
     threads bigint[], epochs bigint[], runs bigint[], keys text[], names text[], fingerprints bytea[],
     arguments text[], states text[], outcomes bytea[], attempts integer[], started_s double precision[],
