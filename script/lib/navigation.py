@@ -1,4 +1,4 @@
-"""Fills the navigation of the documentation: `folder/*` stands for the pages of a folder, in the order of their names."""
+"""Fills the navigation of the documentation: `folder/*` stands for the pages of a folder, by their names."""
 
 from __future__ import annotations
 
