@@ -30,7 +30,9 @@ from clew import (
     task,
 )
 from clew.errors import UsageError
+from clew.looking import show_run
 from clew.observing import Activity, observe
+from clew.testing import check_replay, crash_everywhere
 from support.colours import Colour, result, results
 from support.counting import calls
 from support.processes import start
@@ -394,6 +396,30 @@ flow.invoke(1, THREAD)
         span = spans.the("invoke_workflow flow")
         assert told(span)["clew.run.status"] == "stopped"
         assert span.status.status_code is StatusCode.UNSET
+
+    def test_what_is_kept_for_later_executions_is_shown_nowhere_else(self, saver: Checkpointer, spans: Spans) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(x: int, *, config: Any) -> Any:
+            return interrupt(sorted(config["configurable"]))
+
+        flow.invoke(1, ON_1)
+        state = flow.get_state(ON_1)
+        assert set(state.metadata or {}) == {"source", "step", "parents"}
+        assert state.interrupts[0].value == ["thread_id"]
+        (asked,) = show_run(saver, "1").calls
+        assert asked.question is not None
+        assert [finding.problem for finding in check_replay(flow)] == [None]
+
+    def test_a_crash_anywhere_harms_neither_runs_nor_their_traces(self, spans: Spans) -> None:
+        @entrypoint
+        def flow(x: int) -> int:
+            return task(_same)(x).result()
+
+        report = crash_everywhere(flow, 1)
+        assert report.value == 1
+        went_on = [span for span in spans.of("invoke_workflow flow") if told(span)["clew.run.executions"] == 2]
+        assert went_on
+        assert all(len(span.links) == 1 for span in went_on)
 
     def test_what_was_begun_without_traces_goes_on_with_them(self) -> None:
         @entrypoint(checkpointer=InMemorySaver())

@@ -6,6 +6,7 @@ A field whose value the text has already is left out.
 from __future__ import annotations
 
 import logging
+import re
 
 from clew.cli.hiding import without_passwords
 
@@ -16,10 +17,14 @@ class _Lines(logging.Formatter):
     """Puts fields after the text, as name=value, and hides passwords."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        text = record.getMessage()
         beside = {name: str(value) for name, value in vars(record).items() if name not in _OWN}
-        fields = [f"{name}={value}" for name, value in beside.items() if value not in line]
-        return without_passwords(" ".join([line, *fields]))
+        fields = [f"{name}={value}" for name, value in beside.items() if not _says(text, value)]
+        return without_passwords(" ".join([super().format(record), *fields]))
+
+
+def _says(text: str, value: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
 def set_up(verbose: bool) -> None:

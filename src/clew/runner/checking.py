@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from clew.codec.values import decode
@@ -67,7 +68,8 @@ def _check_run(settings: Settings, saver: Checkpointer, thread: ThreadKey, run: 
     if settings.callee.is_async:
         problem = asyncio.run(_replay(AsyncIO(), settings, saver, thread, run, journal))
     else:
-        problem = run_blocking(_replay(BLOCKING, settings, saver, thread, run, journal))
+        replay = _replay(BLOCKING, settings, saver, thread, run, journal)
+        problem = copy_context().run(run_blocking, replay)  # or the caller would be inside the run from then on
     vanished = [] if problem or settings.on_mismatch != "raise" else journal.not_made()
     if vanished:
         problem = "recorded calls are no longer made: " + ", ".join(repr(record.key) for record in vanished)
