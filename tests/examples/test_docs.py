@@ -52,6 +52,14 @@ def test_every_block_says_what_it_is() -> None:
             assert block.language in LANGUAGES, f"{name_of(page)}, line {block.line}: say one of {sorted(LANGUAGES)}"
 
 
+def test_a_block_that_shows_a_file_is_run_elsewhere() -> None:
+    """By `test_tutorial.py`, or as the example that it takes in."""
+    for page in (page for page in PAGES if page.name != "tutorial.md"):
+        for block in (block for block in all_blocks(page) if block.title):
+            assert block.code.strip() == f'--8<-- "{block.title}"', f"{name_of(page)}, line {block.line}"
+            assert (ROOT / block.title).is_file()
+
+
 def test_few_blocks_are_not_run_and_those_are_python() -> None:
     found = {name_of(page): blocks(page, "py") for page in (*PAGES, ROOT / "README.md") if blocks(page, "py")}
     assert {name: len(shown) for name, shown in found.items()} == NOT_RUN

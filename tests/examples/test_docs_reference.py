@@ -16,7 +16,7 @@ from clew import agents, errors, learn, testing
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 TOLD = "\n".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
 MODULES = (clew, agents, learn, testing)
-# Other names of what is in the reference, a constant, and an alias of a type.
+# Other names of what is in the reference, and a constant.
 IN_WORDS = set(clew._ALIASES) | {"REMOVE_ALL_MESSAGES"}
 
 
@@ -26,8 +26,6 @@ def named_by(module: ModuleType) -> list[tuple[str, Any]]:
 
 
 PUBLIC = dict(pair for module in MODULES for pair in named_by(module))
-
-
 ERRORS = [name for name, found in vars(errors).items() if inspect.isclass(found) and issubclass(found, BaseException)]
 
 
