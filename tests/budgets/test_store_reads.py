@@ -113,5 +113,5 @@ def test_a_filter_for_a_declared_field_is_answered_by_its_index(stores: list[Sql
     reader.set_trace_callback(None)
     asked = [sql for sql in seen if "clew_item_fields" in sql]
     plans = [row[3] for sql in asked for row in reader.execute(f"EXPLAIN QUERY PLAN {sql}")]
-    assert asked and any("clew_item_fields" in step or "SEARCH f USING" in step for step in plans)
+    assert any("SEARCH f USING" in step for step in plans)
     assert not [step for step in plans if step.startswith(("SCAN i", "SCAN f"))]
