@@ -19,7 +19,7 @@ from clew.storage.postgres.statements import rows
 if TYPE_CHECKING:
     import psycopg
 
-INDEXED_VECTORS = 50_000  # of one model: with fewer, comparing all takes some 30 ms, and each put a tenth of its time
+INDEXED_VECTORS = 50_000  # of one model: with fewer, comparing all takes a tenth of a second, and puts stay quick
 _IN_VAIN = 4  # times as many as it would without a filter may an index look at, before items are compared one by one
 _MOST_SEARCHED = 1_000  # at once, of pgvector
 _MOST_INDEXED_DIMS = 4_000  # of pgvector
