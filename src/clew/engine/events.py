@@ -41,8 +41,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
                 waits = isinstance(data, dict) and "__interrupt__" in data
                 chunk |= {"data": {}, "interrupts": data["__interrupt__"]} if waits else {"interrupts": ()}
             return chunk
-        parts = ([namespace] if self.subgraphs else []) + ([] if self.single else [mode]) + [data]
-        return parts[0] if len(parts) == 1 else tuple(parts)
+        if self.subgraphs:
+            return (namespace, data) if self.single else (namespace, mode, data)
+        return data if self.single else (mode, data)
 
 
 def wanted(stream_mode: str | Sequence[str] | None, *, subgraphs: bool = False, version: str = "v1") -> Wanted:

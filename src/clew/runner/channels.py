@@ -29,38 +29,39 @@ class Channel:
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque()
-        self._changed = threading.Condition()
+        # Reentrant: a reader whom nobody holds any more is collected, and closes its channel, at any moment.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._wakes: list[Callable[[], None]] = []  # of those who wait on event loops
         self._ended = False
         self._closed = False
 
     def put(self, event: Event) -> None:
         """Add an event. On an OS thread this waits for a reader who is far behind; on an event loop it must not."""
-        on_loop = asyncio._get_running_loop() is not None
-        with self._changed:
-            while self._is_full() and not on_loop:
-                if not self._changed.wait(_LOOK_EVERY_S):
-                    self._look_for_end()
+        with self._lock:
+            if len(self._events) >= _MOST_WAITING and asyncio._get_running_loop() is None:
+                self._wait_for_room()
             if not self._closed:
                 self._events.append(event)
-                self._tell()
+                if len(self._events) == 1:  # nobody waits for more than one
+                    self._tell()
 
     def end(self) -> None:
         """Let the reader know that nothing more comes."""
-        with self._changed:
+        with self._lock:
             self._ended = True
             self._tell()
 
     def close(self) -> None:
         """Drop what waits and what still comes: the reader has gone."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._events.clear()
             self._tell()
 
     def take(self) -> list[Event]:
         """Return the events that wait, at least one, or none once nothing more comes."""
-        with self._changed:
+        with self._lock:
             while not self._events and not self._ended:
                 self._changed.wait()
             return self._taken()
@@ -68,7 +69,7 @@ class Channel:
     async def atake(self) -> list[Event]:
         """Like `take`, on an event loop."""
         while True:
-            with self._changed:
+            with self._lock:
                 if self._events or self._ended:
                     return self._taken()
                 change = self._next_change()
@@ -76,12 +77,17 @@ class Channel:
 
     def room(self) -> asyncio.Future[None] | None:
         """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
-        with self._changed:
+        with self._lock:
             if not self._is_full():
                 return None
             change = self._next_change()
             asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_again, change)
             return change
+
+    def _wait_for_room(self) -> None:
+        while self._is_full():
+            if not self._changed.wait(_LOOK_EVERY_S):
+                self._look_for_end()
 
     def _is_full(self) -> bool:
         return len(self._events) >= _MOST_WAITING and not self._closed
@@ -96,9 +102,10 @@ class Channel:
         self._closed = self._closed or pools.is_program_ending()
 
     def _taken(self) -> list[Event]:
-        taken = list(self._events)
+        taken, was_full = list(self._events), self._is_full()
         self._events.clear()
-        self._tell()
+        if was_full:  # else nobody waits for room
+            self._tell()
         return taken
 
     def _tell(self) -> None:
