@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 from contextlib import closing
 from typing import Any
+
+import pytest
 
 from clew.storage.group_commit import GroupCommit, Waiting
 from support.colours import PATIENCE_S
@@ -31,3 +35,34 @@ def test_async_callers_are_served_after_a_blocking_one_did_the_work_of_one() -> 
 
     with closing(GroupCommit(carry_out, most=10, name="test")) as group:
         assert asyncio.run(main(group)) == [1, 3]
+
+
+def test_a_caller_that_is_interrupted_leaves_nobody_waiting() -> None:
+    working, go_on = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def carry_out_slowly(batch: list[Waiting[Any, Any]]) -> None:
+        working.set()
+        assert go_on.wait(PATIENCE_S)
+        carry_out(batch)
+
+    with closing(GroupCommit[int](carry_out_slowly, most=10, name="test")) as group:
+
+        def interrupt() -> None:
+            while not group._waiting:
+                pass
+            behind.start()
+            while len(group._waiting) < 2:
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+
+        first, behind = (threading.Thread(target=lambda n=n: done.append(group.run(n)), daemon=True) for n in (1, 2))
+        first.start()
+        assert working.wait(PATIENCE_S)
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            group.run(3)
+        go_on.set()
+        first.join(PATIENCE_S)
+        behind.join(PATIENCE_S)
+    assert sorted(done) == [1, 2]

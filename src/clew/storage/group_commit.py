@@ -78,8 +78,17 @@ class GroupCommit(Generic[W]):
                 self._commit_batch()
             else:
                 # Not for the lock: to get it only to see that others did the work would hold up those who need it.
-                gate.acquire()
+                self._wait(unit, gate)
         return unit.result()
+
+    def _wait(self, unit: Waiting[W, Any], gate: threading.Lock) -> None:
+        try:
+            gate.acquire()
+        except BaseException:  # such as Ctrl-C: it may have been chosen to commit for the others
+            with contextlib.suppress(ValueError):  # it is being carried out
+                self._waiting.remove(unit)
+            self._wake_next()
+            raise
 
     async def arun(self, work: W) -> Any:
         """Like `run`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
