@@ -116,6 +116,26 @@ def test_a_model_that_streams_by_itself_is_told_once(colour: Colour, chat: BaseC
     assert len({message.id for message, _ in said}) == 1
 
 
+def test_the_pieces_of_openais_responses_have_one_id_too(
+    colour: Colour, provider: Provider, saver: Checkpointer
+) -> None:
+    provider.will("It rains in Oslo.")
+    chat = chat_openai(provider.address, use_responses_api=True)
+
+    @colour.task
+    async def call_model(text: str) -> Any:
+        return await chat.ainvoke(text) if colour.task_is_async else chat.invoke(text)
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(text: str) -> Any:
+        return await result(call_model(text))
+
+    said = colour.stream(flow, "hi", thread("7"), stream_mode="messages")
+    assert "".join(told(message) for message, _ in said) == "It rains in Oslo."
+    ids = {message.id for message, _ in said} | {metadata["message_id"] for _, metadata in said}
+    assert ids == {flow.get_state(thread("7")).saved.id}
+
+
 def test_a_model_that_must_not_stream_gives_its_whole_message_once(
     colour: Colour, make: Make, provider: Provider
 ) -> None:

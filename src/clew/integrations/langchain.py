@@ -66,7 +66,7 @@ class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
 
     def __init__(self) -> None:
         self._heard: dict[UUID, dict[str, Any]] = {}  # models that speak now -> what is known of each
-        self._streamed: set[UUID] = set()
+        self._streamed: dict[UUID, str | None] = {}  # of those, what have spoken -> the id that their first piece told
 
     def on_chat_model_start(
         self,
@@ -93,8 +93,8 @@ class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
     ) -> None:
         """A model said a token."""
         if run_id in self._heard and isinstance(chunk, ChatGenerationChunk):
-            self._streamed.add(run_id)
-            stream_message(chunk.message, self._heard[run_id])
+            first = self._streamed.setdefault(run_id, chunk.message.id)
+            stream_message(_named(chunk.message, run_id, first), self._heard[run_id])
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
         """A model has said everything."""
@@ -111,7 +111,7 @@ class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
 
     def _forget(self, run_id: UUID) -> tuple[dict[str, Any] | None, bool]:
         streamed = run_id in self._streamed
-        self._streamed.discard(run_id)
+        self._streamed.pop(run_id, None)
         return self._heard.pop(run_id, None), streamed
 
     def tap_output_iter(self, run_id: UUID, output: Iterator[BaseMessage]) -> Iterator[BaseMessage]:
@@ -121,6 +121,15 @@ class _Listener(BaseCallbackHandler, _StreamingCallbackHandler[BaseMessage]):
     def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[BaseMessage]) -> AsyncIterator[BaseMessage]:
         """Pass on what a chain gives, as it is."""
         return output
+
+
+def _named(piece: BaseMessage, run_id: UUID, first: str | None) -> BaseMessage:
+    """Return a piece with the id of its message.
+
+    OpenAI's Responses tell it in the first piece alone; LangChain then gives the others an id made of the run's.
+    """
+    is_made_up = piece.id is not None and str(run_id) in piece.id
+    return piece.model_copy(update={"id": first}) if is_made_up and first not in (None, piece.id) else piece
 
 
 _listener: ContextVar[_Listener | None] = ContextVar("clew_langchain_listener", default=None)
