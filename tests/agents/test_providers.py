@@ -29,6 +29,11 @@ def weather(city: str) -> str:
     return f"rain in {city}"
 
 
+def now() -> str:
+    """Tell the time."""
+    return "noon"
+
+
 def test_tools_are_used_and_two_turns_share_a_thread(model: Callable[[], Any], provider: Provider) -> None:
     provider.will(Answer(text="I look.", uses=BOTH), "It rains in Oslo.", "Hello again.")
 
@@ -59,11 +64,44 @@ def test_blocking_callers_are_served_as_well(model: Callable[[], Any], provider:
     assert create_agent(model()).invoke("Hi").text == "Hello."
 
 
+def test_an_image_in_openais_shape_is_shown_to_either(model: Callable[[], Any], provider: Provider) -> None:
+    images = [{"type": "image_url", "image_url": {"url": url}} for url in ("data:image/png;base64,QUI=", "http://x/a")]
+    provider.will("Two lamps.")
+    asked = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, *images]}]
+    assert create_agent(model()).invoke(asked).text == "Two lamps."
+    [_, *shown] = provider.requests[0]["messages"][0]["content"]
+    inline = {"type": "base64", "media_type": "image/png", "data": "QUI="}
+    for_anthropic = [{"type": "image", "source": s} for s in (inline, {"type": "url", "url": "http://x/a"})]
+    assert shown in (images, for_anthropic)
+
+
 def test_tokens_are_streamed_and_the_whole_is_not_said_again(model: Callable[[], Any], provider: Provider) -> None:
     provider.will("It rains in Oslo.")
     said = [message for message, _ in create_agent(model()).stream("go", stream_mode="messages")]
     pieces = [message["content"] for message in said if message["role"] == "assistant"]
     assert pieces == ["It", " rains", " in", " Oslo."]
+
+
+@pytest.mark.parametrize("written", ['{"city": "Os', '{"city": "Oslo"', '{"city": Oslo}', ""])
+def test_a_call_whose_arguments_are_cut_off_or_no_json_is_not_made(
+    written: str, model: Callable[[], Any], provider: Provider
+) -> None:
+    used: list[str] = []
+
+    def forecast(city: str = "Rome", days: int = 1) -> str:
+        used.append(f"{city} {days}")
+        return "rain"
+
+    cut = Use(tool="forecast", arguments=written, id="use_1")
+    provider.will(Answer(text="I look.", uses=(cut,), is_full=True), "I was cut off.")
+    reply = create_agent(model(), [forecast]).invoke("What of Oslo?")
+    assert (reply.text, used) == ("I was cut off.", [])
+    assert results(reply.messages) == ["Error: ValueError: the arguments are not a JSON object"]
+
+
+def test_a_tool_that_takes_nothing_is_used(model: Callable[[], Any], provider: Provider) -> None:
+    provider.will(Answer(uses=(Use(tool="now", arguments="", id="use_1"),)), "It is noon.")
+    assert results(create_agent(model(), [now]).invoke("When?").messages) == ["noon"]
 
 
 def test_what_a_provider_refuses_is_raised_at_once(model: Callable[[], Any], provider: Provider) -> None:

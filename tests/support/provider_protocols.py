@@ -26,13 +26,18 @@ class Use:
 
     Args:
         tool: its name.
-        arguments: what it is to be given.
+        arguments: what it is to be given, or a text that the model writes in its place.
         id: what the result will be known by.
     """
 
     tool: str
-    arguments: Json = field(default_factory=dict)
+    arguments: Json | str = field(default_factory=dict)
     id: str
+
+    @property
+    def written(self) -> str:
+        """The arguments as the model writes them."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +49,14 @@ class Answer:
         uses: the tools it wants to have used.
         pieces: the text as it is to be streamed, where words are not the right pieces.
         is_cut: whether the connection ends in the middle of it.
+        is_full: whether it ends there because it is as long as it may be.
     """
 
     text: str = ""
     uses: tuple[Use, ...] = ()
     pieces: Sequence[str] = ()
     is_cut: bool = False
+    is_full: bool = False
 
     @property
     def streamed(self) -> Sequence[str]:
@@ -100,11 +107,11 @@ _NUMBERS = itertools.count(1)  # no two answers have one id
 
 
 def _tool_call(use: Use) -> Json:
-    return {"id": use.id, "type": "function", "function": {"name": use.tool, "arguments": json.dumps(use.arguments)}}
+    return {"id": use.id, "type": "function", "function": {"name": use.tool, "arguments": use.written}}
 
 
 def _finish_reason(answer: Answer) -> str:
-    return "tool_calls" if answer.uses else "stop"
+    return "length" if answer.is_full else "tool_calls" if answer.uses else "stop"
 
 
 def _chunk(whole: Json, delta: Json, finish: str | None) -> Event:
@@ -125,7 +132,7 @@ class Messages:
     def whole(answer: Answer) -> Json:
         blocks: list[Json] = [{"type": "text", "text": answer.text}] if answer.text else []
         blocks += [_tool_use(use) for use in answer.uses]
-        return _message(blocks, "tool_use" if answer.uses else "end_turn")
+        return _message(blocks, _stop_reason(answer))
 
     @staticmethod
     def events(answer: Answer, request: Json) -> Iterator[Event]:
@@ -135,11 +142,15 @@ class Messages:
             deltas = [{"type": "text_delta", "text": piece} for piece in answer.streamed]
             yield from _block(next(index), {"type": "text", "text": ""}, deltas)
         for use in answer.uses:
-            deltas = [{"type": "input_json_delta", "partial_json": part} for part in _halves(json.dumps(use.arguments))]
+            deltas = [{"type": "input_json_delta", "partial_json": part} for part in _halves(use.written)]
             yield from _block(next(index), {**_tool_use(use), "input": {}}, deltas)
-        end = {"stop_reason": "tool_use" if answer.uses else "end_turn", "stop_sequence": None}
+        end = {"stop_reason": _stop_reason(answer), "stop_sequence": None}
         yield _event("message_delta", delta=end, usage={"output_tokens": 1})
         yield _event("message_stop")
+
+
+def _stop_reason(answer: Answer) -> str:
+    return "max_tokens" if answer.is_full else "tool_use" if answer.uses else "end_turn"
 
 
 def _tool_use(use: Use) -> Json:

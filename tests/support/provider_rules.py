@@ -19,6 +19,7 @@ _CHAT_FIELDS = {
 }
 _BLOCK_FIELDS = {
     "text": {"type", "text"},
+    "image": {"type", "source"},
     "tool_use": {"type", "id", "name", "input"},
     "tool_result": {"type", "tool_use_id", "content", "is_error"},
 }

@@ -1,21 +1,19 @@
-"""OpenAI's and Anthropic's own SDKs as models: what each is sent, and how what it streams becomes one message.
+"""OpenAI's and Anthropic's own SDKs as models: what each is sent. What they answer is in `answers`.
 
-Tokens are shown in the stream mode "messages" as they come. An agent's messages are in OpenAI's shape; what only
-Anthropic has (its thinking) is kept beside, and sent back to it alone.
+An agent's messages are in OpenAI's shape; what only Anthropic has (its thinking) is kept beside, and sent back to it
+alone.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clew import ModelCall, get_runtime, stream_message, watched
+from clew import ModelCall, watched
+from clew.agents.answers import Answer, AnthropicAnswer, OpenAIAnswer
 from clew.agents.forms import Json, calls_in, role_of, text_of
 
 Model = Callable[..., Any]
-# Of a connection that is lost some servers and proxies make an answer that just ends.
-_CUT = "the model's answer was cut off before its end"
 _OPENAI_FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id", "refusal")
 
 
@@ -31,68 +29,14 @@ def openai_model(client: Any, model: str, **options: Any) -> Model:
 
     def request(messages: Sequence[Json], tools: list[Json]) -> Json:
         sent = [{name: m[name] for name in _OPENAI_FIELDS if name in m} for m in messages]
-        asked = {"model": model, "messages": sent, "stream": True, "stream_options": {"include_usage": True}}
+        asked = {"messages": sent, "stream_options": {"include_usage": True}}
         return {**asked, **({"tools": tools} if tools else {}), **options}
 
-    def ask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        with watched(ModelCall(provider="openai", model=model, options=options, messages=messages)) as call:
-            said = _Said(call)
-            with client.chat.completions.create(**request(messages, tools)) as chunks:
-                for chunk in chunks:
-                    said.hear(chunk)
-            return said.message()
+    def call_of(messages: Sequence[Json]) -> ModelCall:
+        return ModelCall(provider="openai", model=model, options=options, messages=messages)
 
-    async def aask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        with watched(ModelCall(provider="openai", model=model, options=options, messages=messages)) as call:
-            said = _Said(call)
-            async with await client.chat.completions.create(**request(messages, tools)) as chunks:
-                async for chunk in chunks:
-                    said.hear(chunk)
-            return said.message()
-
-    return aask if isinstance(client, AsyncOpenAI) else ask
-
-
-class _Said:
-    """What a model of OpenAI's has said so far in a call."""
-
-    def __init__(self, call: ModelCall) -> None:
-        self._call = call
-        self._texts: dict[str, str] = {}
-        self._calls: dict[int, Json] = {}
-        self._has_ended = False
-
-    def hear(self, chunk: Any) -> None:
-        self._note(chunk)
-        for choice in chunk.choices:
-            self._has_ended = self._has_ended or choice.finish_reason is not None
-            for part in ("content", "refusal"):
-                if piece := getattr(choice.delta, part, None):
-                    _show(piece)
-                    self._texts[part] = self._texts.get(part, "") + piece
-            for piece in choice.delta.tool_calls or ():
-                new = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-                call = self._calls.setdefault(piece.index, new)
-                call["id"] = piece.id or call["id"]
-                for part in ("name", "arguments"):
-                    call["function"][part] += getattr(piece.function, part, None) or ""
-
-    def message(self) -> Json:
-        if not self._has_ended:
-            raise ConnectionError(_CUT)
-        calls = {"tool_calls": list(self._calls.values())} if self._calls else {}
-        message: Json = {"role": "assistant", "content": "", **self._texts, **calls}
-        self._call.answer = message
-        return message
-
-    def _note(self, chunk: Any) -> None:
-        """Take note of what a chunk tells beside the message."""
-        call = self._call
-        call.response_id, call.response_model = chunk.id or call.response_id, chunk.model or call.response_model
-        if reasons := [choice.finish_reason for choice in chunk.choices if choice.finish_reason]:
-            call.finish_reasons = reasons
-        if (usage := getattr(chunk, "usage", None)) is not None:
-            call.input_tokens, call.output_tokens = usage.prompt_tokens, usage.completion_tokens
+    create = client.chat.completions.create
+    return _streaming(create, request, call_of, OpenAIAnswer, is_async=isinstance(client, AsyncOpenAI))
 
 
 def anthropic_model(client: Any, model: str, *, max_tokens: int = 4096, **options: Any) -> Model:
@@ -106,58 +50,47 @@ def anthropic_model(client: Any, model: str, *, max_tokens: int = 4096, **option
     """
     from anthropic import AsyncAnthropic
 
+    limited = {"max_tokens": max_tokens, **options}
+
     def request(messages: Sequence[Json], tools: list[Json]) -> Json:
         system = "\n\n".join(text_of(message) for message in messages if role_of(message) == "system")
         named = [tool["function"] for tool in tools]
         told = [{"name": t["name"], "description": t["description"], "input_schema": t["parameters"]} for t in named]
         more = {"tools": told} if told else _used_before(messages)
-        parts: Json = {**({"system": system} if system else {}), **more, **options}
-        return {"model": model, "max_tokens": max_tokens, "messages": _for_anthropic(messages), **parts}
+        return {"messages": _for_anthropic(messages), **({"system": system} if system else {}), **more, **limited}
 
     def call_of(messages: Sequence[Json]) -> ModelCall:
-        asked = {"max_tokens": max_tokens, **options}
-        return ModelCall(provider="anthropic", model=model, options=asked, messages=messages)
+        return ModelCall(provider="anthropic", model=model, options=limited, messages=messages)
 
+    create = client.messages.create
+    return _streaming(create, request, call_of, AnthropicAnswer, is_async=isinstance(client, AsyncAnthropic))
+
+
+def _streaming(
+    create: Callable[..., Any],
+    request: Callable[[Sequence[Json], list[Json]], Json],
+    call_of: Callable[[Sequence[Json]], ModelCall],
+    answering: Callable[[ModelCall], Answer],
+    *,
+    is_async: bool,
+) -> Model:
     def ask(messages: Sequence[Json], tools: list[Json]) -> Json:
-        with watched(call_of(messages)) as call, client.messages.stream(**request(messages, tools)) as stream:
-            for piece in stream.text_stream:
-                _show(piece)
-            return _from_anthropic(call, stream.get_final_message())
+        with watched(call_of(messages)) as call:
+            answer = answering(call)
+            with create(model=call.model, stream=True, **request(messages, tools)) as pieces:
+                for piece in pieces:
+                    answer.hear(piece)
+            return answer.message()
 
     async def aask(messages: Sequence[Json], tools: list[Json]) -> Json:
         with watched(call_of(messages)) as call:
-            async with client.messages.stream(**request(messages, tools)) as stream:
-                async for piece in stream.text_stream:
-                    _show(piece)
-                return _from_anthropic(call, await stream.get_final_message())
+            answer = answering(call)
+            async with await create(model=call.model, stream=True, **request(messages, tools)) as pieces:
+                async for piece in pieces:
+                    answer.hear(piece)
+            return answer.message()
 
-    return aask if isinstance(client, AsyncAnthropic) else ask
-
-
-def _show(piece: str) -> None:
-    stream_message({"role": "assistant", "content": piece, "id": get_runtime().idempotency_key})
-
-
-def _from_anthropic(call: ModelCall, said: Any) -> Json:
-    """Return a whole message in OpenAI's shape, and take note of what it tells besides."""
-    if said.stop_reason is None:
-        raise ConnectionError(_CUT)
-    blocks, usage = said.content, said.usage
-    text = "".join(block.text for block in blocks if block.type == "text")
-    thinking = [block.to_dict() for block in blocks if "thinking" in block.type]
-    calls = [
-        {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": json.dumps(block.input)}}
-        for block in blocks
-        if block.type == "tool_use"
-    ]
-    parts = {**({"tool_calls": calls} if calls else {}), **({"thinking": thinking} if thinking else {})}
-    call.response_id, call.response_model, call.finish_reasons = said.id, said.model, (said.stop_reason,)
-    # Anthropic counts what a cache gave apart from the rest.
-    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    call.input_tokens, call.output_tokens = usage.input_tokens + cached, usage.output_tokens
-    message: Json = {"role": "assistant", "content": text, **parts}
-    call.answer = message
-    return message
+    return aask if is_async else ask
 
 
 def _used_before(messages: Sequence[Json]) -> Json:
@@ -184,7 +117,7 @@ def _for_anthropic(messages: Sequence[Json]) -> list[Json]:
 def _blocks(message: Json) -> list[Json]:
     content = message.get("content") or ""
     text = [{"type": "text", "text": content}] if isinstance(content, str) and content.strip() else []
-    blocks = text if isinstance(content, str) else list(content)
+    blocks = text if isinstance(content, str) else [_block(block) for block in content]
     if role_of(message) == "tool":
         return [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": blocks}]
     uses = [
@@ -192,6 +125,16 @@ def _blocks(message: Json) -> list[Json]:
         for call in calls_in(message)
     ]
     return [*message.get("thinking", ()), *blocks, *uses]
+
+
+def _block(block: Json) -> Json:
+    """Return a part of a message as Anthropic wants it: what it calls otherwise is OpenAI's image."""
+    if block.get("type") != "image_url":
+        return block
+    url: str = block["image_url"]["url"]
+    kind, is_inline, data = url.removeprefix("data:").partition(";base64,")
+    inline = {"type": "base64", "media_type": kind, "data": data}
+    return {"type": "image", "source": inline if is_inline else {"type": "url", "url": url}}
 
 
 def _object(arguments: Json | str) -> Json:
