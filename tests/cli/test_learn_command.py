@@ -83,3 +83,10 @@ def test_what_makes_no_sense_is_refused() -> None:
     assert "no learner" in run("learn", "program.py:agent", "1", code=2).stderr
     assert "not both" in run("learn", "program.py:learner", "1", "--dry-run", "--undo", "x", code=2).stderr
     assert "no run 'x'" in run("learn", "program.py:learner", "1", "--undo", "x", code=2).stderr
+
+
+def test_what_a_model_raises_is_one_line() -> None:
+    failing = PROGRAM.replace("Student(facts)", "lambda *given: 1 / 0")
+    Path("failing.py").write_text(failing, encoding="utf-8")
+    shown = run("learn", "failing.py:learner", "1", code=1)
+    assert (shown.stdout, shown.stderr) == ("", "clew: the learner failed: ZeroDivisionError: division by zero\n")

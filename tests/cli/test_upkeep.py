@@ -74,6 +74,16 @@ class TestPrune:
         )
         assert runs(url) == [6, 6]
 
+    def test_it_must_be_said_what_stays(self, url: str) -> None:
+        refused = clew("prune", url)
+        assert (refused.exit_code, runs(url)) == (2, [6, 6])
+        assert "--keep-last 20, --keep-for 30d, or both" in refused.stderr
+
+    def test_an_empty_name_is_not_the_default_database(self) -> None:
+        refused = clew("prune", "", "--keep-last", "1")
+        assert refused.exit_code == 2
+        assert "the name of the database is empty" in refused.stderr
+
     def test_both_ways_and_one_thread(self, url: str) -> None:
         assert printed("prune", url, "--keep-last", "2", "--keep-for", "30d")["threads"] == 0
         assert printed("prune", url, "--keep-last", "1", "--thread", "2", "--compact")["threads"] == 1
@@ -119,6 +129,13 @@ class TestErase:
         counts = printed("erase", url, "ann", "--yes")
         assert (counts["thread_ids"], counts["namespaces"]) == (["1"], [["memories", "ann"]])
         assert b"secret of ann" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+
+    def test_a_program_that_is_asked_reads_only_json(self, url: str) -> None:
+        done = clew("erase", url, "ann", "--json", typed="y\n")
+        said, brace, rest = done.stdout.partition("{")
+        assert said.strip() == "y"  # the runner's echo of what was typed
+        assert json.loads(brace + rest)["threads"] == 1
+        assert "namespace  memories/ann" in done.stderr
 
     def test_what_it_looks_at_can_be_said(self, url: str) -> None:
         counts = printed("erase", url, "ann", "--key", "tenant", "--namespace", "memories/bob", "--yes")

@@ -87,7 +87,7 @@ def chat(
     screen = Screen()
     with _errors_shown(screen):
         answers = choose_model(model, os.environ)
-        with _open_database(db or made_default_url(), screen) as database:
+        with _open_database(made_default_url() if db is None else db, screen) as database:
             talk = Chat(database=database, model=answers, screen=screen, user_id=user, thread_id=thread)
             _greet(talk, answers.name)
             talk.talk()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict
 
 from clew.cli.databases import existing_url, open_database
+from clew.cli.progress import shown_progress
 from clew.cli.screen import Screen
 from clew.cli.targets import find_workflow
 from clew.testing import Finding, check_replay
@@ -23,11 +25,10 @@ def check(target: str, url: str | None, screen: Screen, *, as_json: bool) -> boo
         UsageError: there is no such workflow or database.
     """
     workflow = find_workflow(target)
-    if url is None:
-        findings = check_replay(workflow)
-    else:
-        with open_database(existing_url(url)) as database:
-            findings = check_replay(workflow, database.checkpointer)
+    with contextlib.ExitStack() as stack:
+        kept = None if url is None else stack.enter_context(open_database(existing_url(url))).checkpointer
+        stack.enter_context(shown_progress("Replaying", None))
+        findings = check_replay(workflow, kept)
     if as_json:
         screen.json([asdict(finding) for finding in findings])
     else:

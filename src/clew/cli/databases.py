@@ -62,7 +62,7 @@ def existing_url(url: str | None) -> str:
     Raises:
         UsageError: there is none.
     """
-    url = url or default_url()
+    url = default_url() if url is None else _named(url)
     path = url.removeprefix("sqlite:///")
     if path == ":memory:":
         raise UsageError("there is no database in ':memory:', which is this process's own: name a file")
@@ -78,9 +78,22 @@ def kept_url(url: str | None) -> str:
         UsageError: it would not.
         Unavailable: the default folder cannot be made.
     """
-    if url is not None and url.removeprefix("sqlite:///") == ":memory:":
+    if url is None:
+        return made_default_url()
+    if url.removeprefix("sqlite:///") == ":memory:":
         raise UsageError("':memory:' is gone when this command ends: name a file")
-    return url or made_default_url()
+    return _named(url)
+
+
+def _named(url: str) -> str:
+    """Return an address that is one: a script's empty variable must not stand for the default database.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    if not url.strip():
+        raise UsageError("the name of the database is empty; write sqlite:///app.db, or a path")
+    return url
 
 
 def open_database(url: str, *, embed: Any = None) -> Database:

@@ -44,7 +44,7 @@ def erase(
             erased = erase_subject(opened, subject, keys=keys, namespaces=places, dry_run=True, progress=progress)
         if not dry_run:
             if not yes:
-                _show(screen, erased)
+                _show(screen, erased, as_note=as_json)
                 typer.confirm("Erase this for good?", abort=True, err=True)
             with shown_progress("Erasing", total) as progress:
                 erased = erase_subject(opened, subject, keys=keys, namespaces=places, progress=progress)
@@ -56,13 +56,13 @@ def erase(
             screen.note(("Would erase " if dry_run else "Erased ") + _told(erased))
 
 
-def _show(screen: Screen, erased: Erased) -> None:
+def _show(screen: Screen, erased: Erased, *, as_note: bool = False) -> None:
     """Name what is meant."""
     for kind, names in (
         ("thread", erased.thread_ids),
         ("namespace", [show_namespace(labels) for labels in erased.namespaces]),
     ):
-        screen.listing((kind, name) for name in names[:_MOST_SHOWN])
+        screen.listing(((kind, name) for name in names[:_MOST_SHOWN]), as_note=as_note)
         if len(names) > _MOST_SHOWN:
             screen.note(f"and {len(names) - _MOST_SHOWN} more {kind}s")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -11,11 +12,14 @@ import typer
 
 from clew import Workflow
 from clew.cli.looking import Thread
+from clew.cli.progress import shown_progress
 from clew.cli.pruning import Json
 from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflow
-from clew.errors import UsageError
+from clew.errors import ClewError, UsageError
 from clew.learn import Change, Learn, Learned, Undo, Undone, is_learner
+
+log = logging.getLogger("clew.cli")
 
 _COLUMNS = ["change", "memory", "before", "after", "message", "because of"]
 
@@ -38,7 +42,7 @@ def learn(
             raise UsageError("give --dry-run or --undo, not both")
         learner = _learner(target)
         wish = Learn(dry_run=dry_run) if undo is None else Undo(run=undo)
-        told = learner.invoke(wish, {"configurable": {"thread_id": thread}})
+        told = _told(screen, learner, wish, thread)
         if as_json:
             screen.json(_data(told))
         elif isinstance(told, Undone):
@@ -54,6 +58,19 @@ def _learner(target: str) -> Workflow[Any, Any]:
     if not is_learner(found):
         raise UsageError(f"{target} is a workflow, but no learner; clew.learn.create_learner makes one")
     return found
+
+
+def _told(screen: Screen, learner: Workflow[Any, Any], wish: Learn | Undo, thread: str) -> Any:
+    """Let the learner work, and show in one line what its model raised."""
+    try:
+        with shown_progress("Learning", None):
+            return learner.invoke(wish, {"configurable": {"thread_id": thread}})
+    except ClewError:
+        raise
+    except Exception as error:
+        log.debug("the learner failed", exc_info=error)
+        screen.problem(f"clew: the learner failed: {type(error).__name__}: {error}")
+        raise typer.Exit(1) from error
 
 
 def _show_learned(screen: Screen, learned: Learned) -> None:

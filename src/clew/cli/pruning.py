@@ -36,6 +36,8 @@ def prune(
     """
     screen = Screen()
     with errors_shown(screen), open_database(existing_url(database)) as opened:
+        if keep_last is None and keep_for is None:
+            raise UsageError("say what is to stay: --keep-last 20, --keep-for 30d, or both")
         age = None if keep_for is None else parse_duration(keep_for)
         total = thread_count(opened)
         with shown_progress("Pruning", total) as progress:
@@ -43,7 +45,8 @@ def prune(
                 opened, keep_last=keep_last, keep_for=age, thread_id=thread, dry_run=dry_run, progress=progress
             )
         if compact and not dry_run:
-            opened.compact()
+            with shown_progress("Compacting", None):
+                opened.compact()
         if as_json:
             screen.json({"dry_run": dry_run, **asdict(pruned)})
         else:

@@ -58,10 +58,11 @@ class Screen:
         """Tell what went wrong."""
         self.note(text, style="red")
 
-    def listing(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Show names, each with what is to be said about it."""
+    def listing(self, rows: Iterable[tuple[str, str]], *, as_note: bool = False) -> None:
+        """Show names, each with what is to be said about it; as a note where standard output is for JSON alone."""
+        console = self._notes if as_note else self._out
         for name, about in rows:
-            self._out.print(Text.assemble((_visible(name), "bold"), "  ", _visible(about)))
+            console.print(Text.assemble((_visible(name), "bold"), "  ", _visible(about)))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Show rows below the names of their columns."""

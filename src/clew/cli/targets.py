@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from clew import Workflow
-from clew.errors import UsageError
+from clew.errors import ClewError, UsageError
+
+log = logging.getLogger("clew.cli")
 
 
 def find_workflow(target: str) -> Workflow[Any, Any]:
@@ -56,15 +60,33 @@ def _import(place: str) -> ModuleType:
     file = Path(place)
     if file.suffix != ".py":
         sys.path.insert(0, "")
-        try:
+        with _told_if_it_fails(place):
             return importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"there is no module {place!r} here ({error})") from error
     spec = importlib.util.spec_from_file_location(file.stem, file) if file.is_file() else None
     if spec is None or spec.loader is None:
         raise UsageError(f"there is no file {place!r}")
     sys.path.insert(0, str(file.resolve().parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
+    with _told_if_it_fails(place):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _told_if_it_fails(place: str) -> Generator[None]:
+    """Say in one line why code cannot be imported; the log tells where.
+
+    Raises:
+        UsageError: there is no such module, or importing it raised something.
+    """
+    try:
+        yield
+    except ClewError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and f"{place}.".startswith(f"{error.name}."):
+            raise UsageError(f"there is no module {place!r} here ({error})") from error
+        log.debug("importing %s failed", place, exc_info=error)
+        why = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{place} cannot be imported ({why}); `clew --verbose` shows where") from error
