@@ -315,8 +315,23 @@ def test_what_cannot_work_is_refused_where_the_agent_is_made() -> None:
             create_agent(Script(), **wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="no model: 'gpt'"):
         create_agent("gpt")
-    with pytest.raises(InvalidMessage, match="a model gives a message"):
-        create_agent(lambda messages: "text").invoke("go")
+    for options in ({"max_rounds": 0}, {"budget": 0}, {"approve": "weather"}):
+        with pytest.raises(InvalidOption, match=next(iter(options))):
+            create_agent(Script(), [weather], **options)  # type: ignore[arg-type]
+
+
+def test_what_is_no_message_of_a_model_is_refused_at_once() -> None:
+    from openai.types.chat import ChatCompletionMessage
+
+    no_text = calls(weather={})
+    no_text["tool_calls"][0]["function"]["arguments"] = {"city": "Oslo"}
+    no_id = {"role": "assistant", "tool_calls": [{"function": {"name": "weather", "arguments": "{}"}}]}
+    of_the_sdk = ChatCompletionMessage(role="assistant", content="Hello.")
+    for wrong in ("text", None, {"content": "no role"}, {"role": "user", "content": "a"}, no_text, no_id, of_the_sdk):
+        asked: list[int] = []
+        with pytest.raises(InvalidMessage, match="a model gives a message"):
+            create_agent(lambda messages, said=wrong, asked=asked: asked.append(1) or said, [weather]).invoke("go")
+        assert len(asked) == 1
 
 
 def test_importing_agents_loads_no_optional_package() -> None:

@@ -20,6 +20,16 @@ from clew.agents import create_agent
 from clew.errors import NotRecordable
 from support.scripted import ON_1, Script, calls
 
+paid: list[int] = []
+
+
+@tool
+def pay(amount: int = 1) -> str:
+    """Pay."""
+    paid.append(amount)
+    return "paid"
+
+
 ON_2 = {"configurable": {"thread_id": "2"}}
 
 
@@ -74,7 +84,7 @@ def test_a_model_and_a_tool_of_langchain_work_together() -> None:
     assert [message.type for message in saved] == ["human", "ai", "tool", "tool", "ai", "human", "ai"]
     assert saved[1].response_metadata == {"of": "theirs"}
     assert saved[2].content == "rain in Oslo"
-    assert saved[3].content.startswith("Error: ValidationError")
+    assert saved[3].content.startswith("Error: ValueError: city: Field required")
     assert model.told[0]["function"]["parameters"]["required"] == ["city"]
     assert model.asked[0][0].type == "system"
 
@@ -179,3 +189,20 @@ def test_an_artifact_that_cannot_be_kept_ends_the_run_and_is_not_told_to_the_mod
     model = Model(lines=[AIMessage("", tool_calls=[used])], asked=[], told=[])
     with pytest.raises(NotRecordable, match="artifact"):
         create_agent(model, [open_file], checkpointer=InMemorySaver()).invoke("go", ON_1)
+
+
+@pytest.mark.parametrize("reason", [{"finish_reason": "length"}, {"stop_reason": "max_tokens"}])
+def test_a_call_that_was_cut_off_is_not_made_though_langchain_completes_it(reason: dict[str, str]) -> None:
+    cut = {"name": "pay", "args": {"amount": 5}, "id": "2", "type": "tool_call"}
+    lines = [AIMessage("", tool_calls=[call("1", city="Oslo"), cut], response_metadata=reason), AIMessage("ok")]
+    reply = create_agent(Model(lines=lines, asked=[], told=[]), [weather, pay]).invoke("go")
+    assert [m.content for m in reply.messages if m.type == "tool"] == [
+        "rain in Oslo", "Error: ValueError: the arguments are not a JSON object"
+    ]  # fmt: skip
+    assert paid == []
+
+
+def test_nobody_is_asked_about_a_langchain_tool_whose_arguments_do_not_fit() -> None:
+    model = Script(calls(pay={"amount": "many"}), lambda messages: messages[-1]["content"])
+    agent = create_agent(model, [pay], approve={"pay"}, checkpointer=InMemorySaver())
+    assert agent.invoke("go", ON_1).text.startswith("Error: ValueError: amount: Input should be a valid integer")

@@ -86,6 +86,12 @@ def test_a_namespace_is_a_tuple() -> None:
             create_agent(Script("ok"), memory=wrong)
 
 
+@pytest.mark.parametrize("label", ["{user-id}", "{}", "{user_id", "of {user.id}"])
+def test_a_place_that_could_not_be_filled_is_refused_and_not_shared_by_all_users(label: str) -> None:
+    with pytest.raises(InvalidOption, match=r"is no place such as '\{user_id\}'"):
+        create_agent(Script("ok"), memory=("memories", label))
+
+
 def test_memory_needs_a_store() -> None:
     with pytest.raises(NotInWorkflow, match="no store was configured"):
         create_agent(Script("ok"), memory=MINE).invoke("go", {"configurable": {"user_id": "bob"}})

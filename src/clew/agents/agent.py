@@ -73,7 +73,8 @@ def create_agent(
         notes.append(task(recall(memory, count_tokens=count_tokens), name="recall"))
     answer = None if output is None else Schema(output, f"output {output!r}")
     toolbox = Toolbox(as_tools([*tools, *([] if answer is None else [_answer_tool(answer)])]), approve)
-    _check(toolbox, approve, answer, budget, summarise)
+    _check(toolbox, approve, answer)
+    _check_limits(max_rounds, budget, summarise)
 
     def request(messages: Sequence[Message], noted: Sequence[str]) -> list[Message]:
         system = "\n\n".join(part for part in ("" if callable(prompt) else prompt, *noted) if part)
@@ -101,12 +102,21 @@ def create_agent(
     return workflow
 
 
-def _check(toolbox: Toolbox, approve: Collection[str], answer: Schema | None, budget: Any, summarise: bool) -> None:
+def _check(toolbox: Toolbox, approve: Collection[str], answer: Schema | None) -> None:
+    if isinstance(approve, str):
+        raise InvalidOption(f"approve is a set of names, such as {{{approve!r}}}, not a text")
     if unknown := set(approve) - set(toolbox.tools):
         raise InvalidOption(f"approve names {sorted(unknown)}, but the tools are {sorted(toolbox.tools)}")
     ends = {name for name, tool in toolbox.tools.items() if tool.to is not None or (answer and name == ANSWER)}
     if wrong := ends & set(approve):
         raise InvalidOption(f"approve names {sorted(wrong)}, but what ends a turn does nothing to be asked about")
+
+
+def _check_limits(max_rounds: int, budget: int | None, summarise: bool) -> None:
+    if max_rounds < 1:
+        raise InvalidOption(f"max_rounds is at least 1, not {max_rounds}")
+    if budget is not None and budget < 1:
+        raise InvalidOption(f"budget is a number of tokens, at least 1, or None for no limit; not {budget}")
     if summarise and budget is None:
         raise InvalidOption("summarise=True needs a budget: budget=4000 tokens, say")
 

@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from clew import ModelCall, get_runtime, stream_message
-from clew.agents.forms import Json
+from clew.agents.forms import CUT_OFF, Json
 
 # Of a connection that is lost some servers and proxies make an answer that just ends.
 _CUT = "the model's answer was cut off before its end"
-_FULL = {"length", "max_tokens"}
 
 
 class Answer(ABC):
@@ -45,7 +44,7 @@ class Answer(ABC):
         calls, thinking = list(self._calls.values()), list(self._thinking.values())
         for call in calls:
             # Cut off before it came to the arguments, the last one must not pass for a call without any.
-            is_cut = call is calls[-1] and not _FULL.isdisjoint(self._call.finish_reasons)
+            is_cut = call is calls[-1] and not CUT_OFF.isdisjoint(self._call.finish_reasons)
             call["function"]["arguments"] = call["function"]["arguments"] or ("{" if is_cut else "{}")
         parts = {**({"tool_calls": calls} if calls else {}), **({"thinking": thinking} if thinking else {})}
         message: Json = {"role": "assistant", "content": "", **self._texts, **parts}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clew.errors import InvalidMessage
@@ -15,6 +15,9 @@ from clew.errors import InvalidMessage
 Json = dict[str, Any]
 Message = Any
 """A dict with "role" and "content", or a LangChain message."""
+
+CUT_OFF = frozenset({"length", "max_tokens"})
+"""Why an answer ended that is as long as it may be, in the words of providers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,14 @@ def calls_in(message: Message) -> list[ToolCall]:
         called = [(call["id"], call["function"]) for call in message.get("tool_calls") or ()]
         return [ToolCall(id=id, name=f["name"], arguments=_read(f["arguments"])) for id, f in called]
     made = [*getattr(message, "tool_calls", ()), *getattr(message, "invalid_tool_calls", ())]
-    return [ToolCall(id=call["id"] or "", name=call["name"] or "", arguments=call["args"] or {}) for call in made]
+    calls = [ToolCall(id=call["id"] or "", name=call["name"] or "", arguments=call["args"] or {}) for call in made]
+    # LangChain completes JSON that was cut off, so that half of an amount looks like an amount.
+    return [*calls[:-1], replace(calls[-1], arguments="cut off")] if calls and _is_cut(message) else calls
+
+
+def _is_cut(message: Message) -> bool:
+    told = getattr(message, "response_metadata", {})
+    return any(str(told.get(name)).lower() in CUT_OFF for name in ("finish_reason", "stop_reason"))
 
 
 def _read(arguments: str) -> Json | str:
@@ -95,9 +105,15 @@ def reply_with_id(reply: Message, id: str) -> Message:
     Raises:
         InvalidMessage: this is no message of a model.
     """
-    is_message = isinstance(reply, Mapping) or hasattr(reply, "content")
-    if not is_message or role_of(reply) != "assistant":
+    message = {"id": id, "content": "", **reply} if isinstance(reply, Mapping) else reply
+    try:
+        is_said = role_of(message) == "assistant" and isinstance(text_of(message), str)
+        calls_in(message)
+    except (AttributeError, KeyError, TypeError):
+        is_said = False
+    if not is_said:
         raise InvalidMessage(
-            f"a model gives a message such as {{'role': 'assistant', 'content': ...}}, not {reply!r:.200}"
+            "a model gives a message, a dict such as OpenAI's {'role': 'assistant', 'content': 'Hello', 'tool_calls': "
+            f"[...]}} or one of LangChain's, not {reply!r:.300}; an SDK's object gives a dict by .model_dump()"
         )
-    return {"id": id, "content": "", **reply} if isinstance(reply, Mapping) else reply
+    return message

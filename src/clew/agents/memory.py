@@ -105,10 +105,13 @@ def check_namespace(namespace: Sequence[str]) -> None:
     """Refuse what is no namespace.
 
     Raises:
-        InvalidOption: it is no tuple of labels.
+        InvalidOption: it is no tuple of labels, or a place in it has no name that could be filled.
     """
     if isinstance(namespace, str) or not namespace:
         raise InvalidOption(f"a namespace is a tuple of labels such as ('memories', '{{user_id}}'), not {namespace!r}")
+    # What stays in braces would be one and the same memory for all users.
+    if unnamed := [label for label in namespace if set("{}") & set(_PLACE.sub("", label))]:
+        raise InvalidOption(f"in the namespace {tuple(namespace)}, {unnamed} is no place such as '{{user_id}}'")
 
 
 def _thread_of(runtime: Runtime[Any]) -> str | None:

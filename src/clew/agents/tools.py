@@ -10,7 +10,7 @@ from typing import Any
 
 from clew import Task, Workflow, get_config, get_runtime, get_store, get_stream_writer
 from clew.agents.forms import Json, text_of
-from clew.agents.schemas import as_text, hinted, is_async, schema_of_parameters
+from clew.agents.schemas import Schema, as_text, hinted, is_async, schema_of_parameters
 from clew.errors import InvalidOption
 
 # What a tool may ask for by the name of a parameter. No model sees these, or can fill them.
@@ -22,7 +22,7 @@ OF_THE_CALL = frozenset({"messages", "tool_call_id"})
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def _as_given(arguments: Json | str) -> Any:
+def _as_given(arguments: Json | str) -> Json:
     if isinstance(arguments, str):
         raise ValueError("the arguments are not a JSON object")
     return arguments
@@ -195,8 +195,22 @@ def _of_langchain(given: Any) -> Tool:
         description=told["description"],
         parameters=told["parameters"],
         function=call,
+        read=_reading(given),
         asks_for=frozenset(asks_for),
     )
+
+
+def _reading(tool: Any) -> Callable[[Json | str], Json]:
+    """Return what checks the arguments of a LangChain tool, which it is then given as they are."""
+    if not hasattr(tool.tool_call_schema, "model_fields"):
+        return _as_given  # a JSON schema, as of a server, which checks for itself
+    schema = Schema(tool.tool_call_schema, f"tool {tool.name!r}")
+
+    def read(arguments: Json | str) -> Json:
+        schema.read(given := _as_given(arguments))
+        return given
+
+    return read
 
 
 def _hidden_parameters(given: Any) -> set[str]:
