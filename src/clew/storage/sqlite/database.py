@@ -61,7 +61,7 @@ class SqliteDatabase:
         self._open_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._local = threading.local()
-        self._readers: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False
         self._check_at_s = 0.0
@@ -70,6 +70,7 @@ class SqliteDatabase:
         self._connect_first()
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
         self.identity: Hashable = self if self.in_memory else _file(self.path)
+        processes.pause_at_forks(self)
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns, once that is committed.
@@ -111,10 +112,13 @@ class SqliteDatabase:
         if self.in_memory:
             with self._group().alone(), _errors(self.path):
                 return work(self._connect_writer())
+        connection = self._reader()
         try:
-            return work(self._connect_reader())
+            return work(connection)
         except sqlite3.Error as error:
             raise _translated(error, self.path) from error
+        finally:
+            connection.in_use.release()
 
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""
@@ -167,10 +171,30 @@ class SqliteDatabase:
             workers.shutdown(wait=True)
         self._writes.close()
         with self._writes.alone(), self._open_lock:
-            for connection in [self._writer, *self._readers]:
-                if connection is not None:
-                    connection.close()
-            self._writer = None
+            self._disconnect()
+
+    @contextlib.contextmanager
+    def paused(self) -> Generator[None]:
+        """Begin nothing, and have no connection to the file, for the length of a block in which this process forks.
+
+        What SQLite knows of a file's locks goes over to a child, but the locks do not: others would not see that the
+        child uses the file, and take away what it writes to; and a write that is under way would never end there.
+        """
+        with self._writes.alone(), self._open_lock:
+            if not self.in_memory:
+                self._disconnect()
+            yield
+
+    def _disconnect(self) -> None:
+        """Close every connection, once nobody uses it; the write lock and that of opening are held."""
+        readers, self._readers = list(self._readers), weakref.WeakSet()
+        self._local = threading.local()  # before they are closed: see _reader
+        for reader in readers:
+            with reader.in_use:
+                reader.close()
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._check_at_s = None, 0.0
 
     def _new_group(self) -> GroupCommit[Work[Any]]:
         return GroupCommit(self._commit, most=_MOST_PER_COMMIT, name="clew-sqlite-write")
@@ -182,13 +206,11 @@ class SqliteDatabase:
         return self._writes
 
     def _leave_parent(self) -> None:
-        """Begin anew in a forked child: SQLite forbids using, or closing, a connection that a parent process opened."""
+        """Begin anew in a forked child, which has none of its parent's OS threads."""
         self._check_open()
         with self._open_lock:
             if self._process != processes.here:
-                _inherited.append((self._writer, self._local, self._writes, self._workers))
-                self._writer, self._workers = None, None
-                self._local, self._writes = threading.local(), self._new_group()
+                self._writer, self._workers, self._writes = None, None, self._new_group()
                 self._process = processes.here
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
@@ -231,19 +253,28 @@ class SqliteDatabase:
             "file back, or open a new Database to begin with what is there now"
         )
 
-    def _connect_reader(self) -> sqlite3.Connection:
+    def _reader(self) -> _Connection:
+        """Return the connection of this OS thread, marked as in use."""
+        while True:
+            connection = self._connect_reader()
+            connection.in_use.acquire()
+            if connection is getattr(self._local, "connection", None):
+                return connection
+            connection.in_use.release()  # it was closed meanwhile
+
+    def _connect_reader(self) -> _Connection:
         self._group()  # a fork is noticed before anyone reads
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             self._connect_writer()  # which makes the tables
-            connection = self._local.connection = self._connect()
-            with self._open_lock:
+            with self._open_lock, _errors(self.path):
+                connection = self._local.connection = self._connect()
                 self._readers.add(connection)
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> _Connection:
         self._check_open()
-        connection = sqlite3.connect(
+        connection: _Connection = sqlite3.connect(
             self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
             factory=_Connection,
         )  # fmt: skip
@@ -272,11 +303,12 @@ class SqliteDatabase:
             raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
 
 
-_inherited: list[Any] = []
-
-
 class _Connection(sqlite3.Connection):
     """A connection that can be weakly referenced, so that those of ended OS threads are forgotten."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.in_use = threading.RLock()
 
 
 def _file(path: str) -> tuple[int, int]:
