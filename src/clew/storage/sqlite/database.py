@@ -258,7 +258,8 @@ class SqliteDatabase:
         while True:
             connection = self._connect_reader()
             connection.in_use.acquire()
-            if connection is getattr(self._local, "connection", None):
+            of_this_thread: object = getattr(self._local, "connection", None)
+            if connection is of_this_thread:
                 return connection
             connection.in_use.release()  # it was closed meanwhile
 
@@ -274,7 +275,7 @@ class SqliteDatabase:
 
     def _connect(self) -> _Connection:
         self._check_open()
-        connection: _Connection = sqlite3.connect(
+        connection = sqlite3.connect(
             self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
             factory=_Connection,
         )  # fmt: skip
