@@ -10,9 +10,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph.store import base as langgraph
-
-from clew.errors import UsageError
+from clew.errors import MissingDependency, UsageError
 from clew.store.base import BaseStore
 from clew.store.clock import utc_now
 from clew.store.expiry import Expiry
@@ -36,6 +34,11 @@ from clew.store.overlay import Overlay
 from clew.store.planning import PreparedWrite, draft_read, draft_write
 from clew.store.settings import Settings
 from clew.store.values import decode_value
+
+try:
+    from langgraph.store import base as langgraph
+except ModuleNotFoundError as error:
+    raise MissingDependency("stores of LangGraph's kind need langgraph: pip install 'clew[langgraph]'") from error
 
 _MINUTE_US = 60_000_000
 _AT_ONCE = 1000

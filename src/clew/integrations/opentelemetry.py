@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from contextvars import Token
 from typing import NamedTuple
 
-from opentelemetry import context, trace
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-from clew.errors import RunStopped, Suspended
+from clew.errors import MissingDependency, RunStopped, Suspended
 from clew.integrations.opentelemetry_spans import at_begin, at_end, name_of
 from clew.observing import Activity, ModelCall, WatchedMemory, WatchedRun, WatchedSubmission, observe
+
+try:
+    from opentelemetry import context, trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as error:
+    raise MissingDependency("traces need opentelemetry-api: pip install 'clew[otel]'") from error
 
 _KINDS: dict[type, SpanKind] = {
     ModelCall: SpanKind.CLIENT,
