@@ -10,6 +10,7 @@ thread, at the others by recovering whatever was left half-way. This process its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -43,30 +44,32 @@ class Place:
         execute, aexecute = saver_class.execute, saver_class.aexecute
         coming, armed = [1], [True]
 
-        def strike(moment: str) -> None:
+        def strike(saver: Any, moment: str) -> None:
             if armed[0] and (coming[0], moment) == (self.number, self.moment):
                 armed[0] = False
-                os.kill(os.getpid(), what)
+                # Who is frozen while another OS thread of it renews a lease keeps a SQLite file locked: not then.
+                with saver.database._group().alone() if what == signal.SIGSTOP else contextlib.nullcontext():
+                    os.kill(os.getpid(), what)
 
-        def before(operation: Any) -> None:
+        def before(saver: Any, operation: Any) -> None:
             if isinstance(operation, Begin | Append):
-                strike("before")
+                strike(saver, "before")
 
-        def after(operation: Any) -> None:
+        def after(saver: Any, operation: Any) -> None:
             if isinstance(operation, Begin | Append):
-                strike("after")
+                strike(saver, "after")
                 coming[0] += 1
 
         def killing(saver: Any, operation: Any) -> Any:
-            before(operation)
+            before(saver, operation)
             result = execute(saver, operation)
-            after(operation)
+            after(saver, operation)
             return result
 
         async def akilling(saver: Any, operation: Any) -> Any:
-            before(operation)
+            before(saver, operation)
             result = await aexecute(saver, operation)
-            after(operation)
+            after(saver, operation)
             return result
 
         saver_class.execute, saver_class.aexecute = killing, akilling  # type: ignore[method-assign,assignment]

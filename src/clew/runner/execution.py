@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from clew.codec.values import decode
 from clew.engine.failures import lineage
-from clew.engine.identity import callers, seed_of
+from clew.engine.identity import seed_of
 from clew.engine.journal import Journal
 from clew.engine.places import Places
 from clew.engine.questions import Interrupt, Question
@@ -111,7 +111,7 @@ class Execution:
         self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
         self._waiting: dict[str, Record] = {}  # goes with the next append
-        self._left: dict[ThreadKey, tuple[str, Run]] = {}  # by nested workflows that remember, last on each thread
+        self.unordered: set[ThreadKey] = set()  # where calls inside each other remember, which cannot take turns
         self.stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
 
     @property
@@ -193,15 +193,6 @@ class Execution:
         if self.journal is not None:
             for record in records:
                 self.journal.add(record)
-
-    def note_left(self, key: str, thread: ThreadKey, run: Run) -> None:
-        """Take note of what a call has left on a thread on which it remembers."""
-        self._left[thread] = key, run
-
-    def left_below(self, key: str, thread: ThreadKey) -> Run | None:
-        """Return what was left last on a thread, if a call left it that the one of this key made."""
-        left = self._left.get(thread)
-        return left[1] if left is not None and key in callers(left[0]) else None
 
     def note_failure(self, key: str, error: BaseException, record: Record | None) -> None:
         """Remember what a call failed with; a new record waits until the run goes on, for only then does it matter."""

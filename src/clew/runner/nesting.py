@@ -1,7 +1,7 @@
 """Workflows called inside a run: a call like that of a task, with a scope of its own.
 
 Those that remember read what they left on a thread of their own, and leave something there. Where they ask for it, the
-calls of this process for one thread follow one another; what another process leaves there meanwhile is a Conflict, and
+calls of this process for one thread follow one another; what another run leaves there meanwhile is a Conflict, and
 never written over.
 """
 
@@ -39,7 +39,11 @@ async def remember(io: RunnerIO, call: Call) -> Turn | None:
     scope, saver = call.scope, call.execution.saver
     if not call.is_workflow or scope.remembers_on is None or saver is None:
         return None
-    turn = await _turn(io, call, saver, scope.remembers_on) if _waits(call) else None
+    turn = None
+    if _waits(call):
+        turn = await _turn(io, call, saver, scope.remembers_on)
+    elif _asks_for_previous(call):
+        call.execution.unordered.add(scope.remembers_on)
     try:
         place = await find_place(io, saver, scope.remembers_on, {})
         if place.previous is not None:
@@ -106,6 +110,5 @@ def left_by(call: Call, value: Any) -> list[Keep]:
         status="done", input=None, value=left.value, saved=left.saved,
         metadata=encode(kept_metadata(call.scope.config)), created_s=now_s, ended_s=now_s,
     )  # fmt: skip
-    head = call.execution.left_below(call.key, thread) or call.scope.head
-    regardless = not _asks_for_previous(call)
-    return [Keep(thread=thread, run=run, head=head, now_s=now_s, pieces=left.pieces, regardless=regardless)]
+    regardless = not _asks_for_previous(call) or thread in call.execution.unordered
+    return [Keep(thread=thread, run=run, head=call.scope.head, now_s=now_s, pieces=left.pieces, regardless=regardless)]

@@ -114,8 +114,6 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
         record = _record(call, digest, returned, frame.attempt, started_s)
         also = left_by(call, value) if call.scope.remembers_on is not None else ()
         await keep(io, execution, [record], frame.writes, also=also)
-        for nested in also:
-            execution.note_left(call.key, nested.thread, nested.run)
     else:
         await keep(io, execution, (), frame.writes)
 
