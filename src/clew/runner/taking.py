@@ -111,7 +111,7 @@ async def take(
             if is_dead(busy.owner):
                 evicts.append(busy.owner)
                 text = "thread %r of workflow %r is taken over from %s, which has ended"
-                log.warning(text, *thread, called(busy.owner), extra=fields(thread))
+                log.info(text, *thread, called(busy.owner), extra=fields(thread))
             else:
                 await waiting.for_others(io, busy, place.head, plan.run)
 
