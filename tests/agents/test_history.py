@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given
@@ -14,6 +15,11 @@ from support.provider_rules import wrong_with_chat_completion
 from support.scripted import ON_1, Script
 
 LONG = "word " * 40
+
+
+@dataclass
+class City:
+    city: str
 
 
 def turn(rounds: int, length: int) -> list[dict[str, Any]]:
@@ -55,6 +61,18 @@ def test_the_model_is_shown_the_newest_turns_and_the_thread_keeps_all() -> None:
     assert [len(messages) for messages in model.asked] == [1, 3, 5, 5]
     assert model.asked[-1][0]["content"] == "b"
     assert len(agent.get_state(ON_1).saved) == 8
+
+
+def test_the_users_question_is_shown_however_often_the_answer_does_not_fit() -> None:
+    said, asked = iter([LONG, LONG, '{"city": "Oslo"}']), list[list[dict[str, Any]]]()
+
+    def model(messages: list[dict[str, Any]]) -> dict[str, Any]:
+        asked.append(messages)
+        return {"role": "assistant", "content": next(said)}
+
+    create_agent(model, output=City, budget=60).invoke("Which city?")
+    assert [messages[0]["content"] for messages in asked] == ["Which city?"] * 3
+    assert "Give your answer" in asked[-1][-1]["content"]
 
 
 def test_tokens_may_be_counted_by_the_models_own_rules() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from clew.errors import InvalidOption, TooManyRounds
 from clew.learn import Learn, create_learner
 from clew.testing import crash_everywhere
 from support.learning import Student, about, answer
-from support.scripted import ON_1
+from support.scripted import ON_1, Script, calls
 
 MINE = ("memories", "{user_id}")
 BOB = ("memories", "bob")
@@ -296,3 +297,16 @@ def test_nothing_said_is_nothing_learned(agent: Any) -> None:
     learner = create_learner(agent, student, memory=MINE)
     assert learner.invoke(NOW, ON_1).messages == 0
     assert student.extracted == []
+
+
+def test_what_an_agent_tells_its_model_in_the_users_place_is_not_learned(database: Database) -> None:
+    @dataclass
+    class Place:
+        city: str
+
+    model = Script("Let me think.", calls(answer={"city": "Oslo"}))
+    agent = create_agent(model, output=Place, database=database)
+    agent.invoke("I live in Oslo", ON_1)
+    assert "Give your answer" in model.asked[1][-1]["content"]
+    learned: Any = create_learner(agent, Student(), memory=("m", "{user_id}")).invoke(Learn(), ON_1)
+    assert [change.after["content"] for change in learned.changes] == ["said: I live in Oslo"]

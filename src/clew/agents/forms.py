@@ -19,6 +19,9 @@ Message = Any
 CUT_OFF = frozenset({"length", "max_tokens"})
 """Why an answer ended that is as long as it may be, in the words of providers."""
 
+NOTICE = "notice"
+"""The name of what an agent itself tells its model in the user's place."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
@@ -77,9 +80,14 @@ def role_of(message: Message) -> str:
     return {"human": "user", "ai": "assistant", "developer": "system"}.get(said, str(said))
 
 
+def is_users(message: Message) -> bool:
+    """Say whether a user said this: models are told a notice in the same role."""
+    return role_of(message) == "user" and name_of(message) != NOTICE
+
+
 def name_of(message: Message) -> str | None:
     """Return the name that a message bears, if any."""
-    name = message.get("name") if isinstance(message, Mapping) else message.name
+    name = message.get("name") if isinstance(message, Mapping) else getattr(message, "name", None)
     return name if isinstance(name, str) else None
 
 

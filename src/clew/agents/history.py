@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clew import Task, add_messages
-from clew.agents.forms import Message, calls_in, in_openai_form, name_of, role_of, text_of
+from clew.agents.forms import Message, calls_in, in_openai_form, is_users, name_of, role_of, text_of
 
 SUMMARY = "summary"
 """The name that a summary bears as a message."""
@@ -57,13 +57,13 @@ def trim(messages: Sequence[Message], budget: int, *, count_tokens: Count = toke
         count_tokens: counts the tokens of a text; by default they are estimated.
     """
     groups = _groups(messages)
-    asked = max((at for at, group in enumerate(groups) if role_of(group[0]) == "user"), default=0)
+    asked = max((at for at, group in enumerate(groups) if is_users(group[0])), default=0)
     left = budget - tokens_of(groups[asked], count_tokens) if groups else 0
     now = _newest(groups[asked + 1 :], left, count_tokens, at_least=1)
     if len(now) < len(groups) - asked - 1:
         return _joined([groups[asked], *now])
     left -= tokens_of(_joined(now), count_tokens)
-    turns = [_joined(turn) for turn in _split(groups[:asked], lambda group: role_of(group[0]) == "user")]
+    turns = [_joined(turn) for turn in _split(groups[:asked], lambda group: is_users(group[0]))]
     return _joined([*_newest(turns, left, count_tokens), *groups[asked:]])
 
 
@@ -99,7 +99,7 @@ async def shortened(messages: list[Message], budget: int, summarise: Task[..., M
     recent = since_summary(messages)
     if tokens_of(recent, count) <= budget:
         return messages
-    turns = _split(recent, lambda message: role_of(message) == "user")
+    turns = _split(recent, is_users)
     older = len(recent) - len(_joined(_newest(turns, budget // 2, count)))
     summary = text_of(await summarise(recent[:older]))
     at = len(messages) - len(recent) + older

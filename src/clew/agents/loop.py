@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clew import Task, add_messages
-from clew.agents.forms import Message, ToolCall, calls_in, text_of
+from clew.agents.forms import NOTICE, Message, ToolCall, calls_in, text_of
 from clew.agents.schemas import Schema
 from clew.agents.using import Toolbox
 from clew.errors import TooManyRounds
@@ -80,7 +80,7 @@ async def take_turn(
         if isinstance(answer, Reply):
             return messages, answer
         if not calls:
-            messages = add_messages(messages, {"role": "user", "content": answer})
+            messages = add_messages(messages, {"role": "user", "name": NOTICE, "content": answer})
     raise TooManyRounds(
         f"the model was asked {max_rounds} times and did not come to an end. Everything it did is recorded: "
         "to go on, raise max_rounds and call invoke(None, config)",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from clew import BaseStore, Item, Runtime, get_config, get_store
-from clew.agents.forms import Message, role_of, text_of
+from clew.agents.forms import Message, is_users, text_of
 from clew.agents.history import Count, tokens_in
 from clew.agents.tools import Tool, as_tools
 from clew.errors import InvalidOption
@@ -71,7 +71,7 @@ def recall(
     """
 
     def recalled(messages: Sequence[Message]) -> str:
-        asked = next((text_of(m) for m in reversed(messages) if role_of(m) == "user"), "")
+        asked = next((text_of(m) for m in reversed(messages) if is_users(m)), "")
         lines, left = [_HEADING], tokens - count_tokens(_HEADING)
         for item in get_store().search(filled(namespace, get_config()), query=asked or None, limit=limit):
             line = f"- {_told(item)}"

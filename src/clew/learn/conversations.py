@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from clew import StateSnapshot, Workflow
-from clew.agents.forms import Message, role_of, text_of
+from clew.agents.forms import Message, is_users, role_of, text_of
 from clew.agents.history import tokens_in
 from clew.agents.memory import filled
 
@@ -138,7 +138,8 @@ def _id_of(message: Message) -> str | None:
 
 def _said(id: str, message: Message, run: str | None = None) -> list[Said]:
     role, text = role_of(message), text_of(message)
-    return [Said(id=id, role=role, text=text, run=run)] if role in ("user", "assistant") and text.strip() else []
+    is_said = (is_users(message) or role == "assistant") and text.strip()
+    return [Said(id=id, role=role, text=text, run=run)] if is_said else []
 
 
 def _runs(conversation: Workflow[Any, Any], state: StateSnapshot, ids: set[str]) -> dict[str, str]:
