@@ -100,3 +100,24 @@ def test_a_child_can_write_though_others_wrote_and_read_when_it_was_forked(tmp_p
         (1,), (2,), (3,),
     ]  # fmt: skip
     database.close()
+
+
+def test_os_threads_that_come_back_at_once_after_a_fork_open_one_writer(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "app.db")
+    with database.paused():
+        pass
+    found: list[sqlite3.Connection] = []
+    together = threading.Barrier(8)
+
+    def come_back() -> None:
+        together.wait(PATIENCE_S)
+        found.append(database._connect_writer())
+
+    others = [threading.Thread(target=come_back) for _ in range(8)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(PATIENCE_S)
+    assert len(found) == 8
+    assert len({id(connection) for connection in found}) == 1  # one that nobody knows would be open across a fork
+    database.close()

@@ -224,6 +224,8 @@ class SqliteDatabase:
 
     def _connect_first(self) -> sqlite3.Connection:
         with self._open_lock, _errors(self.path):
+            if self._writer is not None:  # another OS thread was quicker
+                return self._writer
             connection = self._connect()
             try:
                 migrate(connection, self.path)
