@@ -13,7 +13,7 @@ import pytest
 
 PROGRAM = """
 from pathlib import Path
-from clew import Database, entrypoint, interrupt, task
+from clew import Database, entrypoint, get_config, interrupt, task
 
 @task
 def charge(amount):
@@ -35,6 +35,10 @@ def order(given, *, previous=None):
     return [*(previous or []), paid, *asked]
 
 shop = entrypoint(database=Database("sqlite:///shop.db"), name="shop")(order)
+@entrypoint(database=Database("sqlite:///shop.db"))
+def greet(question):
+    return [interrupt(question), get_config()["configurable"]["user_id"]]
+
 homeless = entrypoint(name="shop")(order)
 
 if __name__ == "__main__":
@@ -43,6 +47,7 @@ if __name__ == "__main__":
     shop.invoke({"amount": 2}, on("done"))
     shop.invoke({"amount": 3, "asks": 1}, on("asks"))
     shop.invoke({"amount": 4, "asks": 2}, on("asks-twice"))
+    greet.invoke("who?", {"configurable": {"thread_id": "greeted", "user_id": "ann"}})
     try:
         shop.invoke({"amount": 5, "fails": True}, on("failed"))
     except RuntimeError:
@@ -108,6 +113,14 @@ def test_a_fork_starts_from_a_checkpoint_and_leaves_the_rest() -> None:
     assert (again["value"], again["run"]["input"]) == ([1, 2], {"amount": 2})
     assert len(printed("runs", "shop.db", "done")) == 4
     assert printed("show", "shop.db", "done", "--run", second["id"])["value"] == [1, 2]
+
+
+def test_a_run_that_goes_on_and_a_fork_have_the_config_that_was_kept() -> None:
+    assert printed("resume", "shop.db", "program.py:greet", "greeted", "--answer", "1")["value"] == [1, "ann"]
+    [run] = printed("runs", "shop.db", "greeted")
+    printed("fork", "shop.db", "program.py:greet", "greeted", "--checkpoint", run["checkpoints"][1])
+    assert printed("resume", "shop.db", "program.py:greet", "greeted", "--answer", "2")["value"] == [2, "ann"]
+    assert [one["metadata"] for one in printed("runs", "shop.db", "greeted")] == [{"user_id": "ann"}] * 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from clew import Command, Workflow
+from clew import Checkpointer, Command, Workflow
 from clew.adopting import adopted
 from clew.cli.databases import existing_url, open_database
 from clew.cli.items import parse_json
@@ -17,8 +17,8 @@ from clew.cli.pruning import Json, Target
 from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflow
 from clew.cli.trees import tree_of
-from clew.errors import ClewError, UsageError
-from clew.looking import show_run
+from clew.errors import ClewError, NoSuchThread, UsageError
+from clew.looking import list_runs, show_run
 
 log = logging.getLogger("clew.cli")
 
@@ -51,7 +51,7 @@ def resume(
             input = Command(resume=parse_json(answer, "--answer"))
         elif answer_to:
             input = Command(resume=dict(map(_answer_to, answer_to)))
-        _go_on(screen, database, code, input, {"thread_id": thread}, as_json)
+        _go_on(screen, database, code, input, thread, None, as_json)
 
 
 def fork(
@@ -74,16 +74,19 @@ def fork(
         given = parse_json(input, "--input")
         if input is not None and given is None:
             raise UsageError("null is no input; leave out --input to repeat the run")
-        _go_on(screen, database, code, given, {"thread_id": thread, "checkpoint_id": checkpoint}, as_json)
+        _go_on(screen, database, code, given, thread, checkpoint, as_json)
 
 
-def _go_on(screen: Screen, database: str, code: str, input: Any, configurable: dict[str, Any], as_json: bool) -> None:
+def _go_on(
+    screen: Screen, database: str, code: str, input: Any, thread: str, checkpoint: str | None, as_json: bool
+) -> None:
     """Carry out a run, and show what became of it."""
     found = find_workflow(code)
     with open_database(existing_url(database)) as opened:
         workflow = adopted(found, opened.checkpointer, opened.store)
-        failed = _ran_into(workflow, input, {"configurable": configurable})
-        tree = show_run(workflow.checkpointer or opened, configurable["thread_id"], workflow=workflow.name)
+        saver = workflow.checkpointer or opened.checkpointer
+        failed = _ran_into(workflow, input, {"configurable": _configurable(saver, workflow.name, thread, checkpoint)})
+        tree = show_run(saver, thread, workflow=workflow.name)
         if as_json:
             screen.json(msgspec.to_builtins(tree))
         else:
@@ -91,6 +94,20 @@ def _go_on(screen: Screen, database: str, code: str, input: Any, configurable: d
     if failed is not None:
         screen.problem(f"clew: the run failed: {type(failed).__name__}: {failed}")
         raise typer.Exit(1)
+
+
+def _configurable(saver: Checkpointer, workflow: str, thread: str, checkpoint: str | None) -> dict[str, Any]:
+    """Return the names of a thread and perhaps a checkpoint, with what is kept of the config of the run that is there.
+
+    A worker goes on with a run in the same way: the run reads its user's id, say, and stays that user's.
+    """
+    named = {"thread_id": thread} if checkpoint is None else {"thread_id": thread, "checkpoint_id": checkpoint}
+    try:
+        runs = list_runs(saver, thread, workflow=workflow, limit=1 if checkpoint is None else None)
+    except NoSuchThread:
+        return named  # which the workflow will say
+    kept: dict[str, Any] = next((run.metadata for run in runs if checkpoint is None or checkpoint in run.checkpoints), {})
+    return {**kept, **named}
 
 
 def _ran_into(workflow: Workflow[Any, Any], input: Any, config: dict[str, Any]) -> Exception | None:
