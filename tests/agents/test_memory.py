@@ -108,6 +108,16 @@ def test_recall_stays_within_its_budget() -> None:
     assert tokens_in(system_prompt(model)) <= 101
 
 
+def test_a_memory_that_is_too_long_keeps_no_other_from_being_recalled() -> None:
+    store = InMemoryStore()
+    store.put(("m", "bob"), "long", {"content": "tea " * 1000})
+    store.put(("m", "bob"), "short", {"content": "Likes tea."})
+    model = Script("ok")
+    create_agent(model, prompt=recall(("m", "{user_id}"), tokens=60), store=store).invoke("tea", of("bob"))
+    assert "Likes tea." in system_prompt(model)
+    assert "tea tea" not in system_prompt(model)
+
+
 def test_tokens_may_be_counted_by_the_models_own_rules() -> None:
     store = InMemoryStore()
     for number in range(10):

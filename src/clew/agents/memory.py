@@ -75,9 +75,9 @@ def recall(
         lines, left = [_HEADING], tokens - count_tokens(_HEADING)
         for item in get_store().search(filled(namespace, get_config()), query=asked or None, limit=limit):
             line = f"- {_told(item)}"
-            left -= count_tokens(line)
-            if left >= 0:
+            if (cost := count_tokens(line)) <= left:
                 lines.append(line)
+                left -= cost
         return "\n".join(lines) if len(lines) > 1 else ""
 
     check_namespace(namespace)
