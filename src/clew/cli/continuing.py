@@ -106,7 +106,9 @@ def _configurable(saver: Checkpointer, workflow: str, thread: str, checkpoint: s
         runs = list_runs(saver, thread, workflow=workflow, limit=1 if checkpoint is None else None)
     except NoSuchThread:
         return named  # which the workflow will say
-    kept: dict[str, Any] = next((run.metadata for run in runs if checkpoint is None or checkpoint in run.checkpoints), {})
+    kept: dict[str, Any] = next(
+        (run.metadata for run in runs if checkpoint is None or checkpoint in run.checkpoints), {}
+    )
     return {**kept, **named}
 
 
