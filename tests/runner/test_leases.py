@@ -197,6 +197,33 @@ def test_a_long_run_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert elsewhere.get_state(thread()).values == 1
 
 
+def test_leases_are_renewed_though_another_database_fails_in_its_own_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(leases, "_RENEW_EVERY_S", 0.02)
+    keeper, renewed = Keeper(), threading.Event()
+
+    def fails(operation: Any) -> Any:
+        raise RuntimeError("a driver's own error")
+
+    def renews(operation: Any) -> Any:
+        if isinstance(operation, Renew):
+            renewed.set()
+        return {}
+
+    with closing(SqliteSaver(tmp_path / "bad.db")) as bad, closing(SqliteSaver(tmp_path / "good.db")) as good:
+        monkeypatch.setattr(bad, "execute", fails)
+        monkeypatch.setattr(good, "execute", renews)
+        held = [Lease(ThreadKey("1", "flow"), run_id, 1, (1, 1)) for run_id in ("of-bad", "of-good")]
+        for saver, lease in zip((bad, good), held, strict=True):
+            keeper.hold(saver, lease, lambda what: None)
+        for _ in range(3):  # also after it failed
+            renewed.clear()
+            assert renewed.wait(PATIENCE_S)
+        for lease in held:
+            keeper.let_go(lease)
+
+
 class TestNamesOfProcesses:
     def test_this_process_lives(self) -> None:
         assert this_process() == this_process()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 from msgspec import Struct
 
-from clew.errors import Conflict, StorageError
+from clew.errors import Conflict
 from clew.runner.dispatching import heed
 from clew.runner.logs import fields
 from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
@@ -141,7 +141,7 @@ class Keeper:
         """Hear at once what a run is asked, where its database calls; give what ends that."""
         try:
             return heed(held.saver, lease.thread, self._asked.set)
-        except StorageError as error:
+        except Exception as error:  # here and below: whatever one database does, the leases of others are kept
             log.warning(
                 "what the run on thread %r is asked is looked for from time to time: %s", lease.thread[0], error
             )
@@ -155,12 +155,11 @@ class Keeper:
         for leases in by_database.values():
             try:
                 asked = held[leases[0]].saver.execute(Watch(leases))
-            except StorageError as error:
+                for lease in leases:
+                    if lease.run_id in asked:
+                        held[lease].tell(asked[lease.run_id])
+            except Exception as error:
                 log.warning("could not look what is asked of %d runs: %s", len(leases), error)
-                continue
-            for lease in leases:
-                if lease.run_id in asked:
-                    held[lease].tell(asked[lease.run_id])
 
     def _renew(self, lease: Lease, held: _Held) -> None:
         try:
@@ -169,7 +168,7 @@ class Keeper:
             self.let_go(lease)  # the next append of this run says so to its caller
             text = "thread %r of workflow %r was taken over by another process, or deleted"
             log.warning(text, *lease.thread, extra=fields(lease.thread, lease.run_id))
-        except StorageError as error:
+        except Exception as error:
             text = "could not renew the lease of thread %r of workflow %r: %s"
             log.warning(text, *lease.thread, error, extra=fields(lease.thread, lease.run_id))
         else:
