@@ -100,6 +100,8 @@ class AnthropicAnswer(Answer):
                 if piece.delta.stop_reason is not None:
                     self._call.finish_reasons = (piece.delta.stop_reason,)
                 self._count(piece.usage)
+            case _:
+                pass
 
     def _begin(self, index: int, block: Any) -> None:
         if block.type == "tool_use":
@@ -119,6 +121,8 @@ class AnthropicAnswer(Answer):
                 self._thinking[index]["thinking"] += delta.thinking
             case "signature_delta":
                 self._thinking[index]["signature"] += delta.signature
+            case _:
+                pass
 
     def _count(self, usage: Any) -> None:
         if usage.input_tokens is not None:
