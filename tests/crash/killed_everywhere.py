@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -47,9 +48,10 @@ class Place:
         def strike(saver: Any, moment: str) -> None:
             if armed[0] and (coming[0], moment) == (self.number, self.moment):
                 armed[0] = False
-                # Who is frozen while another OS thread of it renews a lease keeps a SQLite file locked: not then.
+                # Who is frozen in the middle of a write keeps a SQLite file locked. So not while another OS thread
+                # writes; and by a signal to this one, which goes no further, as it may before one to the process.
                 with saver.database._group().alone() if what == signal.SIGSTOP else contextlib.nullcontext():
-                    os.kill(os.getpid(), what)
+                    signal.pthread_kill(threading.get_ident(), what)
 
         def before(saver: Any, operation: Any) -> None:
             if isinstance(operation, Begin | Append):
