@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
+from clew.store.parts import Whole
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -60,7 +62,11 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
 
 def find_surroundings(
-    spaces: NDArray[np.int64], marks: Marks, similarities: Similarities, owners: NDArray[np.int64]
+    spaces: NDArray[np.int64],
+    marks: Marks,
+    similarities: Similarities,
+    owners: NDArray[np.int64],
+    whole: Whole | None = None,
 ) -> Surroundings:
     """Find what surrounds each item.
 
@@ -69,6 +75,7 @@ def find_surroundings(
         marks: each item's marks.
         similarities: gives the cosine similarities of pairs of vectors.
         owners: whose each vector is.
+        whole: what the items are a part of; None: they are all.
     """
     import numpy as np
 
@@ -85,9 +92,11 @@ def find_surroundings(
             edges, grouped = edges | changes, True
         else:
             labels.append(_by_value(values))
+    if whole is not None:
+        edges = edges | (whole.runs[1:] != whole.runs[:-1])
     starts = np.concatenate([[0], np.flatnonzero(edges) + 1, [len(spaces)]])
     return Surroundings(
-        ordered=_neighbours_are_alike(spaces, similarities, owners),
+        ordered=_neighbours_are_alike(spaces, similarities, owners, whole),
         stretches=np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
         starts=starts,
         grouped=grouped,
@@ -181,13 +190,20 @@ def _read(marks: Marks) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
     return asks, fields
 
 
-def _neighbours_are_alike(spaces: NDArray[np.int64], similarities: Similarities, owners: NDArray[np.int64]) -> bool:
-    """Compare items side by side with items far apart in the same namespace, by Welch's t on their similarities."""
+def _neighbours_are_alike(
+    spaces: NDArray[np.int64], similarities: Similarities, owners: NDArray[np.int64], whole: Whole | None
+) -> bool:
+    """Compare items side by side with items far apart in the same namespace, by Welch's t on their similarities.
+
+    Of a part, only those that were drawn: what was chosen is alike because it answers the query.
+    """
     import numpy as np
 
     first = np.flatnonzero(np.diff(owners, prepend=-1))
+    first = first if whole is None else first[whole.drawn[owners[first]]]
     homes = spaces[owners[first]]
-    near = np.flatnonzero(homes[1:] == homes[:-1])
+    runs = homes if whole is None else whole.runs[owners[first]]
+    near = np.flatnonzero((homes[1:] == homes[:-1]) & (runs[1:] == runs[:-1]))
     if len(near) < _LEAST_PAIRS:
         return False
     at = near[np.linspace(0, len(near) - 1, min(_MOST_PAIRS, len(near))).astype(int)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from clew.errors import UnreadableRecord
 from clew.store.codes import code_bytes, code_of, ones
 from clew.store.context import Marks, Surroundings, find_surroundings
+from clew.store.parts import Whole
 from clew.store.slabs import DAMAGED, Slab, slabs_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class Corpus:
         coded: the rows have codes instead of vectors, so that similarities are approximate.
     """
 
+    whole: Whole | None = None  # of which it is a part; None: all items are in it
+
     def __init__(self, rows: Iterable[tuple[int, bytes, bytes, bytes]], dims: int, *, coded: bool = False) -> None:
         self._take_in(slabs_of(rows, vector_bytes(dims, coded=coded)), dims, coded)
 
@@ -195,6 +198,18 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def size(self) -> int:
+        """How many items lie below the prefix."""
+        return self.whole.size if self.whole else len(self)
+
+    def having(self, term: int) -> int:
+        """Give how many items below the prefix have a term; estimated where only a part is here and nobody counted."""
+        owners = self.postings(term).owners
+        if self.whole is None:
+            return len(owners)
+        return self.whole.having.get(term, round(float(self.whole.weights[owners].sum())))
 
     def changed(self, rows: Sequence[tuple[int, bytes, bytes, bytes]], gone: Collection[int] = ()) -> Corpus:
         """Give the corpus with other rows in place of those of the same ids, new rows at their places, others gone.
@@ -243,7 +258,8 @@ class Corpus:
     @cached_property
     def surroundings(self) -> Surroundings:
         """What the order of writing and the short fields tell; found when first asked for."""
-        return find_surroundings(self.ids >> SEQUENCE_BITS, self.marks, self._similarities, self.vector_owners)
+        spaces = self.ids >> SEQUENCE_BITS
+        return find_surroundings(spaces, self.marks, self._similarities, self.vector_owners, self.whole)
 
     def similarities_to(self, query: bytes) -> NDArray[np.float32]:
         """Give each vector's cosine similarity with the query's; approximate if the corpus is coded."""

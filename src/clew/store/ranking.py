@@ -14,13 +14,14 @@ from msgspec import Struct
 from clew.store.context import named, reach, smooth
 from clew.store.corpus import Corpus
 from clew.store.operations import Explanation
+from clew.store.parts import Whole
 from clew.store.planning import PreparedSearch
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_K1, _B = 0.4, 0.0
+K1, _B = 0.4, 0.0
 _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
@@ -52,7 +53,7 @@ def rank(
     """Give one page of hits, best first.
 
     Args:
-        corpus: everything below the search's prefix: word weights come from all of it.
+        corpus: everything below the search's prefix, of which word weights come; or a part that stands for it.
         allowed: ids that may be found; None: all.
         fetch: gives the vectors of items; what a coded corpus finds is scored again by them.
     """
@@ -89,7 +90,7 @@ def _scores(corpus: Corpus, search: PreparedSearch) -> _Scores:
     words = _bm25(corpus, terms)
     if search.mode == "keyword" or search.vector is None:
         return _Scores(total=np.where(words > 0, words, np.float32(np.nan)), words=words)
-    return _both(corpus, search, cosine(corpus, _weighted_query(corpus, search)), words, terms)
+    return _both(corpus, search, cosine(corpus, weighted_query(corpus, search)), words, terms)
 
 
 def _both(
@@ -101,14 +102,15 @@ def _both(
     """
     import numpy as np
 
-    around, standing = corpus.surroundings, _standard(meaning)
-    total = alone = _weigh(_MEANING, standing) + _weigh(_WORDS, _standard(words))
+    whole, around = corpus.whole, corpus.surroundings
+    standing = _standard(meaning, whole)
+    total = alone = _weigh(_MEANING, standing) + _weigh(_WORDS, _standard(words, whole))
     in_context = around.ordered if search.context is None else search.context
     if in_context:
         reached = np.zeros(len(corpus), dtype=np.float32)
         for term in terms:
             reached += np.float32(term.weight) * reach(term.owners, term.strength, around)
-        total = _weigh(_MEANING, smooth(standing, around)) + _weigh(_WORDS_IN_CONTEXT, _standard(reached))
+        total = _weigh(_MEANING, smooth(standing, around)) + _weigh(_WORDS_IN_CONTEXT, _standard(reached, whole))
     if search.context is not False:
         # In context the sum spreads about twice as wide, so what is added to it does too.
         scale = 2 if in_context else 1
@@ -131,14 +133,14 @@ def _score_again(
     most = max(LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
     chosen = _best_first(scores.total, open_, most, fills=False)
     vectors = fetch(corpus.ids[chosen[~np.isnan(scores.meaning[chosen])]].tolist())
-    query = np.frombuffer(_weighted_query(corpus, search), dtype="<f4")
+    query = np.frombuffer(weighted_query(corpus, search), dtype="<f4")
     query = (query / (float(np.linalg.norm(query)) or 1.0)).astype(np.float32)
     exact = _best_similarities([vectors.get(i, b"") for i in corpus.ids[chosen].tolist()], query)
     moved = np.nan_to_num(exact - scores.meaning[chosen])
     if search.mode == "semantic":
         scores.total[chosen] = exact
     else:
-        share = _MEANING / (float(np.nanstd(scores.meaning)) or 1.0)
+        share = _MEANING / (_mean_and_spread(scores.meaning, corpus.whole)[1] or 1.0)
         scores.total[chosen] = _squashed(_spread_out(scores.total[chosen]) + _weigh(share, moved))
     scores.meaning[chosen] = exact
     scored = ~np.isnan(scores.total)
@@ -193,9 +195,9 @@ def _find_terms(corpus: Corpus, terms: tuple[int, ...]) -> list[_Term]:
     found = []
     for term in terms:
         owners, times = corpus.postings(term)
-        norm = _K1 * (1 - _B + _B * corpus.lengths[owners] / mean_length)
-        strength = (times * (_K1 + 1) / (times + norm)).astype(np.float32)
-        found.append(_Term(_idf(len(corpus), len(owners)), owners, strength))
+        norm = K1 * (1 - _B + _B * corpus.lengths[owners] / mean_length)
+        strength = (times * (K1 + 1) / (times + norm)).astype(np.float32)
+        found.append(_Term(_idf(corpus.size, corpus.having(term)), owners, strength))
     return found
 
 
@@ -204,13 +206,13 @@ def _idf(items: int, having: int) -> float:
     return log1p((items - having + 0.5) / (having + 0.5))
 
 
-def _weighted_query(corpus: Corpus, search: PreparedSearch) -> bytes:
+def weighted_query(corpus: Corpus, search: PreparedSearch) -> bytes:
     """Give the query's vector; where vectors add up, that of its words, the rare ones of this corpus counting more."""
     import numpy as np
 
     if not search.word_vectors or search.vector is None:
         return search.vector or b""
-    weights = [_idf(len(corpus), len(corpus.postings(term).owners)) for term, _ in search.word_vectors]
+    weights = [_idf(corpus.size, corpus.having(term)) for term, _ in search.word_vectors]
     vectors = np.frombuffer(b"".join(v for _, v in search.word_vectors), dtype="<f4").reshape(len(weights), -1)
     weighted = np.array(weights, dtype="<f4") @ vectors
     return weighted.tobytes() if weighted.any() else search.vector
@@ -241,18 +243,31 @@ def _weigh(share: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return weighed
 
 
-def _standard(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def _standard(scores: NDArray[np.float32], whole: Whole | None) -> NDArray[np.float32]:
     """Give z-scores; items without a score get the mean."""
+    import numpy as np
+
+    mean, spread = _mean_and_spread(scores, whole)
+    if spread == 0:
+        return np.zeros(len(scores), dtype=np.float32)
+    standard: NDArray[np.float32] = ((scores - np.float32(mean)) / np.float32(spread)).astype(np.float32)
+    standard[np.isnan(scores)] = 0.0
+    return standard
+
+
+def _mean_and_spread(scores: NDArray[np.float32], whole: Whole | None) -> tuple[float, float]:
+    """Give mean and standard deviation of the scores there are; 0 where there are none. Of a part: of its whole."""
     import numpy as np
 
     missing = np.isnan(scores)
     known = scores[~missing] if missing.any() else scores
-    spread = known.std() if len(known) else 0.0
-    if spread == 0:
-        return np.zeros(len(scores), dtype=np.float32)
-    standard: NDArray[np.float32] = ((scores - known.mean()) / spread).astype(np.float32)
-    standard[missing] = 0.0
-    return standard
+    if not len(known):
+        return 0.0, 0.0
+    if whole is None:
+        return float(known.mean()), float(known.std())
+    weights = whole.weights[~missing]
+    mean = float(np.average(known, weights=weights))
+    return mean, float(np.average((known - mean) ** 2, weights=weights)) ** 0.5
 
 
 def _best_first(total: NDArray[np.float32], open_: NDArray[np.bool_], most: int, fills: bool) -> NDArray[np.int64]:

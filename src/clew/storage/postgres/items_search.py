@@ -6,12 +6,11 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clew.storage.postgres.halves import halves_text
 from clew.storage.postgres.items import BELOW, COLUMNS, JOINED, LIVE, as_stored
 from clew.storage.postgres.items_filter import compile_filter
 from clew.storage.postgres.items_index import find_model
-from clew.storage.postgres.items_nearby import find_nearby, nearest, without_vectors
 from clew.storage.postgres.items_newest import Newest
+from clew.storage.postgres.items_promising import COMPARABLE, ROW, Promising
 from clew.storage.postgres.snapshots import Snapshot, current_snapshot
 from clew.storage.postgres.statements import rows
 from clew.store.corpus import Corpus
@@ -20,7 +19,6 @@ from clew.store.filters import Filter, meets
 from clew.store.keeper import Reading
 from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
-from clew.store.ranking import LEAST_SCORED_AGAIN
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 
 if TYPE_CHECKING:
@@ -28,18 +26,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clew.store")
 
-# Of the query's model and length; each embedded text has a hash of 16 bytes and a vector of 4 bytes a dimension.
-_COMPARABLE = "x.model = %(model)s AND length(x.vectors) * 4 = length(x.hashes) * %(dims)s"
-_ROW = f"x.id, x.words, x.marks, CASE WHEN {_COMPARABLE} THEN x.{{}} ELSE '' END"
 # OFFSET 0: without figures the server would go through all items in the order of their ids.
 _ROWS = f"""
-SELECT {_ROW} FROM (SELECT id FROM clew_namespaces n WHERE {BELOW} OFFSET 0) AS n
+SELECT {ROW} FROM (SELECT id FROM clew_namespaces n WHERE {BELOW} OFFSET 0) AS n
     CROSS JOIN LATERAL (SELECT * FROM clew_item_index WHERE namespace = n.id OFFSET 0) AS x ORDER BY x.id
 """
-_OF_SOME = f"SELECT {_ROW.format('vectors')} FROM clew_item_index x WHERE x.id = ANY (%(ids)s) ORDER BY x.id"
 # Without words: it is gone, from wherever it was.
 _CHANGED = f"""
-SELECT c.id, {_ROW} FROM (
+SELECT c.id, {ROW} FROM (
     SELECT DISTINCT id FROM clew_item_changes
     WHERE xact >= %(since)s::text::xid8 AND NOT pg_visible_in_snapshot(xact, %(known)s::text::pg_snapshot)) c
 LEFT JOIN clew_item_index x ON x.id = c.id LEFT JOIN clew_namespaces n ON n.id = x.namespace
@@ -62,7 +56,7 @@ class PostgresShelf:
         self._reading = reading
         self._cache = cache
         self._range = path_range(request.prefix)
-        self._has_only_allowed = False  # what `corpus` gave
+        self._among: list[int] | None = None  # all that `corpus` gave, if it is a part
         self._values: dict[str, Any] = {
             "start": self._range[0], "end": self._range[1], "now": to_us(reading.now),
         }  # fmt: skip
@@ -73,17 +67,20 @@ class PostgresShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
-        if self._request.mode == "semantic" and name not in self._cache and (near := self._near(dims)) is not None:
-            return near
+        if name not in self._cache and (part := self._part(dims)) is not None:
+            return part
         snapshot = current_snapshot(self._connection)
         return self._cache.get(name, snapshot, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
     def allowed(self, condition: Filter | None) -> Collection[int] | None:
-        if self._has_only_allowed or (condition is None and not self._some_expired()):
+        if condition is None and not self._some_expired():
             return None
         sql, operands, is_exact = compile_filter(condition)
         value = "" if is_exact else ", i.value"
-        found = self._run(f"SELECT i.id{value} FROM {JOINED} WHERE {BELOW} AND {LIVE} AND {sql}", **operands)
+        among = BELOW if self._among is None else "i.id = ANY (%(among)s)"
+        found = self._run(
+            f"SELECT i.id{value} FROM {JOINED} WHERE {among} AND {LIVE} AND {sql}", among=self._among, **operands
+        )
         if is_exact:
             return {row[0] for row in found}
         return {item_id for item_id, value in found if meets(condition, value)}
@@ -96,28 +93,21 @@ class PostgresShelf:
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
         found = self._run(
-            f"SELECT x.id, x.vectors FROM clew_item_index x WHERE x.id = ANY (%(ids)s) AND {_COMPARABLE}",
+            f"SELECT x.id, x.vectors FROM clew_item_index x WHERE x.id = ANY (%(ids)s) AND {COMPARABLE}",
             ids=list(ids), **self._comparable(self._request.dims),
         )  # fmt: skip
         return dict(found)
 
-    def _near(self, dims: int) -> Corpus | None:
-        """Give those items of a wide prefix that the page may show; None where the database cannot say which."""
-        request, connection = self._request, self._connection
-        allowed, model = compile_filter(request.condition), find_model(connection, request.model)
-        if not allowed.is_exact or model is None or request.vector is None or not any(request.vector):
-            return None
-        nearby = find_nearby(connection, self._values, model, dims)
-        if nearby is None or nearby.items_below <= EXACT_ITEMS:
-            return None
-        page = request.offset + request.limit
-        values = {**self._values, "query": halves_text(request.vector, dims)}
-        asked = allowed if request.condition is not None or self._some_expired() else None
-        ids = nearest(connection, nearby, values, asked, page, max(LEAST_SCORED_AGAIN, 4 * page))
-        if len(ids) < page and request.min_score is None:
-            ids += without_vectors(connection, nearby, values, allowed, page - len(ids))
-        self._has_only_allowed = True
-        return Corpus(self._run(_OF_SOME, ids=ids, **self._comparable(dims)), dims)
+    def _part(self, dims: int) -> Corpus | None:
+        """Give what the page may show of a wide prefix; None where it is not wide, or the database cannot say what."""
+        request, allowed = self._request, compile_filter(self._request.condition)
+        is_open = request.condition is None and not self._some_expired()
+        promising = Promising(
+            self._connection, request, self._values, allowed, is_open=is_open, wide=EXACT_ITEMS
+        )  # fmt: skip
+        part = promising.corpus(dims)
+        self._among = None if part is None else part.ids.tolist()
+        return part
 
     def _some_expired(self) -> bool:
         # In order, which only the index of what expires gives: without figures the server would go through all items.
