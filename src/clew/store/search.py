@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
 from clew.store.values import read_value
 
+_MISSES_BEFORE_BUILDING = 2  # building takes about as long as three searches that do without
+_MOST_MISSED = 1_000
 EXACT_ITEMS = 5_000  # above, reading all vectors costs more than codes and scoring again
 
 
@@ -115,9 +118,16 @@ class CorpusCache:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._kept: dict[object, CachedCorpus] = {}
+        self._missed: dict[object, float] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._kept
+
+    def is_worth_building(self, name: object) -> bool:
+        """Say whether a missing corpus should be built where less would do: if it is missed often, and fits in."""
+        missed = {**self._missed, name: self._missed.get(name, 0) + 1}
+        self._missed = missed if len(missed) <= _MOST_MISSED else {name: 1}
+        return missed[name] > _MISSES_BEFORE_BUILDING
 
     def get(self, name: object, change: Change, refresh: Refresh, build: Callable[[], Corpus], *, keep: bool) -> Corpus:
         """Give the corpus as of a change, and keep it if asked.
@@ -139,6 +149,7 @@ class CorpusCache:
     def _keep(self, name: object, cached: CachedCorpus) -> None:
         self._kept.pop(name, None)
         if cached.corpus.size_bytes > self._most_bytes:
+            self._missed = {**self._missed, name: -inf}
             return
         kept = {**self._kept, name: cached}
         size = sum(c.corpus.size_bytes for c in kept.values())

@@ -67,7 +67,7 @@ class PostgresShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
-        if name not in self._cache and (part := self._part(dims)) is not None:
+        if name not in self._cache and self._does_with_less(name) and (part := self._part(dims)) is not None:
             return part
         snapshot = current_snapshot(self._connection)
         return self._cache.get(name, snapshot, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
@@ -97,6 +97,9 @@ class PostgresShelf:
             ids=list(ids), **self._comparable(self._request.dims),
         )  # fmt: skip
         return dict(found)
+
+    def _does_with_less(self, name: object) -> bool:
+        return self._request.mode == "semantic" or not self._cache.is_worth_building(name)
 
     def _part(self, dims: int) -> Corpus | None:
         """Give what the page may show of a wide prefix; None where it is not wide, or the database cannot say what."""

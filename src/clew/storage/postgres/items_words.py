@@ -29,22 +29,25 @@ SELECT coalesce(sum(c.items), 0)::bigint FROM (SELECT id FROM clew_namespaces n 
 # A term occurs in the text of the words as often as the text gets shorter without it.
 _BY_WORDS = f"""
 WITH matching AS MATERIALIZED (
-    SELECT x.id, encode(x.words, 'hex') AS words FROM clew_item_index x
-    WHERE clew_terms_of(x.id, x.words) && %(keys)s::bigint[]
+    SELECT x.id, x.words FROM clew_item_index x
+    WHERE clew_terms_of(x.id, x.words) && %(keys)s::bigint[] OFFSET 0
 ), occurring AS MATERIALIZED (
-    SELECT m.id, t.term, (length(m.words) - length(replace(m.words, t.term, ''))) / 8.0::float8 AS times
-    FROM matching m CROSS JOIN unnest(%(terms)s::text[]) AS t (term) WHERE strpos(m.words, t.term) > 0
+    SELECT m.id, t.term, length(m.words) / 4.0::float8
+        - octet_length(replace(encode(m.words, 'hex'), encode(t.term, 'hex'), '')) / 8.0::float8 AS times
+    FROM matching m CROSS JOIN unnest(%(terms)s::bytea[]) AS t (term) WHERE position(t.term IN m.words) > 0
 ), counted AS MATERIALIZED (
     SELECT term, count(*) AS items, ln(1 + (%(size)s - count(*) + 0.5::float8) / (count(*) + 0.5)) AS weight
     FROM occurring GROUP BY term
 ), best AS (
-    SELECT o.id FROM occurring o JOIN counted c USING (term) {{open}} GROUP BY o.id
-    ORDER BY sum(c.weight * o.times / (o.times + {K1}::float8)) DESC, o.id DESC
-    LIMIT %(most)s
+    SELECT b.id FROM (
+        SELECT o.id, sum(c.weight * o.times / (o.times + {K1}::float8)) AS score
+        FROM occurring o JOIN counted c USING (term) GROUP BY o.id ORDER BY score DESC, o.id DESC) AS b
+    WHERE {{open}} LIMIT %(most)s
 )
 SELECT term, items FROM counted UNION ALL SELECT NULL, id FROM best
 """
-_OPEN = f"JOIN clew_items i ON i.id = o.id AND {LIVE} AND {{filter}}"
+# One by one, the best first, until there are enough.
+_OPEN = f"(SELECT {LIVE} AND {{filter}} FROM clew_items i WHERE i.id = b.id)"
 
 
 class Spaces(Struct, frozen=True, kw_only=True):
@@ -90,10 +93,10 @@ def by_words(
         values: parameters of LIVE, `size`, the number of all items, and `most` of the ids.
         allowed: what these must meet; None: nothing, and none of them has expired.
     """
-    texts = {pack("<I", term).hex(): term for term in terms}
-    keys = [first | int(text, 16) for first, _ in spaces.places for text in texts]
-    is_open = _OPEN.format(filter=allowed.sql) if allowed else ""
-    parameters = {**values, "keys": keys, "terms": list(texts), **(allowed.parameters if allowed else {})}
+    kept = {pack("<I", term): term for term in terms}
+    keys = [first | int.from_bytes(data, "big") for first, _ in spaces.places for data in kept]
+    is_open = _OPEN.format(filter=allowed.sql) if allowed else "true"
+    parameters = {**values, "keys": keys, "terms": list(kept), **(allowed.parameters if allowed else {})}
     found = rows(connection, _BY_WORDS.format(open=is_open), parameters)
-    having = dict.fromkeys(terms, 0) | {texts[text]: number for text, number in found if text is not None}
-    return having, [number for text, number in found if text is None]
+    having = dict.fromkeys(terms, 0) | {kept[data]: number for data, number in found if data is not None}
+    return having, [number for data, number in found if data is None]
