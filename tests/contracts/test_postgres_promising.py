@@ -176,3 +176,18 @@ def test_a_prefix_that_is_searched_often_is_read_once(store: PostgresStore, monk
     for _ in range(5):
         assert len(store.search(("mine",), query="tea", mode="keyword")) == 10
     assert len(seen) == 2
+
+
+def test_a_prefix_too_large_to_be_kept_is_read_no_more(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_MISSES_BEFORE_BUILDING", 0)
+    monkeypatch.setattr(items_search, "EXACT_ITEMS", 20)
+    read: list[int] = []
+    build = items_search.PostgresShelf._build
+    monkeypatch.setattr(
+        items_search.PostgresShelf, "_build", lambda shelf, dims: (read.append(dims), build(shelf, dims))[1]
+    )
+    with PostgresStore(store.database, index=INDEX, cache_bytes=1) as small:
+        small.batch([PutOp(("mine",), f"k{n}", {"text": f"tea {n}"}) for n in range(60)])
+        for _ in range(3):
+            assert len(small.search(("mine",), query="tea", mode="keyword")) == 10
+    assert len(read) == 1

@@ -1,6 +1,6 @@
 """A part of the items below a prefix that is ranked for the whole: what is promising, what surrounds it, and a sample.
 
-The promising items stand for themselves; the others for all that was not fetched, so that means, spreads and weights of
+The promising items stand for themselves, the others for all that was not fetched. So means, spreads and weights of
 words come out as those of the whole. It knows no database and no scores.
 """
 
@@ -26,7 +26,7 @@ class Whole(Struct, frozen=True, kw_only=True):
         size: how many items there are.
         having: how many of them have a term, of the terms that were counted.
         runs: for each item of the part the number of its run: between items of one run none is left out.
-        drawn: which items of the part were drawn and not chosen.
+        drawn: which items of the part are of the sample, chosen as well or not.
         weights: how many items each item of the part stands for.
     """
 

@@ -53,7 +53,7 @@ def rank(
     """Give one page of hits, best first.
 
     Args:
-        corpus: everything below the search's prefix, of which word weights come; or a part that stands for it.
+        corpus: everything below the search's prefix, for word weights; or a part that stands for it.
         allowed: ids that may be found; None: all.
         fetch: gives the vectors of items; what a coded corpus finds is scored again by them.
     """

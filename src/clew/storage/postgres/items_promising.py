@@ -111,6 +111,8 @@ class Promising:
         if spaces is None:
             return None
         size = count_items(self._connection, self._values)
+        if 2 * size < spaces.written:
+            return None  # so much was deleted that ranges of ids would give no sample, and no neighbours
         having, ids = self._best_by_words(spaces, size)
         drawn, chosen = drawn_ranges(spaces.places), ranges_around(())
         found = self._within(drawn, nearby)
