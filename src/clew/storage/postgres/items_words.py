@@ -26,7 +26,8 @@ _SIZE = f"""
 SELECT coalesce(sum(c.items), 0)::bigint FROM (SELECT id FROM clew_namespaces n WHERE {BELOW} OFFSET 0) AS n
     CROSS JOIN LATERAL (SELECT count(*) AS items FROM clew_item_index x WHERE x.namespace = n.id) AS c
 """
-# A term occurs in the text of the words as often as the text gets shorter without it.
+# A term occurs in the text of the words as often as the text gets shorter without it. What is materialized is read in
+# its order.
 _BY_WORDS = f"""
 WITH matching AS MATERIALIZED (
     SELECT x.id, x.words FROM clew_item_index x
@@ -38,13 +39,12 @@ WITH matching AS MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT term, count(*) AS items, ln(1 + (%(size)s - count(*) + 0.5::float8) / (count(*) + 0.5)) AS weight
     FROM occurring GROUP BY term
-), best AS (
-    SELECT b.id FROM (
-        SELECT o.id, sum(c.weight * o.times / (o.times + {K1}::float8)) AS score
-        FROM occurring o JOIN counted c USING (term) GROUP BY o.id ORDER BY score DESC, o.id DESC) AS b
-    WHERE {{open}} LIMIT %(most)s
+), best AS MATERIALIZED (
+    SELECT o.id, sum(c.weight * o.times / (o.times + {K1}::float8)) AS score
+    FROM occurring o JOIN counted c USING (term) GROUP BY o.id ORDER BY score DESC, o.id DESC
 )
-SELECT term, items FROM counted UNION ALL SELECT NULL, id FROM best
+SELECT term, items FROM counted UNION ALL SELECT NULL, id FROM (
+    (SELECT b.id FROM best b LIMIT %(most)s) UNION (SELECT b.id FROM best b WHERE {{open}} LIMIT %(most)s)) AS u
 """
 # One by one, the best first, until there are enough.
 _OPEN = f"(SELECT {LIVE} AND {{filter}} FROM clew_items i WHERE i.id = b.id)"
@@ -86,7 +86,9 @@ def by_words(
     values: dict[str, Any],
     allowed: Compiled | None,
 ) -> tuple[dict[int, int], list[int]]:
-    """Give how many items have each term, and the ids of those that the words answer best, best first.
+    """Give how many items have each term, and the ids of those that the words answer best, in no order.
+
+    Those of all, for they lift what surrounds them, and those of the allowed.
 
     Args:
         terms: of the query.
