@@ -104,12 +104,13 @@ def test_first_ten_are_nearly_those_of_ranking_everything(
     values = list(conversation(COUNT, chance))
     store.batch([PutOp(("mine", "a" if n < 4_000 else "b"), f"k{n}", value) for n, value in enumerate(values)])
     store.batch([PutOp(("other",), f"k{n}", value) for n, value in enumerate(values[:500])])
+    cases: list[dict[str, Any]] = [{}, {"filter": {"n": {"$lt": 3_000}}}, {"offset": 5, "explain": True}]
     shared: dict[Mode, list[float]] = {"keyword": [], "hybrid": []}
     for n in range(12):
         text = values[n * 450]["text"].split()
         query = " ".join(chance.choice(text, size=4)) + (" ann" if n % 2 else " what did the others say")
         for mode in shared:
-            for asked in ({}, {"filter": {"n": {"$lt": 3_000}}}, {"offset": 5, "explain": True}):
+            for asked in cases:
                 found = store.search(("mine",), query=query, mode=mode, limit=10, **asked)
                 assert sizes[-1] < COUNT
                 expected = ranked_here(store, monkeypatch, query=query, mode=mode, limit=10, **asked)
