@@ -51,18 +51,18 @@ class Counter:
         path: key of the call whose body it is; "" for the workflow itself.
     """
 
-    __slots__ = ("_beginnings", "_branches", "_counts", "_path")
+    __slots__ = ("_beginnings", "_branches", "counts", "path")
 
     def __init__(self, path: str) -> None:
-        self._path = path + "/" if path else ""
-        self._counts: defaultdict[str, int] = defaultdict(int)
+        self.path = path + "/" if path else ""
+        self.counts: defaultdict[str, int] = defaultdict(int)
         self._branches: dict[Hashable, Counter] = {}
         self._beginnings: dict[str, Iterator[int]] = {}
 
     def next_key(self, name: str) -> str:
         """Return the key of the next call that the body makes where it runs; `name` is escaped."""
-        self._counts[name] += 1
-        return f"{self._path}{name}#{self._counts[name]}"
+        self.counts[name] += 1
+        return f"{self.path}{name}#{self.counts[name]}"
 
     def next_key_of(self, home: Hashable, name: str, digest: Callable[[], bytes]) -> str:
         """Return the key of the next call of a branch.
@@ -78,7 +78,7 @@ class Counter:
     def _begin_branch(self, home: Hashable, beginning: str) -> Counter:
         # Each step is atomic, so no two branches get the same number.
         number = next(self._beginnings.setdefault(beginning, itertools.count(1)))
-        branch = self._branches[home] = Counter(f"{self._path}~{beginning}#{number}")
+        branch = self._branches[home] = Counter(f"{self.path}~{beginning}#{number}")
         return branch
 
 

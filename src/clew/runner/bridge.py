@@ -8,7 +8,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from clew.codec.fingerprint import fingerprint
 from clew.engine.questions import UNSET
 from clew.errors import WouldWait
 from clew.runner import futures, pools
@@ -39,8 +38,9 @@ def start_call(
         execution.check_stopped()
     if frame.deadlines is not None:
         frame.shows_life()
-    key = frame.next_key(callee.key_name, lambda: fingerprint(args, kwargs))
-    call = Call(execution, callee, key, args, kwargs, frame, scope or frame.call.scope)
+    key = frame.next_key(callee.key_name, args, kwargs)
+    frame.made += 1
+    call = Call(execution, callee, key, args, kwargs, frame, scope or frame.call.scope, frame.made)
     if scope is not None:
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
         call.place = frame.call.place  # it takes none of its own: the calls below it share that of the call above it

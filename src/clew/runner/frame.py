@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct, field
+
+from clew.codec.fingerprint import fingerprint
 from clew.engine.events import Namespace
 from clew.engine.identity import DRAWN, Counter, drawn_id, question_id
 from clew.engine.limits import Deadlines
@@ -101,7 +105,7 @@ class Scope:
         self.head: Run | None = None
 
 
-class Call:
+class Call(Struct, eq=False):
     """One call of a function within a run.
 
     Args:
@@ -112,36 +116,22 @@ class Call:
         kwargs: passed by name.
         parent: the body that made the call, or None.
         scope: what the call's body may use.
+        number: which of its parent's calls it is, from 1; 0 for the workflow itself.
+        place: its right to be under way, where these are limited.
+        attempts: how many were begun.
     """
 
-    __slots__ = (
-        "_id", "args", "attempts", "callee", "execution", "key", "kwargs", "number", "parent", "place", "scope",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        execution: Execution,
-        callee: Callee,
-        key: str,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        parent: Frame | None,
-        scope: Scope,
-    ) -> None:
-        self.execution = execution
-        self.callee = callee
-        self.key = key
-        self.args = args
-        self.kwargs = kwargs
-        self.parent = parent
-        self.scope = scope
-        self.place: Place | None = None
-        self.number = 0  # which of its parent's calls
-        if parent is not None:
-            parent.made += 1
-            self.number = parent.made
-        self.attempts = 0  # how many were begun
-        self._id: str | None = None
+    execution: Execution
+    callee: Callee
+    key: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    parent: Frame | None
+    scope: Scope
+    number: int = 0
+    place: Place | None = None
+    attempts: int = 0
+    _id: str | None = None
 
     @property
     def id(self) -> str:
@@ -161,7 +151,7 @@ class Call:
         return self.parent is None or self.scope is not self.parent.call.scope
 
 
-class Frame:
+class Frame(Struct, eq=False):
     """One attempt at a call: the body that runs.
 
     Args:
@@ -170,49 +160,44 @@ class Frame:
         first_attempt_s: when the first attempt began, seconds since the epoch.
     """
 
-    __slots__ = (
-        "attempt", "call", "children", "counter", "deadlines", "entry", "first_attempt_s", "has_starter", "home",
-        "in_a_row", "is_cached", "lazy", "loop", "made", "unheard", "writes",
-    )  # fmt: skip
+    call: Call
+    attempt: int
+    first_attempt_s: float
+    counter: Counter | None = None
+    home: object = None  # the asyncio task, or the number of the OS thread, that runs the body
+    loop: asyncio.AbstractEventLoop | None = None
+    lazy: Future[Any] | LoopFuture[Any] | None = None  # the newest call, as long as nobody has begun it
+    has_starter: bool = False  # the loop's next round begins it
+    in_a_row: int = 0  # how many calls were driven by their awaiters
+    children: set[Any] = field(default_factory=set)  # futures of calls that were handed to a pool or a loop
+    unheard: list[tuple[str, Heard, BaseException]] = field(default_factory=list)  # errors that nobody asked for yet
+    # Memories that wait for the task's record.
+    writes: list[tuple[BaseStore, list[PreparedWrite]]] = field(default_factory=list)
+    deadlines: Deadlines | None = None
+    made: int = 0  # how many calls
+    is_cached: bool = False  # nothing ran: a cache gave the result
+    entry: Entry | None = None  # where a cache is to keep the result
 
-    def __init__(self, call: Call, attempt: int, first_attempt_s: float) -> None:
-        self.call = call
-        self.attempt = call.attempts = attempt
-        self.first_attempt_s = first_attempt_s
-        self.counter: Counter | None = None
-        self.home: object = None  # the asyncio task, or the number of the OS thread, that runs the body
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.lazy: Future[Any] | LoopFuture[Any] | None = None  # the newest call, as long as nobody has begun it
-        self.has_starter = False  # the loop's next round begins it
-        self.in_a_row = 0  # how many calls were driven by their awaiters
-        self.children: set[Any] = set()  # futures of calls that were handed to a pool or a loop
-        self.unheard: list[tuple[str, Heard, BaseException]] = []  # errors, until somebody asks for them
-        self.writes: list[tuple[BaseStore, list[PreparedWrite]]] = []  # memories that wait for the task's record
-        self.deadlines: Deadlines | None = None
-        self.made: int = 0  # how many calls
-        self.is_cached = False  # nothing ran: a cache gave the result
-        self.entry: Entry | None = None  # where a cache is to keep the result
-
-    def next_key(self, key_name: str, digest: Callable[[], bytes]) -> str:
+    def next_key(self, key_name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the key of the next call that this body makes, from wherever it is made.
 
         Args:
             key_name: of what is called, escaped.
-            digest: gives the fingerprint of its arguments.
+            args: passed by position.
+            kwargs: passed by name.
         """
         counter = self.counter
         if counter is None:
             counter = self.counter = Counter(self.call.key)
         loop = self.loop
         if loop is None or asyncio._get_running_loop() is not loop:
-            if get_ident() == self.home:
-                return counter.next_key(key_name)
-            here: Any = self._job(threading.current_thread())
-        else:
-            here = asyncio.current_task(loop)
-            if here is self.home:
-                return counter.next_key(key_name)
-        return counter.next_key_of(here, key_name, digest)
+            if get_ident() != self.home:
+                job = self._job(threading.current_thread())
+                return counter.next_key_of(job, key_name, partial(fingerprint, args, kwargs))
+        elif (here := asyncio.current_task(loop)) is not self.home:
+            return counter.next_key_of(here, key_name, partial(fingerprint, args, kwargs))
+        counter.counts[key_name] += 1  # as Counter.next_key does, without a call of its own for each task
+        return f"{counter.path}{key_name}#{counter.counts[key_name]}"
 
     def next_order(self) -> tuple[int, ...]:
         """Return what sorts the next call that this body makes among those of the run."""
@@ -221,7 +206,7 @@ class Frame:
 
     def draw_id(self) -> str:
         """Return a fresh id in the form of a random UUID; a replay draws the same ones."""
-        return drawn_id(self.call.execution.seed, self.next_key(DRAWN, bytes))
+        return drawn_id(self.call.execution.seed, self.next_key(DRAWN, (), {}))
 
     def on_loop(self) -> bool:
         """Whether the caller is on the event loop that runs this body, and so must not wait."""

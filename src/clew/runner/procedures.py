@@ -133,8 +133,8 @@ async def produce(
     is_new = journal is None or not journal.has_begun(call.key)
     found, value = await entry.look_up(io) if is_new else (False, None)
     if found:
-        frame = Frame(call, 1, first_s)
-        frame.is_cached = True
+        frame = Frame(call, 1, first_s, is_cached=True)
+        call.attempts = 1
         if commit is not None:
             await commit(value, frame)
         return value, frame
@@ -164,6 +164,7 @@ async def run_attempts(
     attempt = 1
     while True:
         frame = Frame(call, attempt, first_s)
+        call.attempts = attempt
         try:
             watches = retries is not None and watching.observer is not None
             value = await (watching.watched_attempt(io, frame) if watches else io.call(frame))
@@ -212,7 +213,7 @@ def ask(frame: Frame, value: Any, timeout_s: float | None, default: Any) -> Any:
     execution = frame.call.execution
     execution.check_stopped()
     digest = fingerprint((value,), {})
-    key, order = frame.next_key(INTERRUPT, lambda: digest), frame.next_order()
+    key, order = frame.next_key(INTERRUPT, (value,), {}), frame.next_order()
     if execution.journal is not None:
         record = execution.journal.find(key, digest, lambda: describe((value,), {}))
         if record is not None:
@@ -256,7 +257,7 @@ async def pause(io: RunnerIO, frame: Frame, seconds: float) -> None:
     """Wait in a body; a run that is continued waits only for the rest."""
     execution = frame.call.execution
     digest, now_s = fingerprint((seconds,), {}), time.time()
-    key, until_s = frame.next_key(SLEEP, lambda: digest), now_s + seconds
+    key, until_s = frame.next_key(SLEEP, (seconds,), {}), now_s + seconds
     if execution.journal is not None:
         if record := execution.journal.find(key, digest, lambda: str(seconds)):
             until_s = execution.value_of(record)

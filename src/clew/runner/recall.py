@@ -98,7 +98,7 @@ async def _read_in_body(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
     if execution.journal is None:
         return await _found(io, store, _as_wanted(frame, reads), ())
     digest = fingerprint(tuple(reads), {})
-    key = frame.next_key(READ, lambda: digest)
+    key = frame.next_key(READ, tuple(reads), {})
     if record := execution.journal.find(key, digest, lambda: _shown(reads)):
         found: list[Result] = execution.value_of(record)
         return found
@@ -115,7 +115,7 @@ async def _write_in_body(io: RunnerIO, frame: Frame, store: BaseStore, writes: S
         await io.apply(store, await _prepared(io, frame, store, writes))
         return
     digest = fingerprint(tuple(writes), {})
-    key = frame.next_key(WRITE, lambda: digest)
+    key = frame.next_key(WRITE, tuple(writes), {})
     if execution.journal.find(key, digest, lambda: _shown(writes)):
         return
     execution.check_new(key)
