@@ -14,7 +14,7 @@ from clew.runner import futures, pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.callee import Callee
 from clew.runner.frame import Call, Frame, Scope
-from clew.runner.futures import Future
+from clew.runner.futures import Finished, Future
 from clew.runner.io import run_blocking
 from clew.runner.loop_futures import LoopFuture, on_loop
 from clew.runner.procedures import recalled, run_call
@@ -49,7 +49,11 @@ def start_call(
         return _replayed(found[0], frame.loop if is_on_loop else None)
     if is_on_loop:
         return _from_loop(call)
-    return _to_loop(call) if callee.is_async else _from_thread(call)
+    if callee.is_async:
+        return _to_loop(call)
+    if execution.places is not None and scope is None:
+        return _placed_from_thread(call)
+    return futures.remember(call, _blocking)
 
 
 def call_alone(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -69,50 +73,24 @@ def _nothing(name: str) -> Any:
     return {"config": {}, "writer": lambda chunk: None}.get(name, UNSET)
 
 
-class _Finished(Future[Any]):
-    """The future of a call that has ended: one outside any run, or one that was recorded."""
-
-    def __init__(self) -> None:
-        super().__init__(None, None, None)  # type: ignore[arg-type]  # nothing is left to begin
-
-    def begin(self) -> None:
-        pass
-
-    def _before_waiting(self, timeout: float | None) -> None:
-        pass
-
-
-def _finished(work: Callable[[], Any]) -> _Finished:
-    future = _Finished()
+def _finished(work: Callable[[], Any]) -> Finished[Any]:
     try:
-        future.set_result(work())
+        return Finished(work())
     except Exception as error:
-        future.set_exception(error)
-    return future
+        return Finished(error=error)
 
 
 def _replayed(value: Any, loop: asyncio.AbstractEventLoop | None) -> Any:
     """Return the future of a recorded call: nothing has to run, and nobody has to wait."""
-    future: Any = _Finished() if loop is None else loop.create_future()
+    if loop is None:
+        return Finished(value)
+    future = loop.create_future()
     future.set_result(value)
     return future
 
 
-def _from_thread(call: Call) -> Future[Any]:
-    """A blocking task called by blocking code."""
-    parent = call.parent
-    assert parent is not None
-    if call.execution.places is not None and not call.is_workflow:
-        return _placed_from_thread(call)
-    future: Future[Any] = Future(call, copy_context(), _blocking)
-    if parent.lazy is not None:
-        parent.lazy.start()
-    parent.lazy = future
-    futures.remember(future)
-    return future
-
-
 def _placed_from_thread(call: Call) -> Future[Any]:
+    """A blocking task called by blocking code that may have only so many calls under way."""
     future: Future[Any] = Future(call, copy_context(), _blocking)
     futures.hold(future)
     start = partial(futures.let_go, future)

@@ -13,12 +13,12 @@ import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures._base import FINISHED, PENDING, RUNNING
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Protocol, TypeVar
 
 from clew.runner import pools
 from clew.runner.frame import Call, Frame
-from clew.runner.io import run_blocking
+from clew.runner.io import refuse_to_wait
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -84,32 +84,36 @@ class Future(concurrent.futures.Future[T]):
     """
 
     _condition: threading.Condition
+    _waiters: list[Any]
+    _done_callbacks: list[Any]
+    _state = PENDING
+    _result: T | None = None
+    _exception: BaseException | None = None
+    heard = False
+    handed_over = False
+    has_thread = False  # it was handed to a pool that had an OS thread free for it, and so has begun
+    held = False  # it waits for a place, and must not begin
+    stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
 
     def __init__(self, call: Call, context: Context, procedure: Callable[[Call], Coroutine[Any, Any, T]]) -> None:
-        self._state = PENDING
-        self._result: T | None = None
-        self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Any] = []
         self.call = call
-        self.heard = False
-        self.handed_over = False
-        self.has_thread = False  # it was handed to a pool that had an OS thread free for it, and so has begun
-        self.held = False  # it waits for a place, and must not begin
-        self.stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
         self._context = context
         self._procedure = procedure
 
-    def __getattr__(self, name: str) -> threading.Condition:
-        """Make the condition on which others wait."""
-        if name != "_condition":
+    def __getattr__(self, name: str) -> Any:
+        """Make what others need to wait for the call."""
+        if name not in _MADE_TO_WAIT:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         with _making:
-            made: threading.Condition = self.__dict__.setdefault("_condition", threading.Condition())
-        return made
+            return self.__dict__.setdefault(name, _MADE_TO_WAIT[name]())
 
     def result(self, timeout: float | None = None) -> T:
-        self._before_waiting(timeout)
+        parent = self.call.parent
+        if timeout is None and parent is not None and parent.lazy is self:  # it is what was called last
+            self.heard, parent.lazy = True, None
+            self.begin()
+        else:
+            self._before_waiting(timeout)
         if self._state == FINISHED and self._exception is None:
             return self._result  # type: ignore[return-value]  # it is there now
         return super().result(timeout)
@@ -137,12 +141,19 @@ class Future(concurrent.futures.Future[T]):
             return
         self._state = RUNNING  # whoever claimed it alone may change it
         try:
-            value = self._context.run(run_blocking, self._procedure(self.call))
+            self._context.run((procedure := self._procedure(self.call)).send, None)
+            refuse_to_wait(procedure)
+        except StopIteration as ended:
+            value: T = ended.value
+            with _making:
+                is_alone = "_condition" not in self.__dict__  # whoever comes now finds it finished
+                if is_alone:
+                    self._result, self._state = value, FINISHED
+            if not is_alone:
+                self.set_result(value)
         except BaseException as error:
             note_failure(self.call, self, error)
             self.set_exception(error)
-        else:
-            self.set_result(value)
         if self.handed_over:
             _forget(self)
 
@@ -165,13 +176,6 @@ class Future(concurrent.futures.Future[T]):
     def done(self) -> bool:
         return self._state not in (PENDING, RUNNING)
 
-    def set_result(self, result: T) -> None:
-        with _making:
-            if "_condition" not in self.__dict__:  # nobody waits, and whoever comes now finds it finished
-                self._result, self._state = result, FINISHED
-                return
-        super().set_result(result)
-
     def _before_waiting(self, timeout: float | None) -> None:
         self.heard = True
         parent = self.call.parent
@@ -186,17 +190,56 @@ class Future(concurrent.futures.Future[T]):
             threading.Thread(target=self.begin, name="clew-awaited", daemon=True).start()
 
 
+class Finished(Future[T]):
+    """The future of a call that has ended: one outside any run, or one that was recorded.
+
+    Args:
+        value: what it returned.
+        error: what it raised, or None.
+    """
+
+    _state = FINISHED
+    heard = True
+
+    def __init__(self, value: T | None = None, error: BaseException | None = None) -> None:
+        self._result = value
+        self._exception = error
+
+    def result(self, timeout: float | None = None) -> T:
+        return self._result if self._exception is None else super(Future, self).result()  # type: ignore[return-value]
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        return self._exception
+
+    def start(self) -> None:
+        """Do nothing: there is nothing left to begin."""
+
+    begin = start
+
+
 def note_failure(call: Call, future: Any, error: BaseException) -> None:
     """Remember an error until somebody asks for it."""
     if call.parent is not None and isinstance(error, Exception):
         call.parent.unheard.append((call.callee.name, future, error))
 
 
-def remember(future: Future[Any]) -> None:
-    """Leave a call unbegun for a moment, in case its result is asked for next."""
+def remember(call: Call, procedure: Callable[[Call], Coroutine[Any, Any, T]]) -> Future[T]:
+    """Return the future of a call that is left unbegun for a moment, in case its result is asked for next.
+
+    Args:
+        call: what is called by blocking code.
+        procedure: runs the call without ever waiting on a loop.
+    """
+    future = Future(call, copy_context(), procedure)
+    parent = call.parent
+    assert parent is not None
+    if parent.lazy is not None:
+        parent.lazy.start()
+    parent.lazy = future
     _unbegun[future] = None
     if not _starter.armed:
         _starter.arm()
+    return future
 
 
 def hand_over(future: Future[Any]) -> None:
@@ -224,7 +267,7 @@ def _forget(future: Future[Any]) -> None:
 def hold(future: Future[Any]) -> None:
     """Keep a call from beginning until it has a place; the body that made it waits for it all the same."""
     future.held = True
-    remember(future)
+    _unbegun[future] = None
     parent = future.call.parent
     if parent is not None:
         parent.children.add(future)
@@ -252,6 +295,9 @@ def own(frame: Frame) -> list[Future[Any]]:
     return [child for child in list(frame.children) if isinstance(child, Future)]
 
 
+_MADE_TO_WAIT: dict[str, Callable[[], Any]] = {
+    "_condition": threading.Condition, "_waiters": list, "_done_callbacks": list,
+}  # fmt: skip
 _making = threading.Lock()  # held while a condition is made, or a future ends that has none
 # Whoever removes a call from here has the right to begin it, or to cancel it. Removing is atomic.
 _unbegun: dict[Future[Any], None] = {}
