@@ -127,13 +127,13 @@ class BaseStore(ABC):
         Raises:
             Forgotten: what was there then is no longer kept.
         """
-        return _item(self.execute([self._get_op(namespace, key, refresh_ttl, as_of)]))
+        return _item(self.execute([GetOp(namespace, key, self._refresh(refresh_ttl), as_of)]))
 
     async def aget(
         self, namespace: Namespace, key: str, *, refresh_ttl: bool | None = None, as_of: AsOf | None = None
     ) -> Item | None:
         """Like `get`, off the event loop."""
-        return _item(await self.aexecute([self._get_op(namespace, key, refresh_ttl, as_of)]))
+        return _item(await self.aexecute([GetOp(namespace, key, self._refresh(refresh_ttl), as_of)]))
 
     def put(
         self,
@@ -291,9 +291,6 @@ class BaseStore(ABC):
             InvalidNamespaceError: a label is empty, no text, or has a period.
         """
         return ScopedStore(self, check_namespace(labels, new=True))
-
-    def _get_op(self, namespace: Namespace, key: str, refresh_ttl: bool | None, as_of: AsOf | None) -> GetOp:
-        return GetOp(namespace, key, self._refresh(refresh_ttl), as_of)
 
     def _put_op(
         self,

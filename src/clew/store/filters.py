@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -100,10 +101,10 @@ def check_filter_fields(paths: object) -> list[tuple[str, ...]]:
 def matches(condition: Condition | None, value: Mapping[str, Any]) -> bool:
     """Say whether a memory's value meets the condition."""
     match condition:
-        case None:
-            return True
         case Compare(path, operator, operand):
             return _OPERATORS[operator](_at(value, path), operand)
+        case None:
+            return True
         case Every(parts):
             return all(matches(part, value) for part in parts)
         case Some(parts):
@@ -144,6 +145,7 @@ def _parse_entry(key: object, operand: object, depth: int) -> Condition:
     return _parse_conditions(_parse_path(key), operand, depth)
 
 
+@lru_cache(maxsize=1024)
 def _parse_path(key: str) -> tuple[str, ...]:
     path = tuple(key.split("."))
     if not re.fullmatch(_KEY, key) or "" in path:
@@ -194,7 +196,7 @@ def _check_operand(operand: object, depth: int) -> Any:
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
     for step in path:
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             value = value.get(step, _MISSING)
         elif isinstance(value, list) and step.isdecimal() and step.isascii() and len(step) < 10:
             value = value[int(step)] if int(step) < len(value) else _MISSING
@@ -204,6 +206,8 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _equal(found: Any, operand: Any) -> bool:
+    if type(found) is str:
+        return bool(found == operand)
     if found is _MISSING:
         return operand is None
     if isinstance(found, bool) or isinstance(operand, bool):

@@ -43,10 +43,11 @@ def check_labels(path: object, *, what: str = "namespace") -> Namespace:
             if isinstance(path, str)
             else f"a {what} is a tuple of text, not {type(path).__name__}: {path!r}"
         )
-    labels: Namespace = tuple(path)
-    for label in labels:
-        _check_label(label, labels)
-    return labels
+    labels = tuple(path)
+    try:
+        return _checked(labels)
+    except TypeError:  # one of them cannot be hashed, so it is no text
+        return _check_each(labels)
 
 
 def check_pattern(path: object) -> Namespace:
@@ -54,7 +55,14 @@ def check_pattern(path: object) -> Namespace:
     return check_labels((path,) if isinstance(path, str) else path, what="pattern")
 
 
-def _check_label(label: object, namespace: Namespace) -> None:
+def _check_each(labels: tuple[object, ...]) -> Namespace:
+    return tuple(_check_label(label, labels) for label in labels)
+
+
+_checked = lru_cache(maxsize=4096)(_check_each)
+
+
+def _check_label(label: object, namespace: tuple[object, ...]) -> str:
     if not isinstance(label, str):
         raise InvalidNamespaceError(f"label {label!r} of namespace {namespace!r} is not text: turn it into a str")
     if not label:
@@ -65,6 +73,7 @@ def _check_label(label: object, namespace: Namespace) -> None:
         label.encode()
     except UnicodeEncodeError as error:
         raise InvalidNamespaceError(f"label {label!r} cannot be written as UTF-8: {error.reason}") from error
+    return str.__str__(label)
 
 
 def below(namespace: Namespace, prefix: Namespace) -> bool:

@@ -225,7 +225,7 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
         case GetOp():
             return PreparedGet(
                 namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl),
-                past=check_as_of(op.as_of),
+                past=None if op.as_of is None else check_as_of(op.as_of),
             )  # fmt: skip
         case HistoryOp():
             return PreparedHistory(namespace=check_namespace(op.namespace), key=check_key(op.key))

@@ -100,7 +100,7 @@ class SealedKeeper(Generic[S]):
             ),
         )
         found = self._keeper.search(state, hidden, reading)
-        return [one._replace(stored=self._opened(one.stored)) for one in found]
+        return [replace(one, stored=self._opened(one.stored)) for one in found]
 
     def versions(
         self, state: S, prefix: Namespace, key: str | None = None, moment: Moment | None = None
@@ -208,7 +208,7 @@ class SealedKeeper(Generic[S]):
         return array("I", [self._keys.hidden_terms(term)[0] for term in array("I", terms)]).tobytes()
 
     def _opened(self, stored: Stored) -> Stored:
-        return stored._replace(value=self._open_at(stored, stored.value))
+        return replace(stored, value=self._open_at(stored, stored.value))
 
     def _open_at(self, found: Stored | Version | Memory, value: bytes | str) -> bytes:
         """Give the JSON of a memory, if it was sealed for the place where it was found."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -23,7 +23,7 @@ _MOST_MISSED = 1_000
 EXACT_ITEMS = 5_000  # above, reading all vectors costs more than codes and scoring again
 
 
-class Stored(NamedTuple):
+class Stored(Struct, frozen=True):
     """An item as an engine keeps it; `value` is JSON, times are microseconds since 1970."""
 
     id: int
@@ -37,17 +37,18 @@ class Stored(NamedTuple):
 
     def item(self) -> Item:
         """Give the item, its value a fresh copy."""
+        created_at = from_us(self.created_us)
         return Item(
             namespace=self.namespace,
             key=self.key,
             value=read_value(self.value, self.namespace, self.key),
-            created_at=from_us(self.created_us),
-            updated_at=from_us(self.updated_us),
+            created_at=created_at,
+            updated_at=created_at if self.updated_us == self.created_us else from_us(self.updated_us),
             version=self.version,
         )
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """An item on a page of a search; see SearchItem."""
 
     stored: Stored
@@ -57,12 +58,13 @@ class Found(NamedTuple):
     def item(self) -> SearchItem:
         """Give the item as people see it, its value a fresh copy."""
         s = self.stored
+        created_at = from_us(s.created_us)
         return SearchItem(
             namespace=s.namespace,
             key=s.key,
             value=read_value(s.value, s.namespace, s.key),
-            created_at=from_us(s.created_us),
-            updated_at=from_us(s.updated_us),
+            created_at=created_at,
+            updated_at=created_at if s.updated_us == s.created_us else from_us(s.updated_us),
             version=s.version,
             score=self.score,
             why=self.why,

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from clew.errors import EmbeddingError, UnreadableRecord, UsageError
 from clew.store.embedding import Embedded
@@ -22,12 +22,11 @@ from clew.store.indexing import IndexingStore
 from clew.store.keeper import Erased, How, Keeper, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import check_labels
-from clew.store.operations import Namespace, NamespacePath, Op, PutOp, Result
+from clew.store.operations import GetOp, Item, Namespace, NamespacePath, Op, PutOp, Result, SearchItem
 from clew.store.past import past_texts, search_past
 from clew.store.planning import (
     Draft,
     PreparedGet,
-    PreparedHistory,
     PreparedRead,
     PreparedSearch,
     PreparedWrite,
@@ -46,38 +45,31 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class _Plan(Struct, frozen=True, kw_only=True):
-    """Operations, ready to be carried out in one transaction."""
+class _Plan(Struct):
+    """Operations, checked, and what is made of them until one transaction carries them out.
 
-    size: int
+    Args:
+        reads: with the places of their results.
+        drafts: of writes.
+        ahead: drafts of writes that only the reads are to see.
+        writes, pending: made of the drafts.
+        outbox_is_due: whether what waits for its vectors is to be worked off.
+    """
+
     reads: list[tuple[int, PreparedRead]]
+    drafts: list[Draft]
+    ahead: list[Draft]
     writes: Sequence[PreparedWrite] = ()
     pending: Sequence[PreparedWrite] = ()
-
-    @property
-    def how(self) -> How:
-        if self.pending or self.writes:
-            return "look_ahead" if self.pending else "write"
-        one = self.reads[0][1] if len(self.reads) == 1 else None
-        return "glance" if isinstance(one, PreparedGet) and one.past is None else "read"
-
-    @property
-    def writes_alone(self) -> bool:
-        """Whether its writes are applied in a transaction of their own."""
-        return bool(self.writes) and (bool(self.pending) or not self.reads)
-
-
-class _Drafts(Struct, kw_only=True):
-    """Operations, checked, before anything is embedded."""
-
-    size: int
-    reads: list[tuple[int, PreparedRead]] = field(default_factory=list)
-    writes: list[Draft] = field(default_factory=list)
-    pending: list[Draft] = field(default_factory=list)
+    outbox_is_due: bool = False
 
     def texts(self) -> list[str]:
-        drafts = [*self.writes, *self.pending]
-        return [text for draft in drafts for text in draft.texts] if drafts else []
+        return [text for draft in (*self.drafts, *self.ahead) for text in draft.texts]
+
+    def how(self) -> How:
+        if self.pending:
+            return "look_ahead"
+        return "write" if self.writes else "read"
 
 
 class TransactionalStore(IndexingStore[S]):
@@ -85,18 +77,25 @@ class TransactionalStore(IndexingStore[S]):
 
     def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
         """See BaseStore.execute."""
-        drafts = self._draft(ops, pending)
-        embedded = self._embed(drafts.texts())
-        reads = [(at, self._with_vector(read)) for at, read in drafts.reads]
-        plan = self._finish(drafts, reads, embedded)
-        results: list[Any] = [None] * plan.size
-        if plan.reads or plan.pending:
-            reading = self._transact(plan.how, partial(self._carry_out, plan, results))
+        if not pending and len(ops) == 1 and isinstance(op := ops[0], GetOp) and op.as_of is None:
+            # The most frequent call of all: one statement, which sees one state by itself.
+            item, reading = self._transact("glance", partial(self._glance, draft_read(op, self.settings)))
             if reading.ending:
                 self._transact("write", partial(self._refresh_ending, reading))
-        if plan.writes_alone:
+            return [item]
+        plan = self._plan(ops, pending)
+        if plan.drafts or plan.ahead:
+            self._finish(plan, self._embed(plan.texts()))
+        if self.settings.embedder is not None:
+            plan.reads = [(at, self._with_vector(read)) for at, read in plan.reads]
+        results: list[Any] = [None] * len(ops)
+        if plan.reads or plan.pending:
+            reading = self._transact(plan.how(), partial(self._carry_out, plan, results))
+            if reading.ending:
+                self._transact("write", partial(self._refresh_ending, reading))
+        if plan.writes and (plan.pending or not plan.reads):
             self.apply(plan.writes)
-        if self._outbox_is_due(embedded):
+        if plan.outbox_is_due:
             self.embed_waiting()
         for at, search, found in _looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
@@ -105,18 +104,25 @@ class TransactionalStore(IndexingStore[S]):
 
     async def aexecute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
         """See BaseStore.aexecute."""
-        drafts = self._draft(ops, pending)
-        embedded = await self._aembed(drafts.texts())
-        reads = [(at, await self._awith_vector(read)) for at, read in drafts.reads]
-        plan = self._finish(drafts, reads, embedded)
-        results: list[Any] = [None] * plan.size
-        if plan.reads or plan.pending:
-            reading = await self._atransact(plan.how, partial(self._carry_out, plan, results))
+        if not pending and len(ops) == 1 and isinstance(op := ops[0], GetOp) and op.as_of is None:
+            # The most frequent call of all: one statement, which sees one state by itself.
+            item, reading = await self._atransact("glance", partial(self._glance, draft_read(op, self.settings)))
             if reading.ending:
                 await self._atransact("write", partial(self._refresh_ending, reading))
-        if plan.writes_alone:
+            return [item]
+        plan = self._plan(ops, pending)
+        if plan.drafts or plan.ahead:
+            self._finish(plan, await self._aembed(plan.texts()))
+        if self.settings.embedder is not None:
+            plan.reads = [(at, await self._awith_vector(read)) for at, read in plan.reads]
+        results: list[Any] = [None] * len(ops)
+        if plan.reads or plan.pending:
+            reading = await self._atransact(plan.how(), partial(self._carry_out, plan, results))
+            if reading.ending:
+                await self._atransact("write", partial(self._refresh_ending, reading))
+        if plan.writes and (plan.pending or not plan.reads):
             await self.aapply(plan.writes)
-        if self._outbox_is_due(embedded):
+        if plan.outbox_is_due:
             await self.aembed_waiting()
         for at, search, found in _looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
@@ -125,13 +131,15 @@ class TransactionalStore(IndexingStore[S]):
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.prepare."""
-        drafts = self._draft(writes, ())
-        return self._finish(drafts, [], self._embed(drafts.texts())).writes
+        plan = self._plan(writes, ())
+        self._finish(plan, self._embed(plan.texts()))
+        return plan.writes
 
     async def aprepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.aprepare."""
-        drafts = self._draft(writes, ())
-        return self._finish(drafts, [], await self._aembed(drafts.texts())).writes
+        plan = self._plan(writes, ())
+        self._finish(plan, await self._aembed(plan.texts()))
+        return plan.writes
 
     def apply(self, writes: Sequence[PreparedWrite]) -> None:
         """See BaseStore.apply."""
@@ -192,34 +200,33 @@ class TransactionalStore(IndexingStore[S]):
     def _sweeper(self) -> Sweeper:
         return Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
 
-    def _draft(self, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> _Drafts:
-        drafts = _Drafts(size=len(ops))
+    def _plan(self, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> _Plan:
+        plan = _Plan([], [], [])
         for at, op in enumerate(ops):
             if isinstance(op, PutOp):
-                drafts.writes.append(draft_write(op, self.settings))
+                plan.drafts.append(draft_write(op, self.settings))
             else:
-                drafts.reads.append((at, draft_read(op, self.settings)))
+                plan.reads.append((at, draft_read(op, self.settings)))
         for write in pending:
             ready = Draft(write=write) if isinstance(write, PreparedWrite) else draft_write(write, self.settings)
-            drafts.pending.append(ready)
-        return drafts
-
-    def _finish(self, drafts: _Drafts, reads: list[tuple[int, PreparedRead]], embedded: Embedded) -> _Plan:
-        if not drafts.writes and not drafts.pending:
-            return _Plan(size=drafts.size, reads=reads)
-        plan = _Plan(
-            size=drafts.size,
-            reads=reads,
-            writes=[self._kept(finish_write(draft, embedded, self.settings)) for draft in drafts.writes],
-            pending=[self._kept(finish_write(draft, embedded, self.settings)) for draft in drafts.pending],
-        )
-        if any(write.waiting for write in plan.writes):
-            self._some_wait = True
-            log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
+            plan.ahead.append(ready)
         return plan
 
-    def _kept(self, write: PreparedWrite) -> PreparedWrite:
-        return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write
+    def _finish(self, plan: _Plan, embedded: Embedded) -> None:
+        """Put the vectors into the drafts, or the reason why they wait for them."""
+        plan.writes, plan.pending = self._finished(plan.drafts, embedded), self._finished(plan.ahead, embedded)
+        if any([write.waiting for write in plan.writes]):
+            self._some_wait = True
+            log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
+        plan.outbox_is_due = self._outbox_is_due(embedded)
+
+    def _finished(self, drafts: list[Draft], embedded: Embedded) -> list[PreparedWrite]:
+        writes = [finish_write(draft, embedded, self.settings) for draft in drafts]
+        return [self._keeper.sealed(w) for w in writes] if isinstance(self._keeper, SealedKeeper) else writes
+
+    def _glance(self, read: PreparedRead, state: S) -> tuple[Any, Reading]:
+        reading = Reading(now=self._clock(), committed=True)
+        return self._read(read, reading, state), reading
 
     def _carry_out(self, plan: _Plan, results: list[Any], state: S) -> Reading:
         """Put the results of reads at their places, and apply what is to be applied in the same transaction."""
@@ -227,40 +234,44 @@ class TransactionalStore(IndexingStore[S]):
         if plan.pending:
             self._keeper.apply(state, plan.pending, reading.now)
         for at, read in plan.reads:
-            results[at] = self._read(state, read, reading)
+            results[at] = self._read(read, reading, state)
         if plan.writes and not plan.pending:
             self._keeper.apply(state, plan.writes, reading.now)
         return reading
 
-    def _read(self, state: S, read: PreparedRead, reading: Reading) -> Any:
+    def _read(self, read: PreparedRead, reading: Reading, state: S) -> Any:
         """Give the result of a read; of a search in the past, the versions among which to search."""
-        match read:
-            case PreparedGet(past=Past() as past):
-                then = self._as_it_was(state, read.namespace, read.key, past, reading.now)
-                return then[0].item() if then else None
-            case PreparedSearch(past=Past() as past):
-                return self._as_it_was(state, read.prefix, None, past, reading.now)
-            case PreparedHistory():
-                versions = self._keeper.versions(state, read.namespace, read.key)
-                return history_of(versions, self.settings.history, to_us(reading.now))
-            case PreparedGet():
-                if (stored := self._keeper.get(state, read, reading)) is None:
-                    return None
-                if read.refresh and stored.ttl_us is not None:
-                    reading.ending.append((stored.namespace, stored.key))
-                return stored.item()
-            case PreparedSearch():
-                if read.vector and not self._looked_for_others:
-                    self._look_for_other_models(state)
-                found = self._keeper.search(state, read, reading)
-                if not found and not self._looked_for_sealed:
-                    self._look_for_sealed(state)
-                if read.refresh:
-                    kept = (one.stored for one in found)
-                    reading.ending.extend((one.namespace, one.key) for one in kept if one.ttl_us is not None)
-                return [one.item() for one in found]
-            case PreparedListing():
-                return self._keeper.list_namespaces(state, read, reading.now)
+        if isinstance(read, PreparedGet):
+            return self._get(state, read, reading)
+        if isinstance(read, PreparedSearch):
+            return self._search(state, read, reading)
+        if isinstance(read, PreparedListing):
+            return self._keeper.list_namespaces(state, read, reading.now)
+        versions = self._keeper.versions(state, read.namespace, read.key)
+        return history_of(versions, self.settings.history, to_us(reading.now))
+
+    def _get(self, state: S, read: PreparedGet, reading: Reading) -> Item | None:
+        if read.past is not None:
+            then = self._as_it_was(state, read.namespace, read.key, read.past, reading.now)
+            return then[0].item() if then else None
+        if (stored := self._keeper.get(state, read, reading)) is None:
+            return None
+        if read.refresh and stored.ttl_us is not None:
+            reading.ending.append((stored.namespace, stored.key))
+        return stored.item()
+
+    def _search(self, state: S, read: PreparedSearch, reading: Reading) -> list[SearchItem] | list[Version]:
+        if read.past is not None:
+            return self._as_it_was(state, read.prefix, None, read.past, reading.now)
+        if read.vector and not self._looked_for_others:
+            self._look_for_other_models(state)
+        found = self._keeper.search(state, read, reading)
+        if not found and not self._looked_for_sealed:
+            self._look_for_sealed(state)
+        if read.refresh:
+            ending = [one.stored for one in found if one.stored.ttl_us is not None]
+            reading.ending.extend((stored.namespace, stored.key) for stored in ending)
+        return [one.item() for one in found]
 
     def _look_for_sealed(self, state: S) -> None:
         """Refuse to say that nothing was found where nothing can be read: encrypted values meet no filter or query."""

@@ -23,6 +23,8 @@ def check_key(key: object) -> str:
     Raises:
         InvalidValue: it is not text, or cannot be written as UTF-8.
     """
+    if type(key) is str and key.isascii():
+        return key
     if not isinstance(key, str):
         raise InvalidValue(f"a key is text, not {type(key).__name__}: {key!r}; turn it into a str")
     _check_text(key, f"key {key!r}")

@@ -27,6 +27,10 @@ from clew.store.search import Stored
 COLUMNS = "i.id, n.path, i.key, i.value, i.created_at, i.updated_at, i.ttl, i.version"
 JOINED = "clew_items i JOIN clew_namespaces n ON n.id = i.namespace"
 LIVE = "(i.expires_at IS NULL OR i.expires_at > ?)"
+_GET = f"""
+SELECT i.id, i.value, i.created_at, i.updated_at, i.ttl, i.version FROM clew_items i
+WHERE i.namespace = (SELECT id FROM clew_namespaces WHERE path = ?) AND i.key = ? AND {LIVE}
+"""
 
 
 def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime | None = None) -> None:
@@ -211,10 +215,11 @@ def ids_expired(connection: sqlite3.Connection, now_us: int) -> list[int]:
 
 def find_item(connection: sqlite3.Connection, namespace: Namespace, key: str, now_us: int) -> Stored | None:
     """Give one item that has not expired."""
-    row = connection.execute(
-        f"SELECT {COLUMNS} FROM {JOINED} WHERE n.path = ? AND i.key = ? AND {LIVE}", (encode(namespace), key, now_us)
-    ).fetchone()
-    return as_stored(row) if row else None
+    row = connection.execute(_GET, (encode(namespace), key, now_us)).fetchone()
+    if row is None:
+        return None
+    item_id, *rest = row
+    return Stored(item_id, namespace, key, *rest)
 
 
 def refresh_item(connection: sqlite3.Connection, namespace: Namespace, key: str, now_us: int) -> None:

@@ -22,16 +22,19 @@ class Source(Struct, frozen=True, kw_only=True):
     """Where the items that may meet a filter come from: all items, or the entries of one value in the index.
 
     Args:
-        tables: SQL of the tables; the items are `i`.
-        first: the one of them that gives the order and the namespace.
+        first: the table that gives the order and the namespace, and the letter that stands for it.
+        join: how the items, `i`, are found from there.
         where: SQL that chooses entries of the index.
         values: its parameters.
     """
 
-    tables: str = "clew_items i"
-    first: str = "i"
+    first: tuple[str, str] = ("clew_items i", "i")
+    join: str = ""
     where: str = "1"
     values: tuple[Any, ...] = ()
+
+
+_EVERY_ITEM = Source()
 
 
 def declare(database: SqliteDatabase, paths: Sequence[tuple[str, ...]]) -> None:
@@ -42,16 +45,25 @@ def declare(database: SqliteDatabase, paths: Sequence[tuple[str, ...]]) -> None:
         database.write(lambda connection: _add(connection, missing))
 
 
-def source_of(connection: sqlite3.Connection, condition: Filter | None) -> Source:
-    """Give the entries of the index that a filter asks for; all items where it asks for no declared field."""
-    parts = condition.parts if isinstance(condition, Every) else (condition,)
-    equal = [part for part in parts if isinstance(part, Compare) and part.operator == "$eq" and _is_kept(part.operand)]
-    declared = _declared(connection) if equal else {}
-    for part in equal:
-        if (field := declared.get(place_of(part.path))) is not None:
-            tables = "clew_item_fields f CROSS JOIN clew_items i ON i.id = f.id"
-            return Source(tables=tables, first="f", where="f.field = ? AND f.value = ?", values=(field, part.operand))
-    return Source()
+class DeclaredFields:
+    """The declared fields of one file, as far as they are known: a field that is declared stays so."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+
+    def source_of(self, connection: sqlite3.Connection, condition: Filter | None) -> Source:
+        """Give the entries of the index that a filter asks for; all items where it asks for no declared field."""
+        for part in condition.parts if isinstance(condition, Every) else (condition,):
+            if isinstance(part, Compare) and part.operator == "$eq" and _is_kept(part.operand):
+                place = place_of(part.path)
+                if place not in self._known:
+                    self._known = _declared(connection)
+                if (field := self._known.get(place)) is not None:
+                    return Source(
+                        first=("clew_item_fields f", "f"), join="CROSS JOIN clew_items i ON i.id = f.id",
+                        where="f.field = ? AND f.value = ?", values=(field, part.operand),
+                    )  # fmt: skip
+        return _EVERY_ITEM
 
 
 def _is_kept(operand: object) -> bool:

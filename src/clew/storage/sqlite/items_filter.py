@@ -8,6 +8,7 @@ inexactly. Every operand and path is a parameter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from clew.store.filters import Compare, Every, Filter, Some
@@ -20,6 +21,8 @@ _TEXT_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 def compile_filter(condition: Filter | None) -> tuple[str, list[Any]]:
     """Give an SQL condition on `i.value` with its parameters."""
+    if condition is None:
+        return _EVERYTHING, []
     sql, parameters = _compile(condition)
     return (sql, parameters) if sql.count("(") < _MOST_BRACKETS else (_EVERYTHING, [])
 
@@ -49,6 +52,7 @@ def _compile_comparison(path: tuple[str, ...], operator: str, operand: Any) -> t
     return _EVERYTHING, []
 
 
+@lru_cache(maxsize=1024)
 def place_of(path: tuple[str, ...]) -> str:
     """Give a path into a value as SQLite writes it."""
     return "$" + "".join(f'."{step}"' for step in path)
@@ -69,7 +73,7 @@ def is_whole_number(operand: object) -> bool:
 
 def is_plain_text(operand: object) -> bool:
     """Say whether SQLite can be given it as text: no half of a surrogate pair."""
-    return isinstance(operand, str) and not any("\ud800" <= c <= "\udfff" for c in operand)
+    return isinstance(operand, str) and (operand.isascii() or not any("\ud800" <= c <= "\udfff" for c in operand))
 
 
 def _join(word: str, parts: Sequence[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from clew.storage.sqlite import items, items_index, items_past
+from clew.storage.sqlite.items_fields import DeclaredFields
 from clew.storage.sqlite.items_moving import SqliteMover
 from clew.storage.sqlite.items_search import SqliteShelf
 from clew.store.expiry import from_us, to_us
@@ -26,12 +27,13 @@ class SqliteKeeper(SqliteMover):
 
     def __init__(self, cache_bytes: int) -> None:
         self._cache = CorpusCache(cache_bytes)
+        self._fields = DeclaredFields()
 
     def get(self, state: sqlite3.Connection, read: PreparedGet, reading: Reading) -> Stored | None:
         return items.find_item(state, read.namespace, read.key, to_us(reading.now))
 
     def search(self, state: sqlite3.Connection, read: PreparedSearch, reading: Reading) -> list[Found]:
-        return search(SqliteShelf(state, read, reading, self._cache), read)
+        return search(SqliteShelf(state, read, reading, self._cache, self._fields), read)
 
     def list_namespaces(self, state: sqlite3.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
         walk = partial(items.held_namespaces, state, now_us=to_us(now))

@@ -12,26 +12,26 @@ from functools import lru_cache
 from typing import Any
 
 from clew.storage.sqlite.items import COLUMNS, LIVE
-from clew.storage.sqlite.items_fields import source_of
+from clew.storage.sqlite.items_fields import Source
 from clew.storage.sqlite.items_filter import compile_filter
 from clew.store.filters import Filter
 
 _LOOKED_AT, _LOOKED_AT_FOR_A_FILTER = 256, 4096
 
 _IN_ONE = f"""
-SELECT {COLUMNS.replace("n.path", "?")} FROM {{tables}}
+SELECT {COLUMNS.replace("n.path", "?")} FROM {{table}} {{join}}
 WHERE {{where}} AND {{first}}.namespace = ? AND {LIVE} AND {{filter}}
 ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 """
-_HORIZON = "SELECT {first}.updated_at FROM {tables} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?"
+_HORIZON = "SELECT {first}.updated_at FROM {table} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?"
 _OF_ALL = f"""
-SELECT {COLUMNS} FROM {{tables}} CROSS JOIN clew_namespaces n ON n.id = i.namespace
-WHERE {{where}} AND {{first}}.updated_at >= ? AND n.path >= ? AND n.path < ? AND {LIVE} AND {{filter}}
+SELECT {COLUMNS} FROM {{table}} {{join}} CROSS JOIN clew_namespaces n ON n.id = i.namespace
+WHERE {{where}} AND {{first}}.updated_at >= coalesce(({_HORIZON}), 0) AND n.path >= ? AND n.path < ? AND {LIVE} AND {{filter}}
 ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 """
 _OF_EACH = f"""
 SELECT {COLUMNS} FROM clew_namespaces n CROSS JOIN clew_items i ON i.id IN (
-    SELECT i.id FROM {{tables}} WHERE {{where}} AND {{first}}.namespace = n.id AND {LIVE} AND {{filter}}
+    SELECT i.id FROM {{table}} {{join}} WHERE {{where}} AND {{first}}.namespace = n.id AND {LIVE} AND {{filter}}
     ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?)
 WHERE n.path >= ? AND n.path < ? ORDER BY i.updated_at DESC, i.id DESC LIMIT ?
 """
@@ -43,17 +43,23 @@ class Newest:
     Args:
         paths: of the prefix, as a range.
         now_us: what has expired by then is not seen.
+        source: where to look for those that meet it.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, paths: tuple[bytes, bytes], now_us: int, condition: Filter | None
+        self,
+        connection: sqlite3.Connection,
+        paths: tuple[bytes, bytes],
+        now_us: int,
+        condition: Filter | None,
+        source: Source,
     ) -> None:
         self._connection = connection
         self._paths = paths
         self._now_us = now_us
         self._filter, self._operands = compile_filter(condition)
-        self._source = source_of(connection, condition)
-        reads_all = condition is not None and self._source.first == "i"
+        self._source = source
+        reads_all = condition is not None and not source.join
         self._looks_at = _LOOKED_AT_FOR_A_FILTER if reads_all else _LOOKED_AT
 
     def rows(self, most: int) -> Iterator[tuple[Any, ...]]:
@@ -75,18 +81,17 @@ class Newest:
 
     def _in_many(self, most: int) -> list[tuple[Any, ...]]:
         s, meets = self._source, (self._now_us, *self._operands)
-        look = max(self._looks_at, 2 * most)
-        horizon = self._run(_HORIZON, *s.values, look)
-        found = self._run(_OF_ALL, *s.values, horizon[0][0] if horizon else 0, *self._paths, *meets, most)
-        if len(found) == most or not horizon:
+        horizon = (*s.values, max(self._looks_at, 2 * most))
+        found = self._run(_OF_ALL, *s.values, *horizon, *self._paths, *meets, most)
+        if len(found) == most or not self._run(_HORIZON, *horizon):
             return found
         return self._run(_OF_EACH, *s.values, *meets, most, *self._paths, most)
 
     def _run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         s = self._source
-        return self._connection.execute(_filled(sql, s.tables, s.first, s.where, self._filter), values).fetchall()
+        return self._connection.execute(_filled(sql, s.first, s.join, s.where, self._filter), values).fetchall()
 
 
 @lru_cache(maxsize=256)
-def _filled(sql: str, tables: str, first: str, where: str, filter: str) -> str:
-    return sql.format(tables=tables, first=first, where=where, filter=filter)
+def _filled(sql: str, first: tuple[str, str], join: str, where: str, filter: str) -> str:
+    return sql.format(table=first[0], first=first[1], join=join, where=where, filter=filter)

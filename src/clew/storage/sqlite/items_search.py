@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec import json
 
 from clew.storage.sqlite import items
-from clew.storage.sqlite.items_fields import source_of
+from clew.storage.sqlite.items_fields import DeclaredFields
 from clew.storage.sqlite.items_filter import compile_filter
 from clew.storage.sqlite.items_index import find_model
 from clew.storage.sqlite.items_newest import Newest
@@ -38,17 +38,24 @@ class SqliteShelf:
     """The items below one prefix; see Shelf."""
 
     def __init__(
-        self, connection: sqlite3.Connection, request: PreparedSearch, reading: Reading, cache: CorpusCache
+        self,
+        connection: sqlite3.Connection,
+        request: PreparedSearch,
+        reading: Reading,
+        cache: CorpusCache,
+        fields: DeclaredFields,
     ) -> None:
         self._connection = connection
         self._request = request
         self._reading = reading
         self._cache = cache
+        self._fields = fields
         self._range = path_range(request.prefix)
         self._now_us = to_us(reading.now)
 
     def newest(self, condition: Filter | None) -> Iterator[Stored]:
-        newest = Newest(self._connection, self._range, self._now_us, condition)
+        source = self._fields.source_of(self._connection, condition)
+        newest = Newest(self._connection, self._range, self._now_us, condition, source)
         return map(items.as_stored, newest.rows(self._request.offset + self._request.limit))
 
     def corpus(self, dims: int) -> Corpus:
@@ -60,10 +67,11 @@ class SqliteShelf:
         if condition is None:
             return self._all_but_expired()
         sql, parameters = compile_filter(condition)
-        source = source_of(self._connection, condition)
+        source = self._fields.source_of(self._connection, condition)
+        table, letter = source.first
         rows = self._connection.execute(
-            f"SELECT i.id, i.value FROM clew_namespaces n CROSS JOIN {source.tables} "
-            f"WHERE n.path >= ? AND n.path < ? AND {source.first}.namespace = n.id AND {source.where} "
+            f"SELECT i.id, i.value FROM clew_namespaces n CROSS JOIN {table} {source.join} "
+            f"WHERE n.path >= ? AND n.path < ? AND {letter}.namespace = n.id AND {source.where} "
             f"AND {items.LIVE} AND {sql}",
             (*self._range, *source.values, self._now_us, *parameters),
         )
