@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,14 @@ PACKAGE = ROOT / "src" / "clew"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "engine": {"errors"},
+    "late": set(),
+    "engine": {"errors", "late"},
     "codec": {"errors", "engine"},
     "store": {"errors"},
     "contracts": {"errors", "engine"},
     "storage": {"errors", "engine", "codec", "store", "contracts"},
-    "runner": {"errors", "engine", "codec", "store", "contracts"},
-    "face": {"errors", "engine", "codec", "store", "contracts", "storage", "runner", "integrations"},
+    "runner": {"errors", "late", "engine", "codec", "store", "contracts"},
+    "face": {"errors", "late", "engine", "codec", "store", "contracts", "storage", "runner", "integrations"},
     "agents": {"errors", "face"},
     "learn": {"errors", "face", "agents"},
     "integrations": {"errors", "face", "store", "contracts"},
@@ -92,9 +93,15 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
                 submodule = f"{base}.{alias.name}"
                 yield submodule if _is_module(submodule) else base
         case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module"), args=args):
-            yield from (arg.value for arg in args[:1] if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+            yield from _texts(args[:1])
+        case ast.Call(func=ast.Name(id="late"), args=args):
+            yield from _texts(args)
         case _:
             pass
+
+
+def _texts(nodes: Sequence[ast.expr]) -> Iterator[str]:
+    yield from (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def _is_module(name: str) -> bool:
@@ -183,9 +190,11 @@ def late():
     from . import journal as j
     import clew.storage.base
     importlib.import_module("clew.codec.values")
+late(globals(), "clew.late")
 """
     found = {i.imported for i in imports_in(hidden, "clew.engine.state", "clew.engine")}
-    assert {room_of(module) for module in found} == {"errors", "face", "runner", "engine", "contracts", "codec"}
+    rooms = {"errors", "face", "runner", "engine", "contracts", "codec", "late"}
+    assert {room_of(module) for module in found} == rooms
 
 
 def test_files_can_be_read() -> None:

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, overload
 
-from clew.codec.allowed import allow, allow_named_by
-from clew.engine.caching import CachePolicy
+from clew.codec.declared import allow_named_by
+from clew.engine.caching import CachePolicy, checked
 from clew.engine.final import final as _final
-from clew.engine.journal import OnMismatch
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
 from clew.errors import InvalidOption
+from clew.late import late
 from clew.listening import hear_life
 from clew.options import checked_on_conflict
-from clew.runner import caching
 from clew.runner.callee import INJECTABLE, Callee, function_name, is_generator, parameters
-from clew.runner.requests import Settings
-from clew.runner.waiting import OnConflict
-from clew.storage.base import Checkpointer
-from clew.storage.cache import BaseCache
-from clew.storage.opening import Opened
-from clew.store.base import BaseStore
-from clew.workflow import InvalidPart, Workflow
+from clew.runner.settings import Settings
+from clew.workflow import Workflow
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from clew import parts
+    from clew.codec import allowed
     from clew.database import Database
+    from clew.engine.journal import OnMismatch
+    from clew.runner.waiting import OnConflict
+    from clew.storage.base import Checkpointer
+    from clew.storage.cache import BaseCache
+    from clew.store.base import BaseStore
+else:
+    late(globals(), "clew.codec.allowed", "clew.parts")
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
@@ -68,9 +71,9 @@ class entrypoint:
         NotImplementedError: the function is a generator.
     """
 
-    _saver: Checkpointer | bool | None
-    _store: BaseStore | None
-    _cache: BaseCache | None
+    _saver: Checkpointer | bool | None = None
+    _store: BaseStore | None = None
+    _cache: BaseCache | None = None
     _context_schema: type[Any] | None
     _cache_policy: CachePolicy | None
     _retry: tuple[RetryPolicy, ...]
@@ -144,12 +147,12 @@ class entrypoint:
     ) -> Any:
         # Everything happens here, not in __init__: mypy would take that one's signature for the whole.
         self = super().__new__(cls)
-        _check_database(database)
-        self._saver = _checked_saver(database.checkpointer if database and checkpointer is None else checkpointer)
-        self._store = _checked_store(database.store if database and store is None else store)
-        self._cache = _checked("cache", BaseCache, cache)
+        if any(part is not None for part in (database, checkpointer, store, cache)):
+            self._saver = parts.saver_of(checkpointer, database)
+            self._store = parts.store_of(store, database)
+            self._cache = parts.cache_of(cache)
         self._context_schema = context_schema
-        self._cache_policy = caching.checked(cache_policy)
+        self._cache_policy = checked(cache_policy)
         self._retry = policies(retry_policy)
         self._limit = limit(timeout)
         if on_mismatch not in ("raise", "rerun", "accept"):
@@ -185,50 +188,13 @@ class entrypoint:
         if not callee.is_async:
             refuse_on_sync(self._limit, name)
         allow_named_by(function)
-        allow(*self._allow)
+        if self._allow:
+            allowed.allow(*self._allow)
         settings = Settings(
             callee=callee, saver=self._saver, store=self._store, cache=self._cache, on_mismatch=self._on_mismatch,
             on_conflict=self._on_conflict, wait_s=self._wait_s,
         )  # fmt: skip
         return Workflow(settings, self._context_schema)
-
-
-def _check_database(database: Any) -> None:
-    from clew.database import Database  # not at the top: `import clew` is to cost next to nothing
-
-    if not isinstance(database, Database | None):
-        raise InvalidPart(
-            f"Invalid database provided: {database!r}. Pass a Database, such as Database('sqlite:///app.db')"
-        )
-
-
-def _checked_saver(saver: Any) -> Checkpointer | bool | None:
-    if saver is None or isinstance(saver, bool | Checkpointer):
-        return saver or None
-    if isinstance(saver, Opened):
-        raise InvalidPart(
-            "Invalid checkpointer provided: what from_conn_string gives is opened by "
-            "`with SqliteSaver.from_conn_string(...) as saver:`; pass that saver"
-        )
-    raise InvalidPart(
-        f"Invalid checkpointer provided: {saver!r}. Pass a clew checkpointer such as SqliteSaver or InMemorySaver, "
-        "database=Database(...), True, or None"
-    )
-
-
-def _checked_store(given: Any) -> BaseStore | None:
-    if "langgraph.store.base" in sys.modules:  # else it cannot be one of LangGraph's
-        from clew.integrations.langgraph import adapted
-
-        given = adapted(given)
-    checked: BaseStore | None = _checked("store", BaseStore, given)
-    return checked
-
-
-def _checked(what: str, kind: type[Any], given: Any) -> Any:
-    if given is None or isinstance(given, kind):
-        return given
-    raise InvalidPart(f"Invalid {what} provided: {given!r}. Pass a {kind.__name__} or None")
 
 
 def _checked_wait(wait_s: Any) -> float:
@@ -240,7 +206,7 @@ def _checked_wait(wait_s: Any) -> float:
 def _check_function(function: Callable[..., Any], name: str) -> None:
     if not callable(function):
         order = "; write @classmethod above it" if isinstance(function, classmethod) else ""
-        raise InvalidPart(f"@entrypoint needs a function, not {function!r}{order}")
+        raise parts.InvalidPart(f"@entrypoint needs a function, not {function!r}{order}")
     if is_generator(function):
         raise NotImplementedError(
             f"workflow {name!r} is a generator, which cannot be resumed; write to the stream writer instead of yielding"

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from clew.engine.events import Wanted
+if TYPE_CHECKING:
+    from clew.engine.events import Wanted
 
 Listening: TypeAlias = AbstractContextManager[None]
 

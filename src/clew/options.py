@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from clew.configs import RunnableConfig
-from clew.engine.events import StreamMode
 from clew.errors import InvalidOption
-from clew.runner.execution import Durability
-from clew.runner.waiting import OnConflict
 
-Config = RunnableConfig | Mapping[str, Any]
-Modes = StreamMode | Sequence[StreamMode]
-OnClose = Literal["stop", "detach"]
+if TYPE_CHECKING:
+    from clew.configs import RunnableConfig
+    from clew.engine.events import StreamMode
+    from clew.runner.execution import Durability
+    from clew.runner.waiting import OnConflict
+
+    Config = RunnableConfig | Mapping[str, Any]
+    Modes = StreamMode | Sequence[StreamMode]
+    OnClose = Literal["stop", "detach"]
 
 
 class RunOptions(TypedDict, total=False):

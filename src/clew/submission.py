@@ -5,30 +5,33 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from clew import configs
-from clew.configs import RunnableConfig
-from clew.engine.events import StreamMode, Wanted, wanted
-from clew.engine.identity import keyed_run_id
-from clew.engine.questions import Command
-from clew.engine.records import Queued, ThreadKey
 from clew.errors import InvalidOption
-from clew.runner import submitting
-from clew.runner.async_io import AsyncIO
-from clew.runner.frame import current
-from clew.runner.io import run_blocking
-from clew.runner.launching import Output
-from clew.runner.requests import Settings, thread_of
-from clew.runner.submitting import CallOptions, HandleStatus, Reader, Ticket
-from clew.runner.sync_io import BLOCKING
-from clew.storage.base import Checkpointer
+from clew.late import late
+
+if TYPE_CHECKING:
+    from clew import configs
+    from clew.engine import events, identity, questions, records
+    from clew.engine.events import Wanted
+    from clew.engine.questions import Command
+    from clew.engine.records import Queued, ThreadKey
+    from clew.options import Config, Modes
+    from clew.runner import async_io, frame, io, launching, requests, submitting, sync_io
+    from clew.runner.settings import Settings
+    from clew.runner.submitting import CallOptions, HandleStatus, Reader, Ticket
+    from clew.storage.base import Checkpointer
+else:
+    # A workflow that is only declared needs nothing that runs or submits it.
+    late(globals(), "clew.configs")
+    late(globals(), "clew.engine.events", "clew.engine.identity", "clew.engine.questions", "clew.engine.records")
+    late(
+        globals(), "clew.runner.async_io", "clew.runner.frame", "clew.runner.io", "clew.runner.launching",
+        "clew.runner.requests", "clew.runner.submitting", "clew.runner.sync_io",
+    )  # fmt: skip
 
 InputT = TypeVar("InputT")
-
-Config = RunnableConfig | Mapping[str, Any]
-Modes = StreamMode | Sequence[StreamMode]
 
 
 class Handle:
@@ -53,11 +56,11 @@ class Handle:
 
     def status(self) -> HandleStatus:
         """Say how it stands: queued, running, done, failed, interrupted or cancelled."""
-        return run_blocking(submitting.status(BLOCKING, self._ticket))
+        return io.run_blocking(submitting.status(sync_io.BLOCKING, self._ticket))
 
     async def astatus(self) -> HandleStatus:
         """Like `status`, for async code."""
-        return await submitting.status(AsyncIO(), self._ticket)
+        return await submitting.status(async_io.AsyncIO(), self._ticket)
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for a worker to carry it out, and return what `invoke` would return, questions included.
@@ -71,11 +74,11 @@ class Handle:
             RunStopped: it was stopped by a newer input.
             Exception: whatever the workflow raised; a RecordedFailure where the class of that is not known here.
         """
-        return Output.of(run_blocking(submitting.result(BLOCKING, self._ticket, timeout_s)), "v1")
+        return launching.Output.of(io.run_blocking(submitting.result(sync_io.BLOCKING, self._ticket, timeout_s)), "v1")
 
     async def aresult(self, timeout_s: float | None = None) -> Any:
         """Like `result`, for async code."""
-        return Output.of(await submitting.result(AsyncIO(), self._ticket, timeout_s), "v1")
+        return launching.Output.of(await submitting.result(async_io.AsyncIO(), self._ticket, timeout_s), "v1")
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.aresult().__await__()
@@ -85,11 +88,11 @@ class Handle:
 
         A running async task is cancelled, a blocking one ends first; then the run does.
         """
-        return run_blocking(submitting.cancel(BLOCKING, self._ticket))
+        return io.run_blocking(submitting.cancel(sync_io.BLOCKING, self._ticket))
 
     async def acancel(self) -> bool:
         """Like `cancel`, for async code."""
-        return await submitting.cancel(AsyncIO(), self._ticket)
+        return await submitting.cancel(async_io.AsyncIO(), self._ticket)
 
     def stream(self) -> Iterator[Any]:
         """Yield what happens in the run, wherever it is carried out, in the shape that `submit` was asked for.
@@ -102,7 +105,7 @@ class Handle:
         """
         want, reader = self._reader()
         try:
-            while events := run_blocking(submitting.read_on(BLOCKING, reader)):
+            while events := io.run_blocking(submitting.read_on(sync_io.BLOCKING, reader)):
                 yield from map(want.shape, events)
         finally:
             reader.ear.close()
@@ -111,7 +114,7 @@ class Handle:
         """Like `stream`, for async code."""
         want, reader = self._reader()
         try:
-            while events := await submitting.read_on(AsyncIO(), reader):
+            while events := await submitting.read_on(async_io.AsyncIO(), reader):
                 for event in events:
                     yield want.shape(event)
         finally:
@@ -120,7 +123,7 @@ class Handle:
     def _reader(self) -> tuple[Wanted, Reader]:
         if self._wanted is None:
             raise InvalidOption(f"no events of call {self.id} are kept; submit(..., stream_mode=...) keeps them")
-        return self._wanted, Reader(self._ticket)
+        return self._wanted, submitting.Reader(self._ticket)
 
     def __repr__(self) -> str:
         return f"<call {self.id} of workflow {self._ticket.thread.workflow!r} on thread {self.thread_id!r}>"
@@ -165,10 +168,10 @@ class Submits(Generic[InputT]):
             InvalidResume: an answer that no question waits for.
             NotRecordable: the input, the config or the context could not be kept.
         """
-        want = None if stream_mode is None else wanted(stream_mode, subgraphs=subgraphs)
+        want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(run_blocking(submitting.submit(BLOCKING, saver, input, options, place)), want)
+        return Handle(io.run_blocking(submitting.submit(sync_io.BLOCKING, saver, input, options, place)), want)
 
     async def asubmit(
         self,
@@ -183,10 +186,10 @@ class Submits(Generic[InputT]):
         subgraphs: bool = False,
     ) -> Handle:
         """Like `submit`, for async code."""
-        want = None if stream_mode is None else wanted(stream_mode, subgraphs=subgraphs)
+        want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(await submitting.submit(AsyncIO(), saver, input, options, place), want)
+        return Handle(await submitting.submit(async_io.AsyncIO(), saver, input, options, place), want)
 
     def submitted(self, id: str, config: Config) -> Handle:
         """Return the handle of a call with an input that was submitted before, perhaps by another process.
@@ -199,37 +202,37 @@ class Submits(Generic[InputT]):
             ValueError: no checkpointer, or no thread_id.
         """
         saver, thread = self._kept_on(configs.merged(self._bound, configs.checked(config)))
-        return Handle(Ticket(saver=saver, thread=thread, id=id, run_id=id), None)
+        return Handle(submitting.Ticket(saver=saver, thread=thread, id=id, run_id=id), None)
 
     def _call_options(self, config: Config | None, context: Any, want: Wanted | None) -> CallOptions:
         full = configs.merged(self._bound, configs.checked(config))
         if (full.get("configurable") or {}).get("checkpoint_id") is not None:
             raise InvalidOption("a submitted call goes on where its thread is then; fork with invoke or update_state")
-        return CallOptions(config=full, context=context, wanted=want)
+        return submitting.CallOptions(config=full, context=context, wanted=want)
 
     def _place(
         self, input: Any, options: CallOptions, run_key: str | None, priority: int, delay_s: float
     ) -> tuple[Checkpointer, Queued]:
         if not (math.isfinite(delay_s) and delay_s >= 0):
             raise InvalidOption(f"delay_s must be 0 or more seconds, not {delay_s!r}")
-        if run_key is not None and (input is None or isinstance(input, Command)):
+        if run_key is not None and (input is None or isinstance(input, questions.Command)):
             raise InvalidOption("run_key names a call with an input; Command(resume={id: answer}) answers once anyway")
         saver, thread = self._kept_on(options.config)
         now_s = time.time()
         due_s = now_s + delay_s if delay_s else 0.0
-        place = Queued(id=_id(thread, run_key), thread=thread, priority=priority, due_s=due_s, created_s=now_s)
+        place = records.Queued(id=_id(thread, run_key), thread=thread, priority=priority, due_s=due_s, created_s=now_s)
         return saver, place
 
     def _kept_on(self, config: Mapping[str, Any]) -> tuple[Checkpointer, ThreadKey]:
         saver = self._settings.kept_by
         if saver is None:
             raise InvalidOption(f"workflow {self._settings.callee.name!r} has no checkpointer, so nothing can be left")
-        return saver, thread_of(self._settings, config)
+        return saver, requests.thread_of(self._settings, config)
 
 
 def _id(thread: ThreadKey, run_key: str | None) -> str:
     if run_key is not None:
-        return keyed_run_id(thread, run_key)
-    frame = current.get()
+        return identity.keyed_run_id(thread, run_key)
+    caller = frame.current.get()
     # Drawn inside a run, so that a replay submits the same call and not another one.
-    return uuid.uuid4().hex if frame is None else frame.draw_id().replace("-", "")
+    return uuid.uuid4().hex if caller is None else caller.draw_id().replace("-", "")

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from clew.codec.allowed import allow_named_by
-from clew.engine.caching import CachePolicy
+from clew.codec.declared import allow_named_by
+from clew.engine.caching import CachePolicy, checked
 from clew.engine.limits import TimeoutPolicy, limit, refuse_on_sync
 from clew.engine.retry import RetryPolicy, policies
 from clew.errors import InvalidOption, UsageError
+from clew.late import late
 from clew.listening import hear_life
-from clew.runner import caching
-from clew.runner.bridge import call_alone, start_call
 from clew.runner.callee import Callee, function_name
-from clew.runner.elsewhere import in_executor
-from clew.runner.frame import current
-from clew.runner.futures import TaskFuture
-from clew.storage.cache import BaseCache
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from clew.runner import bridge, caching, elsewhere, frame
+    from clew.runner.futures import TaskFuture
+    from clew.storage.cache import BaseCache
+else:
+    # A task that is only declared needs nothing that runs it.
+    late(globals(), "clew.runner.bridge", "clew.runner.caching", "clew.runner.elsewhere", "clew.runner.frame")
 
 P = ParamSpec("P")
 MethodP = ParamSpec("MethodP")
@@ -45,10 +49,12 @@ class Task(Generic[P, T]):
         return self._callee.name
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[T]:
-        frame = current.get()
+        caller = frame.current.get()
         callee = self._callee
         future: TaskFuture[T] = (
-            call_alone(callee, args, kwargs) if frame is None else start_call(frame, callee, args, kwargs)
+            bridge.call_alone(callee, args, kwargs)
+            if caller is None
+            else bridge.start_call(caller, callee, args, kwargs)
         )
         return future
 
@@ -147,7 +153,7 @@ def task(
             function that is async or asks for what is injected.
         TypeError: a policy of a wrong type, or something that cannot be called.
     """
-    retry, within, cache = policies(retry_policy), limit(timeout), caching.checked(cache_policy)
+    retry, within, cache = policies(retry_policy), limit(timeout), checked(cache_policy)
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
@@ -155,7 +161,7 @@ def task(
             raise NotCallable(f"@task needs a function, not {function!r}{order}")
         inner = function.func if isinstance(function, Task) else function
         called = name or function_name(inner)
-        runs = inner if executor is None else in_executor(inner, executor)
+        runs = inner if executor is None else elsewhere.in_executor(inner, executor)
         callee = Callee(runs, called, retry=retry, limit=within, cache=cache, hear_life=hear_life)
         if executor is not None and callee.injected:
             names = ", ".join(name for name, _, _ in callee.injected)

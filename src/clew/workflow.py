@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Unpack, overload
 
 from msgspec.structs import replace
 
-from clew import configs
-from clew.engine.events import Wanted, check_version, wanted
-from clew.engine.questions import Command
-from clew.engine.state import StateSnapshot
-from clew.errors import InvalidOption, UsageError
+from clew.errors import InvalidOption
+from clew.late import late
 from clew.listening import listener
-from clew.options import Config, Modes, OnClose, RunOptions, checked_key, checked_on_conflict, detaches, each
-from clew.runner import launching, states
-from clew.runner.async_io import AsyncIO
-from clew.runner.execution import Durability
-from clew.runner.io import run_blocking
-from clew.runner.launching import Output
-from clew.runner.requests import Request, Settings, thread_of
-from clew.runner.sync_io import BLOCKING
-from clew.runner.waiting import OnConflict
-from clew.storage.base import Checkpointer
-from clew.store.base import BaseStore
+from clew.options import checked_key, checked_on_conflict, detaches, each
+from clew.states import ShowsStates
 from clew.submission import Submits
+
+if TYPE_CHECKING:
+    from clew import configs
+    from clew.engine import events
+    from clew.engine.events import Wanted
+    from clew.engine.questions import Command
+    from clew.options import Config, Modes, OnClose, RunOptions
+    from clew.runner import launching, requests
+    from clew.runner.execution import Durability
+    from clew.runner.launching import Output
+    from clew.runner.requests import Request
+    from clew.runner.settings import Settings
+    from clew.runner.waiting import OnConflict
+    from clew.storage.base import Checkpointer
+    from clew.store.base import BaseStore
+else:
+    # A workflow that is only declared needs nothing that runs it.
+    late(globals(), "clew.configs", "clew.engine.events", "clew.runner.launching", "clew.runner.requests")
 
 InputT = TypeVar("InputT")
 OutputT = TypeVar("OutputT")
 
 
-class Workflow(Submits[InputT], Generic[InputT, OutputT]):
+class Workflow(Submits[InputT], ShowsStates, Generic[InputT, OutputT]):
     """A function marked `@entrypoint`.
 
     Its verbs come in two colours: `invoke`, `stream`, `submit`, … block; `ainvoke`, `astream`, `asubmit`, … are
@@ -149,10 +155,10 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
                     version=version,
                 )
             )
-        check_version(version)
+        events.check_version(version)
         request = self._request(input, config, context, durability, on_conflict, run_key)
         result = launching.invoke(self._settings, request)
-        return Output.of(result, version)
+        return launching.Output.of(result, version)
 
     @overload
     async def ainvoke(
@@ -193,10 +199,10 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
                 on_conflict=on_conflict, run_key=run_key, version=version,
             )  # fmt: skip
             return [chunk async for chunk in chunks]
-        check_version(version)
+        events.check_version(version)
         request = self._request(input, config, context, durability, on_conflict, run_key)
         result = await launching.ainvoke(self._settings, request)
-        return Output.of(result, version)
+        return launching.Output.of(result, version)
 
     def stream(
         self,
@@ -237,7 +243,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             UsageError: a mode that there is not; or called inside a running workflow.
             Exception: what `invoke` raises, after the chunks that came before it.
         """
-        want = wanted(stream_mode, subgraphs=subgraphs, version=version)
+        want = events.wanted(stream_mode, subgraphs=subgraphs, version=version)
         request = self._request(input, config, context, durability, on_conflict, run_key, want)
         return launching.stream(self._settings, request, want, detach=detaches(on_close))
 
@@ -257,7 +263,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         debug: bool | None = None,
     ) -> AsyncIterator[Any]:
         """Like `stream`, for async code. Closing it early cancels the running async tasks, unless it detaches."""
-        want = wanted(stream_mode, subgraphs=subgraphs, version=version)
+        want = events.wanted(stream_mode, subgraphs=subgraphs, version=version)
         request = self._request(input, config, context, durability, on_conflict, run_key, want)
         return launching.astream(self._settings, request, want, detach=detaches(on_close))
 
@@ -283,80 +289,6 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         calls = zip(inputs, each(config, len(inputs)), strict=True)
         return await launching.aside_by_side([self.ainvoke(input, config, **options) for input, config in calls])
 
-    def get_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
-        """Show the thread that a config names: at its newest checkpoint, or at the one that the config names.
-
-        Args:
-            config: names the thread.
-            subgraphs: whether `tasks[0].state` is to show a nested workflow in which a question waits.
-
-        Raises:
-            ValueError: there is no checkpointer, or no thread_id.
-        """
-        return run_blocking(states.get_state(BLOCKING, *self._kept(config), subgraphs=subgraphs))
-
-    async def aget_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
-        """Like `get_state`, for async code."""
-        return await states.get_state(AsyncIO(), *self._kept(config), subgraphs=subgraphs)
-
-    def get_state_history(
-        self,
-        config: Config,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        before: Config | None = None,
-        limit: int | None = None,
-    ) -> Iterator[StateSnapshot]:
-        """Show the checkpoints of a thread, newest first.
-
-        Args:
-            config: names the thread.
-            filter: only checkpoints whose metadata has all of this.
-            before: only checkpoints older than the one that this config names.
-            limit: at most so many.
-
-        Raises:
-            ValueError: there is no checkpointer, or no thread_id.
-        """
-        saver, thread, _ = self._kept(config)
-        yield from run_blocking(states.get_history(BLOCKING, saver, thread, filter=filter, before=before, limit=limit))
-
-    async def aget_state_history(
-        self,
-        config: Config,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        before: Config | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[StateSnapshot]:
-        """Like `get_state_history`, for async code."""
-        saver, thread, _ = self._kept(config)
-        for snapshot in await states.get_history(AsyncIO(), saver, thread, filter=filter, before=before, limit=limit):
-            yield snapshot
-
-    def update_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
-        """Set the value of a thread by hand: the next run gets it as `previous`.
-
-        Args:
-            config: names the thread; with a checkpoint_id it forks from there.
-            values: the value, or `entrypoint.final(value=..., save=...)`.
-            as_node: the workflow's name, or nothing.
-
-        Returns:
-            The config of the new checkpoint.
-
-        Raises:
-            ValueError: there is no checkpointer, or no thread_id; or `as_node` names something else.
-            ThreadBusy: a run holds the thread.
-        """
-        self._check_node(as_node)
-        return run_blocking(states.update_state(BLOCKING, *self._kept(config), values))
-
-    async def aupdate_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
-        """Like `update_state`, for async code."""
-        self._check_node(as_node)
-        return await states.update_state(AsyncIO(), *self._kept(config), values)
-
     def __repr__(self) -> str:
         return f"<workflow {self.name!r}>"
 
@@ -373,7 +305,7 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
         if durability not in (None, "sync", "async", "exit"):
             raise InvalidOption(f"durability must be 'sync', 'async' or 'exit', not {durability!r}")
         merged = configs.merged(self._bound, configs.checked(config))
-        return Request(
+        return requests.Request(
             input=input,
             config=merged,
             context=configs.context_for(self._context_schema, context),
@@ -382,18 +314,3 @@ class Workflow(Submits[InputT], Generic[InputT, OutputT]):
             on_conflict=None if on_conflict is None else checked_on_conflict(on_conflict),
             run_key=checked_key(run_key),
         )
-
-    def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:
-        saver = self._settings.kept_by
-        if saver is None:
-            raise InvalidOption(f"workflow {self.name!r} has no checkpointer, so no state is kept")
-        full = configs.merged(self._bound, configs.checked(config))
-        return saver, thread_of(self._settings, full), full
-
-    def _check_node(self, as_node: str | None) -> None:
-        if as_node not in (None, self.name):
-            raise InvalidOption(f"as_node must be {self.name!r}, the workflow itself, not {as_node!r}")
-
-
-class InvalidPart(UsageError, TypeError):
-    """A part of a workflow is of a wrong type."""

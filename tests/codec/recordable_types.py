@@ -12,7 +12,7 @@ import attrs
 import msgspec
 import pydantic
 
-from clew.codec.allowed import allow_named_by
+from clew.codec.declared import allow_named_by
 
 
 class Colour(enum.Enum):

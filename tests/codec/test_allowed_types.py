@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NewType, Typ
 import pydantic
 import pytest
 
-from clew.codec.allowed import allow, allow_named_by, find, is_allowed, name_of, types_named_by
+from clew.codec.allowed import allow, find, is_allowed, name_of
+from clew.codec.declared import allow_named_by
+from clew.codec.named import types_named_by
 from clew.codec.values import decode, encode
 from clew.errors import NotRecordable, UsageError
 from codec import recordable_types as app

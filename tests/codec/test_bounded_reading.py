@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from msgspec.msgpack import Ext
 
-from clew.codec import allowed
+from clew.codec import allowed, declared
 from clew.codec.failures import decode_failure
 from clew.codec.growing import fold, unfold
 from clew.codec.values import decode
@@ -106,7 +106,7 @@ def test_a_pattern_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_names_that_are_not_there_are_not_looked_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
     monkeypatch.setattr(allowed, "types_named_by", lambda *args: looked.append(args) or set())
-    functions = len(allowed._functions)
+    functions = len(declared.declared())
     names = [f"nowhere:{number}" for number in range(5_000)]
     decode_failure(pack([names, "no such class"]))
     decode_failure(pack([["nowhere:x"], "m", "", [], {}, {}, [[[name], "m"] for name in names]]))

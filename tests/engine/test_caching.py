@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from clew.engine.caching import CachePolicy, cache_key, cache_namespace, function_identity
+from clew.engine.caching import CachePolicy, cache_key, cache_namespace
+from clew.engine.function_identity import function_identity
 
 Function = Callable[..., Any]
 
@@ -251,7 +252,7 @@ class TestIdentity:
             "    return f\n"
             "f = make({'e', 'f', 'g', frozenset('xyz')})\n"
         )
-        child = f"from clew.engine.caching import function_identity\n{source}print(function_identity(f))"
+        child = f"from clew.engine.function_identity import function_identity\n{source}print(function_identity(f))"
         seen = {
             subprocess.run(
                 [sys.executable, "-c", child], env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},

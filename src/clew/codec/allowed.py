@@ -8,20 +8,16 @@ from __future__ import annotations
 import sys
 import types
 import typing
-import weakref
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from itertools import count
+from collections.abc import Iterable
 from typing import Any
 
+from clew.codec.declared import declarations, declared
 from clew.codec.exceptions import BUILTIN_EXCEPTIONS
-from clew.codec.named import functions_in, names_in_annotations, types_in, types_in_fields, types_named_by
+from clew.codec.named import types_in, types_in_fields, types_named_by
 from clew.codec.objects import EXCEPTION, shape_of
 from clew.codec.plain import is_plain_type
 from clew.codec.standard import standard_kind
 from clew.errors import UsageError
-
-__all__ = ["allow", "allow_named_by", "find", "is_allowed", "name_of", "package_to_import", "types_named_by"]
 
 # Packages whose own classes may come back without being named, once the application has imported them.
 _OWN_LIST = (
@@ -37,11 +33,6 @@ _MOST_NOT_FOUND = 1_000
 _MOST_LOOKS = 32
 
 _types: dict[str, type] = {}
-# The functions that name types, and the local names their annotations need. They are looked at when a type is not
-# found, so that declaring a task costs next to nothing and a class declared further down in a module is found.
-_functions: dict[int, tuple[weakref.ref[types.FunctionType], Mapping[str, Any]]] = {}
-_declarations = count(1)
-_last_declaration = 0
 _not_found: dict[str, tuple[int, int]] = {}
 _looks: tuple[tuple[int, int], int] = ((0, 0), 0)  # since when, and how many
 
@@ -71,24 +62,6 @@ def allow(*types_: Any) -> None:
             _register(named)
         else:
             raise UsageError(f"allow takes classes, not {each!r}")
-
-
-def allow_named_by(function: Callable[..., Any], localns: Mapping[str, Any] | None = None) -> None:
-    """Let values of the types that a function names be recorded and come back, for as long as the process lives.
-
-    Args:
-        function: a function, method, partial or callable object; it is not kept alive.
-        localns: names that string annotations may use, such as the locals where the function was declared.
-    """
-    global _last_declaration
-    for inner in functions_in(function):
-        local: Mapping[str, Any] = {}
-        if localns:
-            # Only the classes that the annotations need: a frame's locals may be large.
-            needed = names_in_annotations(inner) & localns.keys()
-            local = {name: localns[name] for name in needed if isinstance(localns[name], type)}
-        _functions[id(inner)] = (weakref.ref(inner, partial(_forget, id(inner))), local)
-        _last_declaration = next(_declarations)
 
 
 def find(name: str) -> type | None:
@@ -122,10 +95,6 @@ def _can_be_recorded(cls: type) -> bool:
     return is_builtin or shape_of(cls) is not None or typing.is_typeddict(cls)
 
 
-def _forget(key: int, _: object) -> None:
-    _functions.pop(key, None)
-
-
 def _register(classes: Iterable[type]) -> None:
     waiting, seen = list(classes), set()
     while waiting:
@@ -151,7 +120,7 @@ def _is_replaced(cls: type) -> bool:
 
 def _look_again(name: str) -> type | None:
     """Look for a type in the own list, and in what all functions name now; None if nothing has changed since."""
-    now = (_last_declaration, len(sys.modules))
+    now = (declarations(), len(sys.modules))
     if _not_found.get(name) == now:
         return None
     found = _own(name)
@@ -174,9 +143,8 @@ def _look_through_functions(now: tuple[int, int]) -> None:
     _looks = (now, 1 if since != now else number + 1)
     if _looks[1] > _MOST_LOOKS:
         return
-    for function, localns in list(_functions.values()):
-        if (inner := function()) is not None:
-            _register(types_named_by(inner, localns))
+    for function, localns in declared():
+        _register(types_named_by(function, localns))
 
 
 def _own(name: str) -> type | None:

@@ -11,10 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from clew.engine.function_identity import function_identity
 from clew.errors import UsageError
-
-__all__ = ["CachePolicy", "cache_key", "cache_namespace", "function_identity"]
 
 
 class CachePolicy(Struct, frozen=True):
@@ -45,6 +42,21 @@ def _check_ttl(ttl: object) -> None:
         raise TypeError(f"ttl must be seconds or None, not {ttl!r}")
     if math.isnan(ttl) or ttl < 0:
         raise ValueError(f"ttl must be at least 0 seconds, not {ttl}")
+
+
+def checked(policy: object) -> CachePolicy | None:
+    """Return what was given as a cache policy.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if policy is None or isinstance(policy, CachePolicy):
+        return policy
+    raise InvalidPolicy(f"cache_policy must be a CachePolicy or None, not {policy!r}")
+
+
+class InvalidPolicy(UsageError, TypeError):
+    """Something was given as a cache policy that is none."""
 
 
 class _InvalidKey(UsageError, TypeError):

@@ -11,7 +11,14 @@ import itertools
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from clew.late import late
+
+if TYPE_CHECKING:
+    import hashlib
+else:
+    late(globals(), "hashlib")  # the names of declared tasks need none of it
 
 # Names of the engine's own calls. No task's name can look like them: key_name escapes the colon.
 INTERRUPT = ":interrupt"
@@ -84,7 +91,7 @@ class Counter:
 
 def question_id(run_id: str, key: str) -> str:
     """Return the id of a question: 32 hexadecimal digits, the same whenever the same run asks it again."""
-    return blake2b(f"{run_id}\0{key}".encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(f"{run_id}\0{key}".encode(), digest_size=16).hexdigest()
 
 
 def seed_of(thread: Iterable[str], previous: str | None, input: bytes) -> bytes:
@@ -93,7 +100,7 @@ def seed_of(thread: Iterable[str], previous: str | None, input: bytes) -> bytes:
     Two runs share it only if they give the same input to a thread at the same place of its history: one of them
     failed, was given up, or was forked from.
     """
-    digest = blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for part in (*(text.encode("utf-8", "surrogatepass") for text in (*thread, previous or "")), input):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()
@@ -106,5 +113,5 @@ def keyed_run_id(thread: Iterable[str], run_key: str) -> str:
 
 def drawn_id(seed: bytes, key: str) -> str:
     """Return an id that looks like a random UUID, and is the same for the same run and key."""
-    digest = blake2b(key.encode("utf-8", "surrogatepass"), key=seed, digest_size=16).digest()
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=seed, digest_size=16).digest()
     return str(uuid.UUID(bytes=digest, version=4))

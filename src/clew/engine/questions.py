@@ -5,19 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
+from clew.engine.unset import UNSET
 from clew.errors import InvalidResume, Suspended, UsageError
 
-
-class _Unset:
-    def __repr__(self) -> str:
-        return "<not given>"
-
-
-UNSET: Final = _Unset()
 _ID = r"[0-9a-f]{32}"
 
 

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from clew.engine.questions import UNSET
+from clew.engine.unset import UNSET
 from clew.errors import WouldWait
 from clew.runner import futures, pools
 from clew.runner.async_io import AsyncIO

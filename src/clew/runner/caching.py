@@ -6,8 +6,9 @@ from typing import Any
 
 from clew.codec.fingerprint import strict_fingerprint
 from clew.codec.values import decode, encode
-from clew.engine.caching import CachePolicy, cache_key, cache_namespace, function_identity
-from clew.errors import NotRecordable, UsageError
+from clew.engine.caching import CachePolicy, cache_key, cache_namespace
+from clew.engine.function_identity import function_identity
+from clew.errors import NotRecordable
 from clew.runner.callee import Callee
 from clew.runner.frame import Call
 from clew.runner.io import RunnerIO
@@ -42,21 +43,6 @@ class Entry:
     async def keep(self, io: RunnerIO, value: Any) -> None:
         """Keep the result."""
         await io.cache(self._cache, self._namespace, self._key, _encoded(value, self._name), self._ttl_s)
-
-
-def checked(policy: object) -> CachePolicy | None:
-    """Return what was given as a cache policy.
-
-    Raises:
-        TypeError: it is none.
-    """
-    if policy is None or isinstance(policy, CachePolicy):
-        return policy
-    raise InvalidPolicy(f"cache_policy must be a CachePolicy or None, not {policy!r}")
-
-
-class InvalidPolicy(UsageError, TypeError):
-    """Something was given as a cache policy that is none."""
 
 
 def entry_for(call: Call) -> Entry | None:

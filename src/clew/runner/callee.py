@@ -10,8 +10,8 @@ from typing import Any
 from clew.engine.caching import CachePolicy
 from clew.engine.identity import key_name
 from clew.engine.limits import TimeoutPolicy
-from clew.engine.questions import UNSET
 from clew.engine.retry import RetryPolicy
+from clew.engine.unset import UNSET
 
 INJECTABLE = ("config", "store", "writer", "previous", "runtime")
 

@@ -18,7 +18,7 @@ from clew.runner.frame import Call, Scope
 from clew.runner.io import RunnerIO, run_blocking
 from clew.runner.memory import RunStore
 from clew.runner.procedures import run_attempts
-from clew.runner.requests import Settings
+from clew.runner.settings import Settings
 from clew.runner.sync_io import BLOCKING
 from clew.storage.base import Checkpointer, ListThreads, Load, LoadRecords
 

@@ -18,8 +18,8 @@ from clew.engine.events import Namespace
 from clew.engine.identity import DRAWN, Counter, drawn_id, question_id
 from clew.engine.limits import Deadlines
 from clew.engine.places import Place
-from clew.engine.questions import UNSET
 from clew.engine.records import Run, ThreadKey
+from clew.engine.unset import UNSET
 from clew.errors import NotInWorkflow
 from clew.runner.runtime import Runtime
 

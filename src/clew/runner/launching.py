@@ -24,8 +24,9 @@ from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
 from clew.runner.io import run_blocking
 from clew.runner.memory import RunStore
-from clew.runner.requests import Request, Settings
+from clew.runner.requests import Request
 from clew.runner.saved import NOTHING
+from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import run_workflow

@@ -1,52 +1,24 @@
-"""What a run is asked for: the workflow as it was declared, one call of it, and the reins that stop it."""
+"""What a run is asked for: one call of a workflow, and the reins that stop it."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from clew.engine.journal import OnMismatch
 from clew.engine.records import ThreadKey
 from clew.errors import NoThreadId, UsageError
-from clew.runner.callee import Callee
 from clew.runner.execution import Durability, Execution, Stopped
 from clew.runner.publishing import Publisher
+from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.waiting import OnConflict
-from clew.storage.base import Asked, Checkpointer
-from clew.storage.cache import BaseCache
-from clew.store.base import BaseStore
+from clew.storage.base import Asked
 
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """A workflow as it was declared.
-
-    Args:
-        callee: the function with its policies.
-        saver: where threads are kept; None: nowhere; True: a nested workflow that remembers with its caller's.
-        store: long-term memory, or None.
-        cache: results of tasks with a cache policy, or None.
-        on_mismatch: what a replay does where journal and code disagree.
-        on_conflict: what a new input does where another run has its thread.
-        wait_s: how long a run waits for others on its thread.
-    """
-
-    callee: Callee
-    saver: Checkpointer | bool | None = None
-    store: BaseStore | None = None
-    cache: BaseCache | None = None
-    on_mismatch: OnMismatch = "raise"
-    on_conflict: OnConflict = "queue"
-    wait_s: float = 60.0
-
-    @property
-    def kept_by(self) -> Checkpointer | None:
-        """The checkpointer of an outermost run."""
-        return None if isinstance(self.saver, bool) else self.saver
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Reins:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clew.engine.questions import UNSET
+from clew.engine.unset import UNSET
 
 if TYPE_CHECKING:
     from clew.runner.frame import Frame

@@ -11,8 +11,8 @@ from msgspec import Struct, field
 from clew.codec import growing
 from clew.codec.growing import Chain, Path
 from clew.engine.final import final
-from clew.engine.questions import UNSET
 from clew.engine.records import Piece
+from clew.engine.unset import UNSET
 from clew.runner.io import RunnerIO
 from clew.runner.recent import recent_chains
 from clew.storage.base import Checkpointer, LoadPieces

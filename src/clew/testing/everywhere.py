@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -17,7 +17,6 @@ from clew.database import Database
 from clew.engine.events import Wanted
 from clew.engine.questions import Command
 from clew.errors import UsageError
-from clew.options import Config
 from clew.runner.channels import Channel
 from clew.runner.execution import Durability
 from clew.runner.frame import Call
@@ -25,6 +24,9 @@ from clew.runner.launching import Output, invoke
 from clew.runner.streams import Emitter
 from clew.testing.crashes import CrashingCheckpointer, CrashPoint, SimulatedCrash
 from clew.workflow import Workflow
+
+if TYPE_CHECKING:
+    from clew.options import Config
 
 _MOMENTS: Sequence[Any] = ("before", "after")
 _EVERYTHING = 1_000_000
