@@ -26,7 +26,8 @@ ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 _HORIZON = "SELECT {first}.updated_at FROM {table} WHERE {where} ORDER BY {first}.updated_at DESC LIMIT 1 OFFSET ?"
 _OF_ALL = f"""
 SELECT {COLUMNS} FROM {{table}} {{join}} CROSS JOIN clew_namespaces n ON n.id = i.namespace
-WHERE {{where}} AND {{first}}.updated_at >= coalesce(({_HORIZON}), 0) AND n.path >= ? AND n.path < ? AND {LIVE} AND {{filter}}
+WHERE {{where}} AND {{first}}.updated_at >= coalesce(({_HORIZON}), 0)
+AND n.path >= ? AND n.path < ? AND {LIVE} AND {{filter}}
 ORDER BY {{first}}.updated_at DESC, {{first}}.id DESC LIMIT ?
 """
 _OF_EACH = f"""
