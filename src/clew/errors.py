@@ -33,6 +33,7 @@ ClewError                          anything clew raises on purpose
     │   └── VersionConflict        a memory is of another version than `if_version` says
     ├── Forgotten                  memory as it was then is no longer kept
     ├── ThreadBusy                 another run holds the thread
+    ├── LimitReached               no more runs of a workflow may begin now
     ├── Unavailable                the database cannot be reached, read or written
     └── SchemaMismatch             the database was made by another version
 Suspended (BaseException)          control flow, not an error: `except Exception` must not stop an interrupt
@@ -251,6 +252,19 @@ class ThreadBusy(StorageError):
 
     def __init__(self, message: str, owner: str = "") -> None:
         self.owner = owner
+        super().__init__(message)
+
+
+class LimitReached(StorageError):
+    """No more runs of a workflow may be under way, or begin, now. Workers alone meet it, and try again.
+
+    Args:
+        message: of which workflow, and why.
+        until_s: when one more may begin, in seconds since the epoch; None: once another has ended.
+    """
+
+    def __init__(self, message: str, until_s: float | None = None) -> None:
+        self.until_s = until_s
         super().__init__(message)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Generator, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from clew import configs
@@ -74,7 +75,8 @@ class Worker:
         poll_s: how often to look for work that was submitted in other processes, in seconds. That of this process is
             heard of at once.
         max_crashes: see `recover`.
-        limits: limits of single workflows, by name, that hold for this worker.
+        limits: limits of single workflows, by name. They hold for all workers on the database together, so give the
+            same ones to each.
 
     Raises:
         UsageError: workflows that cannot be told apart, or that keep their threads elsewhere; an option out of range.
@@ -94,13 +96,11 @@ class Worker:
             raise InvalidOption(f"concurrency is at least 1 and poll_s above 0, not {concurrency!r} and {poll_s!r}")
         self._stack = contextlib.ExitStack()
         saver, store = self._stack.enter_context(_opened(database))
-        known = _known(workflows, saver, store)
+        known = _known(workflows, saver, store, limits or {})
         self._sweeping = _swept([store, *(one.settings.store for one in known.values())])
         if unknown := set(limits or ()) - set(known):
             raise InvalidOption(f"there are limits for {sorted(unknown)}, which this worker does not know")
-        self._work = WorkLoop(
-            saver, known, concurrency=concurrency, poll_s=poll_s, max_crashes=_checked(max_crashes), limits=limits or {}
-        )
+        self._work = WorkLoop(saver, known, concurrency=concurrency, poll_s=poll_s, max_crashes=_checked(max_crashes))
 
     def run(self) -> None:
         """Work until `stop` is called. Runs of async workflows are on a loop in the background."""
@@ -149,20 +149,25 @@ def _swept(stores: Iterable[BaseStore | None]) -> Generator[None]:
             sweeper.stop()
 
 
-def _known(workflows: Iterable[Workflow[Any, Any]], saver: Checkpointer, store: BaseStore | None) -> dict[str, Known]:
+def _known(
+    workflows: Iterable[Workflow[Any, Any]],
+    saver: Checkpointer,
+    store: BaseStore | None,
+    limits: Mapping[str, Limit] = MappingProxyType({}),
+) -> dict[str, Known]:
     known: dict[str, Known] = {}
     for workflow in [workflows] if isinstance(workflows, Workflow) else workflows:
         if not isinstance(workflow, Workflow):
             raise UsageError(f"pass workflows, which are functions marked @entrypoint, not {workflow!r}")
         if workflow.name in known:
             raise UsageError(f"two workflows are called {workflow.name!r}; give one a name: @entrypoint(name=...)")
-        known[workflow.name] = _known_one(adopted(workflow, saver, store))
+        known[workflow.name] = _known_one(adopted(workflow, saver, store), limits.get(workflow.name))
     return known
 
 
-def _known_one(workflow: Workflow[Any, Any]) -> Known:
+def _known_one(workflow: Workflow[Any, Any], limit: Limit | None) -> Known:
     make_context = functools.partial(configs.context_for, workflow._context_schema)
-    return Known(settings=workflow._settings, make_context=make_context, listener=listener)
+    return Known(settings=workflow._settings, make_context=make_context, listener=listener, limit=limit)
 
 
 def _checked(max_crashes: int) -> int:

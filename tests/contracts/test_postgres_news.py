@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from clew import PostgresSaver, RunCancelled, Worker, entrypoint, task
+from clew import Limit, PostgresSaver, RunCancelled, Worker, entrypoint, task
 from clew.engine.events import StreamMode
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import SchemaMismatch
@@ -21,9 +21,10 @@ from clew.storage.base import Ask, Enqueue, LeaveQueue
 from clew.storage.postgres import listening, news, wakeups
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.queue import enqueue
+from clew.testing.contracts.threads import begin, end
 from support.colours import PATIENCE_S, thread
 from support.processes import start
-from support.working import eventually
+from support.working import eventually, working
 
 THREAD = ThreadKey("1", "flow")
 LONG_S = 1000.0  # who looked from time to time only would not get to it in a test
@@ -130,6 +131,21 @@ class TestWorkers:
             busy.hears("busy")
             busy.say("go on")
             assert first.result(PATIENCE_S) == ["busy", busy.pid]
+
+    def test_the_end_of_a_run_wakes_a_worker_whose_workflow_was_at_its_limit(
+        self, saver: PostgresSaver, elsewhere: PostgresSaver
+    ) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            return x
+
+        lease = begin(elsewhere, "r1", now_s=time.time(), limit=Limit(concurrency=1))
+        handle = flow.submit(1, thread("a"))
+        with working(saver, flow, poll_s=LONG_S, limits={"flow": Limit(concurrency=1)}):
+            eventually(lambda: jobs(saver) == [])  # its wake-up was taken, and led to nothing
+            assert handle.status() == "queued"
+            end(elsewhere, lease)
+            assert handle.result(PATIENCE_S) == 1
 
     def test_one_takes_away_what_killed_ones_left(self, saver: PostgresSaver) -> None:
         saver.execute(Enqueue(place("a")))

@@ -1,24 +1,27 @@
-"""How many runs of one workflow a worker may carry out at once, and how many it may begin in a while."""
+"""How many runs of one workflow workers may carry out at once, and how many they may begin in a while."""
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clew.errors import InvalidOption
+from msgspec import Struct
+
+from clew.errors import InvalidOption, LimitReached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What one worker may do of one workflow.
+    """What all workers on a database together may do of one workflow.
 
     Args:
-        concurrency: how many runs side by side, or None.
-        rate: how many runs it may begin in `per_s` seconds, or None.
+        concurrency: workers begin a run only while fewer than so many are under way, whoever began those; or None.
+        rate: how many runs workers may begin, or take up again, in any `per_s` seconds; or None.
         per_s: see `rate`.
 
     Raises:
-        ValueError: one of them is not greater than 0.
+        ValueError: one of them is not greater than 0, or `concurrency` or `rate` is no whole number.
     """
 
     concurrency: int | None = None
@@ -26,31 +29,34 @@ class Limit:
     per_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("concurrency", "rate", "per_s"):
+        for name in ("concurrency", "rate"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidOption(f"Limit({name}=...) must be greater than 0, not {value!r}")
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise InvalidOption(f"Limit({name}=...) must be a whole number greater than 0, not {value!r}")
+        if not (math.isfinite(self.per_s) and self.per_s > 0):
+            raise InvalidOption(f"Limit(per_s=...) must be greater than 0 seconds, not {self.per_s!r}")
+
+    def reached(self, workflow: str, until_s: float | None = None) -> LimitReached:
+        """Return the error of a run that may not begin now.
+
+        Args:
+            workflow: its workflow.
+            until_s: when the rate lets one more begin; None: too many are under way.
+        """
+        if until_s is None:
+            return LimitReached(f"{self.concurrency} runs of workflow {workflow!r} are under way, as many as may be")
+        return LimitReached(f"{self.rate} runs of workflow {workflow!r} began within {self.per_s:g} s", until_s)
 
 
-class Pace:
-    """Holds the runs of one workflow to its limit."""
+class Use(Struct, frozen=True, kw_only=True):
+    """How much of a workflow's limit is in use.
 
-    __slots__ = ("_begun", "_limit")
+    Args:
+        owners: who holds a thread of it, once for each lease that has not run out.
+        begun: how many of its runs were begun with a limit within its period.
+        until_s: when one more may begin, if as many were begun as may be; or None.
+    """
 
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
-        self._begun: deque[float] = deque()  # when, as far as it still counts
-
-    def may_begin(self, now_s: float, under_way: int) -> bool:
-        """Say whether one more run may begin now, while so many are under way."""
-        limit = self._limit
-        while self._begun and self._begun[0] <= now_s - limit.per_s:
-            self._begun.popleft()
-        if limit.concurrency is not None and under_way >= limit.concurrency:
-            return False
-        return limit.rate is None or len(self._begun) < limit.rate
-
-    def begin(self, now_s: float) -> None:
-        """Take note that a run begins."""
-        if self._limit.rate is not None:
-            self._begun.append(now_s)
+    owners: Sequence[str] = ()
+    begun: int = 0
+    until_s: float | None = None

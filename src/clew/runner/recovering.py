@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from clew.codec.values import decode
 from clew.engine.events import Wanted
 from clew.engine.identity import CALL, FAILURE
+from clew.engine.pacing import Limit
 from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey, Work
 from clew.errors import Conflict, InvalidResume, NoSuchThread, SetAside, Suspended, ThreadBusy
@@ -64,11 +65,13 @@ class Known(Struct, frozen=True, kw_only=True):
         settings: as it was declared, with the checkpointer whose threads are looked at.
         make_context: makes what `runtime.context` is of what a submitter gave.
         listener: gives, for a run's config and the events that are wanted, what a Request's `listen` is.
+        limit: that its runs are held to, or None.
     """
 
     settings: Settings
     make_context: Callable[[Any], Any]
     listener: Callable[[Mapping[str, Any], Wanted | None], Callable[[], AbstractContextManager[None]] | None]
+    limit: Limit | None = None
 
     @property
     def saver(self) -> Checkpointer:
@@ -104,6 +107,7 @@ async def carry_out(io: RunnerIO, known: Known, work: Work, terms: Terms, reins:
     What the run raises is kept on its thread, and not raised here.
 
     Raises:
+        LimitReached: the workflow's limit does not let it begin now.
         StorageError: the database did not do it.
     """
     if work.owner is not None and not is_dead(work.owner):
@@ -169,7 +173,7 @@ def _request(known: Known, options: CallOptions, *, input: Any) -> Request:
 async def _run(io: RunnerIO, known: Known, thread: ThreadKey, job: _Job) -> Recovered | None:
     reins = job.request.reins
     try:
-        await run_found(io, known.settings, job.request, place=job.place, head=job.head)
+        await run_found(io, known.settings, job.request, place=job.place, head=job.head, limit=known.limit)
     except (Exception, Suspended) as error:
         if reins.run_id is None:
             await _not_begun(io, known.saver, job.place, error)

@@ -93,6 +93,7 @@ async def take(
         InvalidOption, RecordedFailure, RunStopped: the call names a run that was begun with another input, or that
             has ended without a value and lies behind.
         ThreadBusy: others came first, and were not to be waited for, or for too long.
+        LimitReached: see Begin.
     """
     evicts: list[str] = []
     while True:
@@ -314,7 +315,7 @@ async def _begin(
         taken_along.append(_own_record(TRACE, encode(dict(leaves)), now_s))
     begin = Begin(
         thread=thread, run=plan.run, head=place.head, records=[*copied, *taken_along, *answers], owner=this_process(),
-        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=waiting.place,
+        until_s=now_s + LEASE_S, now_s=now_s, evicts=evicts, queued=waiting.place, limit=waiting.limit,
     )  # fmt: skip
     lease = await io.keep(saver, begin)
     waiting.is_served()

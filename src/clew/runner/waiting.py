@@ -12,6 +12,7 @@ import uuid
 from typing import Literal
 
 from clew.engine.identity import keyed_run_id
+from clew.engine.pacing import Limit
 from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import Conflict, StorageError, ThreadBusy
 from clew.runner.io import RunnerIO
@@ -39,6 +40,7 @@ class Waiting:
         goes_on: whether the call goes on with what is there: it does not wait for new inputs, and stops nobody.
         run_key: the caller's name for the run, or None.
         served: id of the submitted call that is carried out, and that has a place already, or None.
+        limit: of the thread's workflow, for a caller that it concerns, or None.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Waiting:
         goes_on: bool = False,
         run_key: str | None = None,
         served: str | None = None,
+        limit: Limit | None = None,
     ) -> None:
         self._saver = saver
         self._thread = thread
@@ -59,6 +62,7 @@ class Waiting:
         self._rejects = on_conflict == "reject"
         self.goes_on = goes_on
         self.run_key = run_key
+        self.limit = limit
         self.run_id = None if run_key is None else keyed_run_id(thread, run_key)
         self.wants: Asked | None = None if goes_on or served else _WANTS.get(on_conflict)
         self._served = served

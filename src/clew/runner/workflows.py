@@ -12,6 +12,7 @@ from clew.codec.values import decode
 from clew.engine.activities import WatchedRun
 from clew.engine.final import final
 from clew.engine.journal import Journal
+from clew.engine.pacing import Limit
 from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import InvalidOption, InvalidResume, NotInWorkflow, Suspended
@@ -114,7 +115,7 @@ def _waiting(settings: Settings, request: Request, saver: Checkpointer, thread: 
 
 
 async def run_found(
-    io: RunnerIO, settings: Settings, request: Request, *, place: Queued | None, head: Run | None
+    io: RunnerIO, settings: Settings, request: Request, *, place: Queued | None, head: Run | None, limit: Limit | None
 ) -> Result:
     """Run what a worker found to do on a thread. It waits for nobody, not even for callers of this process.
 
@@ -124,15 +125,17 @@ async def run_found(
         request: what continues the thread, or what was submitted.
         place: of a submitted call, or None.
         head: what the newest run of the thread must be, or None.
+        limit: that runs of the workflow are held to, or None.
 
     Raises:
+        LimitReached: the limit does not let it begin now.
         ThreadBusy, Conflict: somebody else was first.
         What `run_workflow` raises.
     """
     saver = settings.kept_by
     assert saver is not None
     thread = thread_of(settings, request.config)
-    waiting = Waiting(saver, thread, wait_s=0.0, served=None if place is None else place.id)
+    waiting = Waiting(saver, thread, wait_s=0.0, served=None if place is None else place.id, limit=limit)
     request.reins.check()
     with request.listening(), watched(_activity(settings, request)) as seen:
         taken = await taking.take(

@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -18,19 +19,19 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from clew.engine.pacing import Limit, Pace
 from clew.engine.records import ThreadKey, Work
-from clew.errors import StorageError, UnreadableRecord
+from clew.errors import LimitReached, StorageError, UnreadableRecord
 from clew.runner import launching, pools
 from clew.runner.async_io import AsyncIO
 from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import run_blocking
 from clew.runner.leases import is_dead, this_machine
+from clew.runner.limiting import Allowance
 from clew.runner.logs import fields
 from clew.runner.recovering import Known, Recovered, Terms, carry_out
 from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
-from clew.storage.base import Checkpointer, FindWork
+from clew.storage.base import Checkpointer, FindWork, LoadUse
 
 log = logging.getLogger("clew.workers")
 
@@ -48,7 +49,6 @@ class WorkLoop:
         concurrency: how many runs side by side.
         poll_s: how often to look for work of which no news comes, in seconds.
         max_crashes: see Terms.
-        limits: of single workflows, by name.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class WorkLoop:
         concurrency: int,
         poll_s: float,
         max_crashes: int,
-        limits: Mapping[str, Limit],
     ) -> None:
         self._saver = saver
         self._known = known
@@ -67,7 +66,7 @@ class WorkLoop:
         self._poll_s = poll_s
         self._terms = Terms(max_crashes=max_crashes)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._paces = {name: Pace(limits.get(name, Limit())) for name in known}
+        self._allowance = Allowance({name: each.limit for name, each in known.items()})
         self._under_way: dict[ThreadKey, Reins] = {}
         self._futures: set[Future[Recovered | None]] = set()
         self._complained: dict[ThreadKey, str] = {}
@@ -110,13 +109,17 @@ class WorkLoop:
     def _woken(self) -> None:
         """Look for work, and return once there is room for more: until then wake-ups are for other workers."""
         self._has_room.clear()
+        self._allowance.try_again()
         self._bell.put(None)
         if not self._stops:
             self._has_room.wait()
 
     def _wait_for_news(self) -> None:
+        pause_s = self._poll_s
+        if len(self._under_way) < self._concurrency:
+            pause_s = min(pause_s, self._allowance.again_s() - time.time())
         try:
-            self._bell.get(timeout=self._poll_s)
+            self._bell.get(timeout=max(0.0, pause_s))
             while True:
                 self._bell.get_nowait()
         except queue.Empty:
@@ -125,37 +128,43 @@ class WorkLoop:
     def _begin_what_there_is(self, threads: ThreadPoolExecutor) -> None:
         limit = _PAGE
         while len(self._under_way) < self._concurrency and not self._stops:
-            found = self._find(limit)
+            room, found = self._look(limit)
             for work in self._in_order(found):
-                if len(self._under_way) < self._concurrency and self._may_begin(work.thread.workflow):
+                workflow = work.thread.workflow
+                if len(self._under_way) < self._concurrency and room[workflow] > 0:
+                    room[workflow] -= 1
                     self._begin(work, threads)
             if len(found) < limit or limit >= _MOST_LOOKED_AT:
                 return
             limit *= 10  # all that was found may be in other hands
 
-    def _find(self, limit: int) -> Sequence[Work]:
-        workflows = [name for name in self._known if self._may_begin(name)]
-        find = FindWork(workflows=workflows, now_s=time.time(), machine=f"{this_machine()}/", limit=limit)
+    def _look(self, limit: int) -> tuple[dict[str, float], Sequence[Work]]:
+        """Return how many runs of each workflow may begin now, and what there is to do."""
+        now_s, limits = time.time(), self._allowance.limits
+        self._allowance.forget_past(now_s)
+        under_way = Counter(thread.workflow for thread in list(self._under_way))
         try:
-            return self._saver.execute(find) if workflows else ()
+            use = self._saver.execute(LoadUse(limits, now_s)) if limits else {}
+            room = self._allowance.room(use, under_way)
+            workflows = [name for name, free in room.items() if free > 0]
+            find = FindWork(workflows=workflows, now_s=now_s, machine=f"{this_machine()}/", limit=limit)
+            return room, self._saver.execute(find) if workflows else ()
         except StorageError as error:
             log.warning("could not look for work: %s", error)
-            return ()
-
-    def _may_begin(self, workflow: str) -> bool:
-        under_way = sum(thread.workflow == workflow for thread in list(self._under_way))
-        return self._paces[workflow].may_begin(time.time(), under_way)
+            return {}, ()
 
     def _in_order(self, found: Sequence[Work]) -> list[Work]:
-        """Return what nobody is at, as far as is known here: what crashed first, then questions whose time is over."""
+        """Return what nobody is at, as far as is known here: what crashed first, then questions whose time is over.
+
+        Last comes what could not be carried out before, so that it takes nobody's place.
+        """
         living = {owner for owner in {work.owner for work in found} if owner is not None and not is_dead(owner)}
         free = [work for work in found if work.owner not in living and work.thread not in self._under_way]
-        return sorted(free, key=lambda work: _FIRST[work.why])
+        return sorted(free, key=lambda work: (work.thread in self._complained, _FIRST[work.why]))
 
     def _begin(self, work: Work, threads: ThreadPoolExecutor) -> None:
         known, reins = self._known[work.thread.workflow], Reins()
         self._under_way[work.thread] = reins
-        self._paces[work.thread.workflow].begin(time.time())
         if known.settings.callee.is_async:
             assert self._loop is not None
             procedure = carry_out(AsyncIO(), known, work, self._terms, reins)
@@ -170,6 +179,11 @@ class WorkLoop:
         self._futures.discard(ended)
         self._has_room.set()
         error = None if ended.cancelled() else ended.exception()
+        if isinstance(error, LimitReached):
+            self._allowance.refused(thread.workflow, error, time.time() + self._poll_s)
+            self._bell.put(None)  # for other workflows there may be room
+            return
+        self._allowance.try_again(thread.workflow)
         if error is None:
             self._complained.pop(thread, None)
             if not ended.cancelled() and ended.result() is not None:

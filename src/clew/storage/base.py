@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from clew.engine.pacing import Limit, Use
 from clew.engine.records import Piece, Queued, Record, Run, Status, ThreadKey, Work
 from clew.errors import Conflict
 
@@ -115,13 +116,19 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
         now_s: the clock.
         evicts: owners that are known to be dead, whose leases and places in the queue count as run out.
         queued: id of the place in the queue that this serves, and removes.
+        limit: of the thread's workflow, or None for a run that no limit concerns.
 
     A new run waits for the places before its own, or for all of them if it has none: submitted calls whose time has
     come (`due_s`), and callers whose time has not run out (`until_s`). Those of the same owner do not count: among
     themselves the callers of a process keep order. A run that is continued waits for no place. What the thread's run
     was asked before is forgotten, and so is when it was due.
 
+    With a `limit`, the thread is taken only if fewer than `limit.concurrency` others of the workflow are held, those of
+    `evicts` left out; and if fewer than `limit.rate` were taken with a limit in the last `limit.per_s` seconds. No two
+    are let in at once, however many try.
+
     Raises:
+        LimitReached: that many are held, or were taken.
         ThreadBusy: another owner holds the lease or comes first; the error's `owner` says who, "" for a submitted
             call.
         Conflict: `head` is no longer the newest run, or no longer stands as it did; what a new run is given as
@@ -137,6 +144,7 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     now_s: float
     evicts: Sequence[str] = ()
     queued: str | None = None
+    limit: Limit | None = None
 
 
 class End(Struct, frozen=True, kw_only=True):
@@ -272,6 +280,13 @@ class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):
     now_s: float
     machine: str
     limit: int = 100
+
+
+class LoadUse(Operation[Mapping[str, Use]], frozen=True):
+    """Read how much of the limits of some workflows is in use; see Begin."""
+
+    limits: Mapping[str, Limit]
+    now_s: float
 
 
 class AddEvents(Operation[None], frozen=True):

@@ -202,6 +202,6 @@ _OPEN: dict[type, Callable[[_Seals, Any, Any], Any]] = {
 _WITHOUT_VALUES: frozenset[type] = frozenset(
     {
         base.ListThreads, upkeep.WalkThreads, base.Renew, base.Watch, base.Ask, base.StayQueued, base.LeaveQueue,
-        base.FindWork, base.DeleteThread, upkeep.ForgetDeleted, upkeep.ListPieces, upkeep.Prune,
+        base.FindWork, base.LoadUse, base.DeleteThread, upkeep.ForgetDeleted, upkeep.ListPieces, upkeep.Prune,
     }
 )  # fmt: skip

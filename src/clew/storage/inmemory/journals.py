@@ -29,13 +29,14 @@ from clew.storage.base import (
     LoadEvents,
     LoadPieces,
     LoadRecords,
+    LoadUse,
     Operation,
     Renew,
     StayQueued,
     Watch,
     removed,
 )
-from clew.storage.inmemory import queue, threads, upkeep
+from clew.storage.inmemory import limits, queue, threads, upkeep
 from clew.storage.inmemory.database import InMemoryDatabase
 from clew.storage.inmemory.items_state import apply_writes
 from clew.storage.inmemory.threads import Journals, Thread
@@ -128,6 +129,7 @@ class InMemorySaver(Checkpointer):
         if run.id not in thread.runs:
             _check_given(thread, operation.thread, run)
         queue.check_place(thread, operation)
+        limits.check_limit(self._journals, operation)
         queue.leave_with(thread, operation)
         thread.runs[run.id] = run
         records = self._journals.records.setdefault(run.id, {})
@@ -237,6 +239,7 @@ _BESIDE: dict[type, Callable[[Journals, Any], Any]] = {
     LeaveQueue: queue.leave_queue,
     ListQueue: queue.list_queue,
     FindWork: queue.find_work,
+    LoadUse: limits.load_use,
     AddEvents: queue.add_events,
     LoadEvents: queue.load_events,
     **upkeep.WORK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from msgspec import Struct, field
@@ -40,6 +41,7 @@ class Journals(Struct):
     pieces: dict[str, Piece] = field(default_factory=dict)
     records: dict[str, dict[str, Record]] = field(default_factory=dict)  # run id -> key -> record
     events: dict[str, list[bytes]] = field(default_factory=dict)  # by run id
+    begun: dict[str, deque[float]] = field(default_factory=dict)  # workflow -> when runs were, as far as it counts
 
     def made(self, key: ThreadKey, now_s: float) -> Thread:
         """Return a thread, made if it is missing."""

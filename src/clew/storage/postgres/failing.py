@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 FENCED_OFF = "CLW01"
 CHANGED = "CLW02"
 BUSY = "CLW03"
+LIMIT = "CLW04"
 EXISTS = "23505"  # unique_violation
 
 

@@ -27,13 +27,14 @@ from clew.storage.base import (
     LoadEvents,
     LoadPieces,
     LoadRecords,
+    LoadUse,
     Operation,
     Renew,
     StayQueued,
     Watch,
 )
 from clew.storage.opening import Opened, Setup
-from clew.storage.postgres import appending, events, leases, queue, upkeep
+from clew.storage.postgres import appending, events, leases, limits, queue, upkeep
 from clew.storage.postgres.calls import BIG, TEXT, Call, Found, Function
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, record_of, run_of
@@ -191,7 +192,7 @@ def _list_threads(connection: psycopg.Connection, operation: ListThreads) -> lis
 
 
 _READS = (
-    ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, WalkThreads,
+    ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadUse, LoadEvents, WalkThreads,
     ListPieces, LoadThread,
 )  # fmt: skip
 _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
@@ -207,6 +208,7 @@ _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
     LeaveQueue: queue.leave_queue,
     ListQueue: queue.list_queue,
     FindWork: queue.find_work,
+    LoadUse: limits.load_use,
     LoadEvents: events.load_events,
     WalkThreads: upkeep.walk_threads,
     DeleteThread: upkeep.delete_thread,

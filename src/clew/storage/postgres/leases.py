@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,9 +11,9 @@ import msgspec
 from clew.engine.records import Run, ThreadKey
 from clew.errors import ClewError, Conflict, ThreadBusy
 from clew.storage.base import Ask, Asked, Begin, Keep, Lease, Renew, Watch
-from clew.storage.postgres import failing
+from clew.storage.postgres import failing, limits
 from clew.storage.postgres.addresses import driver
-from clew.storage.postgres.calls import BIG, INT, REAL, TEXT, Call, Found, Function
+from clew.storage.postgres.calls import BIG, INT, REAL, TEXT, Call, Found, Function, Rows
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, RUN_COLUMNS, columns_of, columns_of_run, find_thread
 from clew.storage.postgres.statements import change, rows
 
@@ -43,7 +42,7 @@ def begin(operation: Begin) -> Call[Lease]:
         *operation.thread, *_version(operation.head), operation.owner, operation.until_s, operation.now_s,
         msgspec.json.encode(list(operation.evicts)).decode(), operation.queued, *columns_of_run(run),
     )  # fmt: skip
-    calls: dict[Function, list[tuple[object, ...]]] = {_BEGIN: [row]}
+    calls: dict[Function, Rows] = {**limits.check(operation), _BEGIN: [row]}
     if operation.records:
         calls[PUT_RECORDS] = [(run.id, *columns_of(record)) for record in operation.records]
 
@@ -55,7 +54,12 @@ def begin(operation: Begin) -> Call[Lease]:
         found = rows(connection, _TAKEN, (thread, run.id, run.attempts, operation.owner))
         return (_lease(operation, *found[0]),) if found else None
 
-    return Call(calls, taken, partial(_refusal, operation.thread), recover)
+    def refused(error: psycopg.Error) -> ClewError | None:
+        if error.sqlstate == failing.LIMIT:
+            return limits.refusal(operation, error)
+        return _refusal(operation.thread, error)
+
+    return Call(calls, taken, refused, recover)
 
 
 def claim(connection: psycopg.Connection, operation: Keep) -> int:

@@ -31,6 +31,7 @@ from clew.storage.base import (
     LoadEvents,
     LoadPieces,
     LoadRecords,
+    LoadUse,
     Operation,
     Renew,
     StayQueued,
@@ -38,7 +39,7 @@ from clew.storage.base import (
     removed,
 )
 from clew.storage.opening import Opened, Setup
-from clew.storage.sqlite import events, leases, queue, upkeep
+from clew.storage.sqlite import events, leases, limits, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, put_run, records_of, run_of
@@ -47,8 +48,11 @@ from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
 T = TypeVar("T")
 
 _READS = frozenset(
-    (Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, *upkeep.READS)
-)
+    (
+        Load, ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadUse, LoadEvents,
+        *upkeep.READS,
+    )
+)  # fmt: skip
 
 
 class SqliteSaver(Checkpointer):
@@ -152,6 +156,7 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
     )
     if has_queue and (operation.head is None or operation.head.id != operation.run.id):
         queue.check_first(connection, thread, operation)
+    limits.check_limit(connection, thread, operation)
     if operation.queued is not None:
         queue.leave_with(connection, thread, operation)
     _check_given(connection, thread, operation.thread, operation.run, operation.head)
@@ -295,6 +300,7 @@ _WORK: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     LeaveQueue: queue.leave_queue,
     ListQueue: queue.list_queue,
     FindWork: queue.find_work,
+    LoadUse: limits.load_use,
     AddEvents: events.add_events,
     LoadEvents: events.load_events,
     Keep: _keep,
