@@ -27,8 +27,9 @@ _HIDDEN = ("pydantic.types", "numpy")
 
 def describe(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Return one line of at most 200 characters, such as `'bob', [12 items…], amount=5`. It never raises."""
-    if len(args) == 1 and not kwargs:
-        return _text(args[0], 0)
+    match args:
+        case (arg,) if not kwargs:
+            return str(arg) if type(arg) is int and -_SHORT < arg < _SHORT else _text(arg, 0)
     texts = [_text(arg, 0) for arg in args] + [f"{name}={_text(value, 0)}" for name, value in kwargs.items()]
     return _cut(", ".join(texts), _MOST_TEXT)
 

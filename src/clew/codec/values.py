@@ -15,7 +15,7 @@ import msgspec
 from clew.codec.allowed import find, is_allowed, name_of, package_to_import
 from clew.codec.encryption import SEALED
 from clew.codec.objects import SHAPES, Shape, shape_of
-from clew.codec.plain import is_plain, is_plain_type, pack
+from clew.codec.plain import SCALARS, is_plain, is_plain_type, pack
 from clew.codec.standard import STANDARD_UNPACK, known_kinds, standard_kind
 from clew.codec.writing import MOST_LEVELS, CarefulWriter, Kind, Refusal, Writer
 from clew.errors import NotRecordable, UnreadableRecord
@@ -34,7 +34,7 @@ def encode(value: Any, name: str = "result") -> bytes:
         NotRecordable: the value, or something inside it, could not be read back. The message names the place.
     """
     try:
-        if is_plain(value):
+        if type(value) in SCALARS or is_plain(value):
             return pack(value)
     except (OverflowError, UnicodeEncodeError, RecursionError):
         pass  # the careful walk below carries it, or names the place

@@ -31,34 +31,31 @@ class Journal:
     """
 
     __slots__ = (
-        "_answered", "_begun", "_claimed", "_known", "_mismatch", "_on_mismatch", "_places", "_records", "_retried",
-        "_where", "_yields_after",
+        "_answered", "_begun", "_known", "_made", "_on_mismatch", "_places", "_retried", "_where",
+        "_yields_after", "mismatch", "records",
     )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
-        self._records = {record.key: record for record in records if record.name not in (CALL, TRACE)}
+        #: What is kept of each call by its key, usable or not. Whoever keeps a record adds it.
+        self.records = {record.key: record for record in records if record.name not in (CALL, TRACE)}
         self._places: dict[str, int] = {}  # of the records there were when the first of them gave way
-        self._known = tuple(self._records)
+        self._known = tuple(self.records)
         self._begun: set[str] | None = None  # calls above known ones, once somebody asks
-        self._claimed: set[str] = set()  # the code has made these calls
-        self._answered: set[str] = set()  # and these were answered from their records
-        self._mismatch: ReplayMismatch | None = None
+        self._answered: set[str] = set()  # the code has made these calls, which were answered from their records
+        self._made: set[str] = set()  # and these
+        self.mismatch: ReplayMismatch | None = None  # a call raised it, whether the code caught it or not
         self._on_mismatch = on_mismatch
         self._where = where
         self._yields_after: int | None = None
         self._retried: set[str] = set()  # keys of calls that make a further attempt
 
     def __len__(self) -> int:
-        return len(self._records)
-
-    def keys(self) -> Iterable[str]:
-        """Return the keys under which anything is kept, usable or not."""
-        return self._records.keys()
+        return len(self.records)
 
     @property
     def answered(self) -> int:
         """How many recorded calls the code has made."""
-        return len(self._claimed)
+        return len(self._answered | self._made)
 
     def find(self, key: str, fingerprint: bytes, describe: Callable[[], str]) -> Record | None:
         """Return the record that answers the call, or None if the call is to run.
@@ -71,12 +68,12 @@ class Journal:
         Raises:
             ReplayMismatch: the record was made with other arguments; or an earlier one was, and the error was caught.
         """
-        if self._mismatch is not None:
-            raise self._mismatch
-        record = self._records.get(key)
+        if self.mismatch is not None:
+            raise self.mismatch
+        record = self.records.get(key)
         if record is None:
             return None
-        self._claimed.add(key)
+        self._made.add(key)
         if record.state == "reopened":
             self._yield_after(key)
             return None
@@ -86,24 +83,16 @@ class Journal:
         if self._on_mismatch == "rerun" or self._gives_way(key):
             self._yield_after(key)
             return None
-        self._mismatch = ReplayMismatch(self._other_arguments(record, describe()))
-        raise self._mismatch
+        self.mismatch = ReplayMismatch(self._other_arguments(record, describe()))
+        raise self.mismatch
 
-    def recall(self, key: str, fingerprint: Callable[[], bytes]) -> Record | None:
+    def recall(self, key: str, fingerprint: bytes) -> Record | None:
         """Return the recorded value that answers the call beyond doubt, or None: then `find` tells what holds."""
-        record = self._records.get(key)
-        if record is None or record.state != "value" or self._mismatch is not None:
+        record = self.records.get(key)
+        if record is None or record.state != "value" or record.fingerprint != fingerprint or self.mismatch is not None:
             return None
-        if record.fingerprint != fingerprint():
-            return None
-        self._claimed.add(key)
         self._answered.add(key)
         return record
-
-    def add(self, record: Record) -> None:
-        """Take in a record that was just kept."""
-        self._records[record.key] = record
-        self._claimed.add(record.key)
 
     def has_begun(self, key: str) -> bool:
         """Say whether the body of a call got as far as a recorded call when the run was executed before."""
@@ -115,7 +104,7 @@ class Journal:
     def reopen(self, keys: Iterable[str]) -> None:
         """Let failures that ended an attempt or a run be tried again."""
         for key in keys:
-            self._records[key] = replace(self._records[key], state="reopened")
+            self.records[key] = replace(self.records[key], state="reopened")
 
     def retry(self, key: str) -> None:
         """Let a call make a further attempt: what an earlier one recorded is used where it fits."""
@@ -127,11 +116,9 @@ class Journal:
         Raises:
             ReplayMismatch: it did not.
         """
-        if self._mismatch is not None:
-            raise self._mismatch
-        if self._on_mismatch != "raise" or len(self._claimed) >= len(self._records):
-            return
-        if vanished := self.not_made():
+        if self.mismatch is not None:
+            raise self.mismatch
+        if self._on_mismatch == "raise" and (vanished := self.not_made()):
             raise ReplayMismatch(self._not_made(vanished))
 
     def not_made(self) -> list[Record]:
@@ -140,17 +127,18 @@ class Journal:
         The calls below a call that was answered from its record are not made, and need not be.
         """
         return [
-            record
-            for key, record in self._records.items()
-            if record.state == "value"
-            and key not in self._claimed
+            self.records[key]
+            for key in self._known
+            if key not in self._answered
+            and key not in self._made
+            and self.records[key].state == "value"
             and not self._gives_way(key)
             and self._answered.isdisjoint(callers(key))
         ]
 
     def _yield_after(self, key: str) -> None:
         if self._yields_after is None:
-            self._places = {recorded: place for place, recorded in enumerate(list(self._records))}
+            self._places = {recorded: place for place, recorded in enumerate(list(self.records))}
             self._yields_after = self._places[key]
         self._yields_after = min(self._yields_after, self._places.get(key, self._yields_after))
 

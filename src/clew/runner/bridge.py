@@ -45,7 +45,8 @@ def start_call(
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
         call.place = frame.call.place  # it takes none of its own: the calls below it share that of the call above it
     is_on_loop = frame.loop is not None and frame.on_loop()
-    if key in execution.stored and (found := recalled(call)) is not None:
+    journal = execution.journal
+    if journal is not None and key in journal.records and (found := recalled(call, journal)) is not None:
         return _replayed(found[0], frame.loop if is_on_loop else None)
     if is_on_loop:
         return _from_loop(call)

@@ -110,9 +110,9 @@ class Execution:
         self.flushing: Future[None] | None = None
         self.has_ended = False  # how it ended is kept, and the lease given back
         self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
-        self._waiting: dict[str, Record] = {}  # goes with the next append
+        self.waiting: dict[str, Record] = {}  # goes with the next append
         self.unordered: set[ThreadKey] = set()  # where calls inside each other remember, which cannot take turns
-        self.stored: set[str] = set(journal.keys()) if journal is not None else set()  # there may be a record there
+        self.stored: set[str] = set(journal.records) if journal is not None else set()  # may be kept since before
 
     @property
     def named(self) -> dict[str, Any]:
@@ -188,56 +188,44 @@ class Execution:
         """Return the recorded value of a call."""
         return self.values[record.key] if self.saver is None else decode(record.outcome)
 
-    def note_kept(self, records: Sequence[Record]) -> None:
-        """Take note of records that are kept now."""
-        if self.journal is not None:
-            for record in records:
-                self.journal.add(record)
-
     def note_failure(self, key: str, error: BaseException, record: Record | None) -> None:
         """Remember what a call failed with; a new record waits until the run goes on, for only then does it matter."""
         with self.lock:
             self._failures[key] = error
             if record is not None:
-                self._waiting[key] = record
+                self.waiting[key] = record
         if record is not None and self.journal is not None:
-            self.journal.add(record)
+            self.journal.records[key] = record
 
     def take_waiting(self, newer: Sequence[Record] = ()) -> tuple[list[Record], list[str]]:
-        """Return the records that go with the next append, and the keys of what that append may replace.
+        """Return the records that go with the next append, and the keys of those that it may replace.
 
-        From now on all of them count as stored, whatever becomes of the append: to replace what is not there is fine.
+        From now on they count as stored, whatever becomes of the append: to replace what is not there is fine.
 
         Args:
             newer: records of that append; one that waits for the same call is out of date.
         """
-        waiting: list[Record] = []
-        replaces: list[str] = []
-        if self._waiting:  # what comes to wait just now goes with the next append
-            with self.lock:
-                for record in newer:
-                    self._waiting.pop(record.key, None)
-                waiting, self._waiting = list(self._waiting.values()), {}
-        for record in (*waiting, *newer):
-            if record.key in self.stored:
-                replaces.append(record.key)
-            self.stored.add(record.key)
-        return waiting, replaces
+        with self.lock:  # what comes to wait just now goes with the next append
+            for record in newer:
+                self.waiting.pop(record.key, None)
+            waiting, self.waiting = self.waiting, {}
+        replaces = sorted(waiting.keys() & self.stored)
+        self.stored.update(waiting)
+        return list(waiting.values()), replaces
 
     def give_back(self, records: Sequence[Record]) -> None:
         """Let records whose append failed go with the next one."""
         with self.lock:
-            self._waiting = {record.key: record for record in records} | self._waiting
+            self.waiting = {record.key: record for record in records} | self.waiting
 
     def put_off(self, records: Sequence[Record]) -> None:
         """Keep records later: soon, on a pool, or at the end of the run."""
         with self.lock:
-            self._waiting.update((record.key, record) for record in records)
+            self.waiting.update((record.key, record) for record in records)
             if self.durability == "async" and (self.flushing is None or self.flushing.done()):
                 self.flushing = pools.tasks().submit(self._flush)
         if self.journal is not None:
-            for record in records:
-                self.journal.add(record)
+            self.journal.records.update((record.key, record) for record in records)
 
     def _flush(self) -> None:
         assert self.saver is not None
@@ -253,7 +241,6 @@ class Execution:
                 text, extra = "run %s could not keep its records in the background: %s", self.named
                 log.warning(text, self.run_id, error, extra=extra)
                 return
-            self.note_kept(waiting)
             if told is not None:
                 self.tell(told)
 
@@ -267,8 +254,8 @@ class Execution:
             keys = {key for key, failure in self._failures.items() if id(failure) in family}
             for key in keys:
                 del self._failures[key]
-                if record := self._waiting.get(key):
-                    self._waiting[key] = replace(record, state="reopened")
+                if record := self.waiting.get(key):
+                    self.waiting[key] = replace(record, state="reopened")
         if self.journal is not None:
             self.journal.reopen(keys)
         return sorted(keys & self.stored)

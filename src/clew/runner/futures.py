@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from clew.runner import pools
 from clew.runner.frame import Call, Frame
-from clew.runner.io import refuse_to_wait
+from clew.runner.io import would_wait
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -142,7 +142,7 @@ class Future(concurrent.futures.Future[T]):
         self._state = RUNNING  # whoever claimed it alone may change it
         try:
             self._context.run((procedure := self._procedure(self.call)).send, None)
-            refuse_to_wait(procedure)
+            raise would_wait(procedure)
         except StopIteration as ended:
             value: T = ended.value
             with _making:

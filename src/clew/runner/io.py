@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from clew.errors import WouldWait
 from clew.runner.cancelling import Canceller
@@ -97,10 +97,10 @@ def run_blocking(procedure: Coroutine[Any, Any, T]) -> T:
     except StopIteration as finished:
         result: T = finished.value
         return result
-    refuse_to_wait(procedure)
+    raise would_wait(procedure)
 
 
-def refuse_to_wait(procedure: Coroutine[Any, Any, Any]) -> NoReturn:
-    """End a procedure that was to run without waiting, and waits."""
+def would_wait(procedure: Coroutine[Any, Any, Any]) -> WouldWait:
+    """End a procedure that was to run without waiting, and waits; return what to raise."""
     procedure.close()
-    raise WouldWait("a blocking run reached an await that waits; use ainvoke")
+    return WouldWait("a blocking run reached an await that waits; use ainvoke")

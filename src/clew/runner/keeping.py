@@ -40,9 +40,10 @@ async def keep(
         StorageError: nothing of it was kept.
     """
     together = await _write_elsewhere(io, execution, writes) if writes else []
-    saver, lease = execution.saver, execution.lease
-    if saver is None or lease is None:
-        execution.note_kept(records)
+    saver, lease, journal = execution.saver, execution.lease, execution.journal
+    if saver is None or lease is None or journal is None:
+        if journal is not None:
+            journal.records.update((record.key, record) for record in records)
         return
     if execution.durability != "sync" and not (together or also or end):
         execution.put_off(records)
@@ -51,7 +52,10 @@ async def keep(
         await io.wait(execution.flushing)  # so that what it keeps is known to be kept
     if end is not None and execution.publisher is not None:
         await execution.publisher.flush(io)  # whoever takes the run up may show more from then on
-    waiting, replaces = execution.take_waiting(records)
+    waiting, replaces = execution.take_waiting(records) if execution.waiting else ([], [])
+    for record in records:
+        if record.key in journal.records or record.key in execution.stored:
+            replaces.append(record.key)
     append = Append(
         lease=lease, records=[*waiting, *records], pieces=pieces, writes=together, replaces=replaces, also=also, end=end
     )
@@ -59,9 +63,11 @@ async def keep(
         told = await io.keep(saver, append)
     except BaseException:  # a cancellation, too, even though a write that has begun is finished
         execution.give_back(waiting)
+        execution.stored.update(record.key for record in records)  # nobody knows
         raise
     execution.has_ended = end is not None
-    execution.note_kept([*waiting, *records])
+    for record in records:
+        journal.records[record.key] = record
     if told is not None:
         execution.tell(told)
 

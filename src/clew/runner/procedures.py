@@ -19,6 +19,7 @@ from clew.codec.values import encode
 from clew.engine.failures import is_outcome, lineage
 from clew.engine.final import final
 from clew.engine.identity import INTERRUPT, SLEEP, question_id
+from clew.engine.journal import Journal
 from clew.engine.questions import Asked, Question
 from clew.engine.records import Record
 from clew.engine.retry import Retries
@@ -40,10 +41,9 @@ Settle = Callable[[Any], None]
 Commit = Callable[[Any, Frame], Awaitable[None]]
 
 
-def recalled(call: Call) -> tuple[Any] | None:
+def recalled(call: Call, journal: Journal) -> tuple[Any] | None:
     """Return the recorded value of a call as it is made, or None where `run_call` has more to do than to read it."""
-    journal = call.execution.journal
-    record = journal.recall(call.key, lambda: fingerprint(call.args, call.kwargs)) if journal is not None else None
+    record = journal.recall(call.key, fingerprint(call.args, call.kwargs))
     if record is None:
         return None
     try:
@@ -64,11 +64,13 @@ async def run_call(io: RunnerIO, call: Call) -> Any:
     execution = call.execution
     if execution.stopped is not None:
         execution.check_stopped()
-    digest = b""
-    if execution.journal is not None:
+    digest, journal = b"", execution.journal
+    if journal is not None:
         digest = fingerprint(call.args, call.kwargs)
-        if record := execution.journal.find(call.key, digest, lambda: describe(call.args, call.kwargs)):
-            return _replayed(call, record)
+        if call.key in journal.records or journal.mismatch is not None:
+            shown = partial(describe, call.args, call.kwargs)
+            if record := journal.find(call.key, digest, shown):
+                return _replayed(call, record)
         if execution.stopped is not None or execution.only_replays:
             execution.check_new(call.key)
     if execution.emitter is not None:
@@ -111,7 +113,11 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
         raise Suspended("a question was asked below, and the code caught it")
     if execution.journal is not None:
         returned = value.value if type(value) is final else value
-        record = _record(call, digest, returned, frame.attempt, started_s)
+        record = Record(
+            key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
+            state="value", outcome=_outcome(call, returned), attempts=frame.attempt, started_s=started_s,
+            ended_s=time.time(),
+        )  # fmt: skip
         also = left_by(call, value) if call.scope.remembers_on is not None else ()
         await keep(io, execution, [record], frame.writes, also=also)
     else:
@@ -286,19 +292,15 @@ def _replayed(call: Call, record: Record) -> Any:
     return value
 
 
-def _record(call: Call, digest: bytes, value: Any, attempts: int, started_s: float) -> Record:
+def _outcome(call: Call, value: Any) -> bytes:
+    """Encode what a call returned; where nothing is kept, remember it as it is."""
     if call.execution.saver is None:
         call.execution.values[call.key] = value
-        outcome = b""
-    else:
-        try:
-            outcome = encode(value)
-        except NotRecordable as error:
-            raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
-    return Record(
-        key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
-        state="value", outcome=outcome, attempts=attempts, started_s=started_s, ended_s=time.time(),
-    )  # fmt: skip
+        return b""
+    try:
+        return encode(value)
+    except NotRecordable as error:
+        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
 
 
 def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) -> Record:

@@ -19,6 +19,7 @@ import time
 import weakref
 from collections.abc import Callable, Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
@@ -82,13 +83,34 @@ class SqliteDatabase:
         writes = self._writes if self._process == processes.here and not self._closed else self._group()
         if writes.try_alone():
             try:  # nobody else writes: no queue, no batch
-                return _transact(self._connect_writer(), work)
+                return self._transact(work)
             except sqlite3.Error as error:
                 raise _translated(error, self.path) from error
             finally:
                 writes.end_alone()
         value: T = writes.run(work)
         return value
+
+    def write_at_once(self, work: Work[T]) -> T | None:
+        """Run `work`, which makes one statement and so is a transaction by itself, if nobody else writes just now.
+
+        Returns:
+            what it returns, once that is committed; None if it was not run.
+
+        Raises:
+            As `write` does.
+        """
+        writes = self._writes if self._process == processes.here and not self._closed else self._group()
+        if not writes.try_alone():
+            return None
+        try:
+            if time.monotonic() >= self._check_at_s:
+                self._check_file()
+            return work(self._writer or self._connect_first())
+        except sqlite3.Error as error:
+            raise _translated(error, self.path) from error
+        finally:
+            writes.end_alone()
 
     async def awrite(self, work: Work[T]) -> T:
         """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
@@ -215,7 +237,22 @@ class SqliteDatabase:
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
         with _errors(self.path):
-            _commit(self._connect_writer(), batch, self.path)
+            if len(batch) == 1:
+                batch[0].value = self._transact(batch[0].work)
+            else:
+                self._transact(partial(_carry_out, batch=batch, path=self.path))
+
+    def _transact(self, work: Work[T]) -> T:
+        connection = self._connect_writer()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            value = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return value
 
     def _connect_writer(self) -> sqlite3.Connection:
         if time.monotonic() >= self._check_at_s:
@@ -320,35 +357,16 @@ def _file(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _commit(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
-    """Run each work of the batch and commit once. A work that fails takes back its own changes alone."""
-
-    def each(connection: sqlite3.Connection) -> None:
-        for write in batch:
-            connection.execute("SAVEPOINT one")
-            try:
-                write.value = write.work(connection)
-            except Exception as error:
-                write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
-                connection.execute("ROLLBACK TO one")
-            connection.execute("RELEASE one")
-
-    if len(batch) == 1:
-        batch[0].value = _transact(connection, batch[0].work)
-    else:
-        _transact(connection, each)
-
-
-def _transact(connection: sqlite3.Connection, work: Work[T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        value = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return value
+def _carry_out(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
+    """Run each work of a batch. One that fails takes back its own changes alone."""
+    for write in batch:
+        connection.execute("SAVEPOINT one")
+        try:
+            write.value = write.work(connection)
+        except Exception as error:
+            write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
+            connection.execute("ROLLBACK TO one")
+        connection.execute("RELEASE one")
 
 
 @contextlib.contextmanager

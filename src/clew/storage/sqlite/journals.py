@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from msgspec.structs import astuple, replace
@@ -92,6 +93,14 @@ class SqliteSaver(Checkpointer):
         return Setup()
 
     def execute(self, operation: Operation[T]) -> T:
+        given: Any = operation
+        match given:
+            case Append(records=[record], writes=[], replaces=[], also=[], pieces=[], end=None):  # as nearly all are
+                if self.database.write_at_once(partial(_add_record, given.lease, record)):
+                    nothing_asked: Any = None
+                    return nothing_asked  # type: ignore[no-any-return]
+            case _:
+                pass
         work = _WORK[type(operation)]
         run = self.database.read if type(operation) in _READS else self.database.write
         result: T = run(lambda connection: work(connection, operation))
@@ -188,10 +197,9 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
     for key in operation.replaces:
         connection.execute("DELETE FROM clew_records WHERE run = ? AND key = ?", (run, key))
     for record in operation.records:
-        try:
-            asked = _insert_record(connection, lease, record)
-        except sqlite3.IntegrityError as error:
-            raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
+        if not _add_record(lease, record, connection):
+            asked = leases.asked_of(connection, lease)
+            connection.execute(_INSERT_RECORD, (run, *astuple(record)))
     if operation.writes:
         apply_writes(connection, operation.writes)
     for nested in operation.also:
@@ -205,15 +213,14 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
     return None
 
 
-def _insert_record(connection: sqlite3.Connection, lease: Lease, record: Record) -> Asked | None:
-    """Keep a record, in one statement unless something is asked of the run."""
+def _add_record(lease: Lease, record: Record, connection: sqlite3.Connection) -> bool:
+    """Keep a record if the lease is held and nothing is asked of the run; say whether that is so."""
     thread, run = lease.handle
-    row = (run, *astuple(record))
-    if connection.execute(_INSERT_UNLESS_ASKED, (*row, thread, lease.epoch)).rowcount:
-        return None
-    asked = leases.asked_of(connection, lease)
-    connection.execute(_INSERT_RECORD, row)
-    return asked
+    try:
+        added = connection.execute(_INSERT_UNLESS_ASKED, (run, *astuple(record), thread, lease.epoch)).rowcount
+    except sqlite3.IntegrityError as error:
+        raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
+    return bool(added)
 
 
 def _end(connection: sqlite3.Connection, lease: Lease, end: End) -> None:
