@@ -24,7 +24,7 @@ from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Conflict, InvalidOption, SchemaMismatch, Unavailable
 from clew.storage.base import Append, Begin, End, ListRuns, ListThreads, Load, LoadRecords
 from clew.storage.postgres import database as database_module
-from clew.storage.postgres import transactions
+from clew.storage.postgres import sessions
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.texts import from_held, to_held
 from support import postgres as servers
@@ -312,7 +312,7 @@ class TestLostConnections:
     def test_a_frozen_transaction_lets_others_go_on(
         self, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(transactions, "_FROZEN_S", 0.2)
+        monkeypatch.setattr(sessions, "_FROZEN_S", 0.2)
         saver = PostgresSaver(database)
         lease = saver.execute(begin())
         frozen, go_on = threading.Event(), threading.Event()

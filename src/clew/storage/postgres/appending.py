@@ -12,7 +12,8 @@ from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import ClewError, Conflict
 from clew.storage.base import Append, Asked, Keep, first_epoch, removed
 from clew.storage.postgres import failing
-from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Found, Function, carry_out
+from clew.storage.postgres.calls import BIG, BYTES, INT, REAL, TEXT, Call, Found, Function
+from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.items import refused_write, write_rows
 from clew.storage.postgres.journals_rows import RECORD_COLUMNS, columns_of, made_thread, put_run
 from clew.storage.postgres.leases import HOLD, claim, fenced_off, lock_thread
@@ -22,7 +23,9 @@ from clew.storage.postgres.texts import from_held
 if TYPE_CHECKING:
     import psycopg
 
-_APPEND = Function("clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3, gives=(BIG, TEXT))
+_APPEND = Function(
+    "clew_append", (BIG, BIG, BIG, *RECORD_COLUMNS), place=3, gives=(BIG, TEXT), single="clew_append_one"
+)
 KEEP_PIECES = Function("clew_keep_pieces", (BIG, TEXT, TEXT, INT, BYTES), place=4)
 _END = Function("clew_end", (BIG, BIG, BIG, TEXT, BYTES, BYTES, TEXT, BYTES, REAL, REAL), place=5)
 

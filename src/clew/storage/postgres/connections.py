@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import weakref
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clew.errors import Unavailable
 from clew.storage.postgres.addresses import Address, driver
+from clew.storage.postgres.exchanging import wait
 from clew.storage.postgres.failing import translated
+from clew.storage.postgres.sessions import set_up
 
 if TYPE_CHECKING:
     import psycopg
@@ -24,14 +26,20 @@ _WAIT_S = 30.0
 class Connections:
     """Connections of a pool: its own one over an address, or the user's, which it never closes.
 
-    A lent connection commits each statement by itself and prepares none, so that a pooler that hands the session on
-    after every transaction sees nothing of it. What the user's pool had set comes back with the connection.
+    A lent connection commits each statement by itself. One of a pool of our own is set up (see sessions) unless a
+    pooler hands the session on after every transaction, which then sees nothing of us; so with the user's pool, where
+    all that was set comes back with the connection.
+
+    Args:
+        source: where they lead, or the user's pool.
+        shown: the database, for people.
+        schema: for sessions that are set up.
     """
 
-    def __init__(self, source: Address | ConnectionPool[Any], shown: str) -> None:
+    def __init__(self, source: Address | ConnectionPool[Any], shown: str, schema: str) -> None:
         self._source = source
         self._shown = shown
-        self._pool = _open_pool(source) if isinstance(source, Address) else source
+        self._pool = _open_pool(source, schema) if isinstance(source, Address) else source
         if self._pool is not source:
             # Else a pool that nobody closed would complain when the interpreter ends. Not in a forked child: the
             # connections are its parent's.
@@ -45,13 +53,14 @@ class Connections:
             Unavailable: there is none within half a minute.
         """
         connection = self._lend()
+        is_users = self._pool is self._source
         before = connection.autocommit, connection.prepare_threshold
         try:
-            if before != (True, None):
+            if is_users:
                 connection.autocommit, connection.prepare_threshold = True, None
             yield connection
         finally:
-            if before != (True, None) and not connection.closed:
+            if is_users and not connection.closed:
                 connection.autocommit, connection.prepare_threshold = before
             self._pool.putconn(connection)
 
@@ -61,19 +70,23 @@ class Connections:
             self._pool.close()
 
     def _lend(self) -> psycopg.Connection:
-        from psycopg_pool import PoolClosed, PoolTimeout
-
         while True:
             try:
                 connection: psycopg.Connection = self._pool.getconn(_WAIT_S)
-            except PoolClosed as error:
-                raise Unavailable(f"the pool of {self._shown} is closed; open it, or a new Database") from error
-            except PoolTimeout as error:
-                raise Unavailable(f"no connection to {self._shown} within {_WAIT_S:.0f} s") from error
+            except driver().OperationalError as error:  # as a pool's own are
+                raise self._none(error) from error
             if _is_alive(connection):
                 return connection
             connection.close()
             self._pool.putconn(connection)  # which drops it and opens another
+
+    def _none(self, error: Exception) -> Unavailable:
+        """Return what it means that a pool lends nothing."""
+        from psycopg_pool import PoolClosed
+
+        if isinstance(error, PoolClosed):
+            return Unavailable(f"the pool of {self._shown} is closed; open it, or a new Database")
+        return Unavailable(f"no connection to {self._shown} within {_WAIT_S:.0f} s")
 
 
 @contextlib.contextmanager
@@ -92,31 +105,24 @@ def connected(address: Address) -> Generator[psycopg.Connection]:
         yield connection
 
 
-def _open_pool(address: Address) -> ConnectionPool[Any]:
+def _open_pool(address: Address, schema: str) -> ConnectionPool[Any]:
     from psycopg_pool import ConnectionPool
 
     return ConnectionPool(
-        address.conninfo, min_size=0, max_size=_MOST, open=True, kwargs={"autocommit": True, "prepare_threshold": None}
-    )
+        address.conninfo, min_size=0, max_size=_MOST, open=True, kwargs={"autocommit": True, "prepare_threshold": None},
+        configure=partial(set_up, schema=schema),
+    )  # fmt: skip
 
 
 def _is_alive(connection: psycopg.Connection) -> bool:
     """Say whether the server still answers. An idle connection has nothing to say unless it was closed."""
     psycopg = driver()
     try:
-        if _has_something_to_read(connection.fileno()):
+        if wait(connection.pgconn.socket, timeout_s=0):
             connection.execute("SELECT 1")
     except psycopg.Error:
         return False
     return True
-
-
-def _has_something_to_read(descriptor: int) -> bool:
-    if not hasattr(select, "poll"):
-        return bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _close_in(process: int, pool: ConnectionPool[Any]) -> None:

@@ -4,9 +4,9 @@ It knows nothing of threads, runs or memories: journals and items hand it functi
 
 `read`, `write` and `look_ahead` (`aread`, `awrite`, `alook_ahead`) run such a function in a transaction of its own,
 with the schema first on the search path, so that tables are named without it: `connection.execute("SELECT … FROM
-clew_items")`. No user code runs in there. `call` carries out a Call, which is committed together with all others that
-wait: one round trip, one commit. Blocking calls work on the caller's own OS thread, async ones on OS threads of this
-object, so that one object serves blocking code and any number of loops.
+clew_items")`; `glance` runs a single statement. No user code runs in there. `call` carries out a Call, which is
+committed together with all others that wait: one round trip, one commit. Blocking calls work on the caller's own OS
+thread, async ones on OS threads of this object, so that one object serves blocking code and any number of loops.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from clew.errors import InvalidOption, Unavailable
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
-from clew.storage.postgres.calls import Call, Found, Function, carry_out, exchange
+from clew.storage.postgres.calls import Call, Found, Function
 from clew.storage.postgres.connections import Connections, connected
+from clew.storage.postgres.exchanging import carry_out, exchange
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
 from clew.storage.postgres.news import PostgresNews
+from clew.storage.postgres.sessions import prepared
 from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
 
@@ -81,6 +83,10 @@ class PostgresDatabase:
         """
         return self._transact("read", work)
 
+    def glance(self, work: Work[T]) -> T:
+        """Run `work`, which makes one statement that only reads, and return what it returns: one round trip."""
+        return self._transact("glance", work)
+
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns, once that is committed.
 
@@ -99,6 +105,10 @@ class PostgresDatabase:
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""
         return await self._aside(lambda: self.read(work))
+
+    async def aglance(self, work: Work[T]) -> T:
+        """Like `glance`, off the event loop."""
+        return await self._aside(lambda: self.glance(work))
 
     async def awrite(self, work: Work[T]) -> T:
         """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
@@ -185,19 +195,17 @@ class PostgresDatabase:
                 here = self._here
                 if here is None or here.process != processes.here:
                     _inherited.append(here)
-                    connections, news = Connections(self._source, self.shown), PostgresNews(self, self._source)
-                    here = self._here = _Here(connections, self._carry_out, news)
+                    connections = Connections(self._source, self.shown, self.schema)
+                    here = self._here = _Here(connections, self._carry_out, PostgresNews(self, self._source))
         return here
 
-    @contextlib.contextmanager
-    def _lent(self) -> Generator[psycopg.Connection]:
+    def _lent(self) -> contextlib.AbstractContextManager[psycopg.Connection]:
         """Lend a connection to a database that has its tables."""
         here = self._opened()
         if not self._is_migrated:
             with here.migrating:
                 self._migrate()
-        with here.connections.borrowed() as connection:
-            yield connection
+        return here.connections.borrowed()
 
     def _migrate(self) -> None:
         if not self._is_migrated:
@@ -231,7 +239,7 @@ class PostgresDatabase:
 
     def _look(self, call: Call[T], connection: psycopg.Connection) -> T:
         try:
-            return carry_out(connection, call, self._prefix)
+            return carry_out(connection, call, self._prefix, prepared(connection))
         except driver().Error as error:
             if is_gone(connection):
                 raise Lost(error) from error
@@ -259,7 +267,7 @@ class PostgresDatabase:
         """Carry out calls together; return what came back, or None, and whether nobody knows what was kept."""
         with self._lent() as connection:
             try:
-                return exchange(connection, calls, self._prefix), False
+                return exchange(connection, calls, self._prefix, prepared(connection)), False
             except driver().Error:
                 return None, is_gone(connection)
 

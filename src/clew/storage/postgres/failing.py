@@ -15,6 +15,7 @@ CHANGED = "CLW02"
 BUSY = "CLW03"
 LIMIT = "CLW04"
 EXISTS = "23505"  # unique_violation
+NOT_PREPARED = "26000"  # invalid_sql_statement_name
 
 
 def translated(error: psycopg.Error, shown: str) -> ClewError:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import json
 
 from clew.errors import ClewError, InvalidValue, Unavailable, VersionConflict
-from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Function, carry_out
+from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Function
+from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.halves import halves_text
 from clew.storage.postgres.statements import change, rows
 from clew.store.clock import utc_now

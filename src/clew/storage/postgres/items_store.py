@@ -141,7 +141,9 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     def _transact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
         match how:
-            case "glance" | "read":
+            case "glance":
+                return self.database.glance(work)
+            case "read":
                 return self.database.read(work)
             case "write":
                 return self.database.write(work)
@@ -150,7 +152,9 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     async def _atransact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
         match how:
-            case "glance" | "read":
+            case "glance":
+                return await self.database.aglance(work)
+            case "read":
                 return await self.database.aread(work)
             case "write":
                 return await self.database.awrite(work)

@@ -6,32 +6,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from clew.errors import Unavailable
+from clew.storage.postgres import sessions
 from clew.storage.postgres.addresses import driver
+from clew.storage.postgres.exchanging import say
 from clew.storage.postgres.failing import is_gone, was_taken_back
-from clew.storage.postgres.migrations import quote
 
 if TYPE_CHECKING:
     import psycopg
 
 T = TypeVar("T")
 Work = Callable[["psycopg.Connection"], T]
-#: To be committed; to be taken back; or to read one consistent state.
-Kind = Literal["write", "look_ahead", "read"]
+#: To be committed; to be taken back; to read one consistent state; or to read it by a single statement.
+Kind = Literal["write", "look_ahead", "read", "glance"]
 
-_FROZEN_S = 10  # a process that stops inside a transaction for longer loses it, so that it blocks nobody
-_LOCKED_S = 30
-_MODES = {"write": "", "look_ahead": "", "read": " ISOLATION LEVEL REPEATABLE READ READ ONLY"}
-
-
-def opening(kind: Kind, schema: str) -> bytes:
-    """Return the statements that open a transaction, in one round trip.
-
-    Everything is set for this transaction alone: behind a pooler the session serves others next.
-    """
-    return (
-        f"BEGIN{_MODES[kind]}; SET LOCAL search_path TO {quote(schema)}; "
-        f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN_S}s'; SET LOCAL lock_timeout = '{_LOCKED_S}s'"
-    ).encode()
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN = {"write": "BEGIN", "look_ahead": "BEGIN", "read": _READ, "glance": _READ}
 
 
 class Lost(Exception):
@@ -54,11 +43,15 @@ def transact(connection: psycopg.Connection, kind: Kind, schema: str, work: Work
         Unavailable: the connection went while it was committed; nobody knows whether it was kept.
         psycopg.Error, and whatever `work` raises: nothing was kept.
     """
+    is_set_up = sessions.prepared(connection) is not None
+    is_alone = kind == "glance" and is_set_up  # a statement is a transaction by itself
     try:
-        connection.execute(opening(kind, schema))
+        if not is_alone:
+            say(connection, _BEGIN[kind] if is_set_up else _BEGIN[kind] + sessions.settings(schema))
         value = work(connection)
         if kind == "look_ahead":
-            connection.execute("ROLLBACK")
+            say(connection, "ROLLBACK")
+        if kind == "look_ahead" or is_alone:
             return value
     except driver().Error as error:
         _roll_back(connection)
@@ -75,9 +68,9 @@ def transact(connection: psycopg.Connection, kind: Kind, schema: str, work: Work
 def _commit(connection: psycopg.Connection, kind: Kind) -> None:
     psycopg = driver()
     try:
-        connection.execute("COMMIT")
+        say(connection, "COMMIT")
     except psycopg.Error as error:
-        if kind == "read" or was_taken_back(error):
+        if kind in ("read", "glance") or was_taken_back(error):
             raise Lost(error) from error
         if not is_gone(connection):
             raise
@@ -89,7 +82,7 @@ def _commit(connection: psycopg.Connection, kind: Kind) -> None:
 def _roll_back(connection: psycopg.Connection) -> None:
     psycopg = driver()
     try:
-        if not connection.closed:
-            connection.execute("ROLLBACK")
+        if connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            say(connection, "ROLLBACK")
     except psycopg.Error:
         connection.close()  # the server takes back what is not committed

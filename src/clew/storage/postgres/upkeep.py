@@ -9,7 +9,8 @@ from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
 from clew.storage.base import DeleteThread, Enqueue, ListQueue, first_epoch
 from clew.storage.postgres.appending import KEEP_PIECES, piece_refusal, piece_rows
-from clew.storage.postgres.calls import Call, Function, carry_out
+from clew.storage.postgres.calls import Call, Function
+from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.journals_rows import (
     RECORD,
     RUN,

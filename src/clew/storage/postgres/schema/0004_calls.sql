@@ -63,6 +63,25 @@ BEGIN
         unnest(outcomes), unnest(clew_append.attempts), unnest(clew_append.started_s), unnest(clew_append.ended_s);
 END $$;
 
+-- The same for one record, which most are: without arrays it takes a quarter less.
+CREATE FUNCTION clew_append_one(
+    of_thread bigint, of_epoch bigint, run bigint, key text, name text, fingerprint bytea, arguments text, state text,
+    outcome bytea, attempts integer, started_s double precision, ended_s double precision
+) RETURNS text
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    is_asked text;
+BEGIN
+    SELECT asked INTO is_asked FROM clew_threads WHERE id = of_thread AND epoch = of_epoch FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease was taken' USING ERRCODE = 'CLW01';
+    END IF;
+    INSERT INTO clew_records VALUES (
+        DEFAULT, run, key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s
+    );
+    RETURN is_asked;
+END $$;
+
 CREATE FUNCTION clew_keep_pieces(threads bigint[], names text[], befores text[], counts integer[], bodies bytea[])
 RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
