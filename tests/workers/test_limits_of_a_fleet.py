@@ -77,8 +77,13 @@ class Shop:
         """Start workers that look by themselves often."""
         command = [sys.executable, "-W", "error", "-c", CLEW, "worker", "app.py:every", "--poll", "0.05", *options]
         environment = {**os.environ, "CLEW_LEASE_S": str(lease_s)}
-        begun = [subprocess.Popen(command, cwd=self._folder, env=environment) for _ in range(count)]
+        logs = [self._folder / f"worker-{number}.log" for number in range(count)]
+        begun = []
+        for path in logs:
+            with path.open("wb") as log:
+                begun.append(subprocess.Popen(command, cwd=self._folder, env=environment, stderr=log))
         try:
+            eventually(lambda: all(b"carries out" in path.read_bytes() for path in logs))
             yield begun
         finally:
             for worker in begun:
@@ -107,9 +112,8 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 
 
 def test_no_more_run_side_by_side_than_allowed_whoever_carries_them_out(shop: Shop) -> None:
-    handles = [shop.order.submit(x, thread(str(x))) for x in range(24)]
-    with shop.workers(3, "--limit", "order=2"):
-        for handle in handles:
+    with shop.workers(3, "--limit", "order=2", "--concurrency", "1"):
+        for handle in [shop.order.submit(x, thread(str(x))) for x in range(24)]:
             handle.result(PATIENCE_S)
     lines = sorted((float(at_s), what) for at_s, what, _ in shop.seen())
     under_way, most = 0, 0
@@ -118,16 +122,15 @@ def test_no_more_run_side_by_side_than_allowed_whoever_carries_them_out(shop: Sh
         most = max(most, under_way)
     assert most == 2
     assert len(lines) == 2 * 24
+    assert len({pid for *_, pid in shop.seen()}) > 1
 
 
 def test_no_more_begin_in_a_while_than_allowed_whoever_begins_them(shop: Shop) -> None:
     rate = 4
-    handles = [shop.order.submit(x, thread(str(x))) for x in range(13)]
     with shop.workers(3, "--limit", f"order={rate}/s"):
-        for handle in handles:
+        for handle in [shop.order.submit(x, thread(str(x))) for x in range(13)]:
             handle.result(PATIENCE_S)
     begun_s = sorted(float(at_s) for at_s, what, _ in shop.seen() if what == "begins")
-    assert len({pid for *_, pid in shop.seen()}) > 1
     # From when it may begin to when it does a run takes a moment, hence not quite a second.
     assert all(later - first > 0.8 for first, later in zip(begun_s, begun_s[rate:], strict=False))
     assert max(later - first for first, later in pairwise(begun_s)) < 2.5
