@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from clew.errors import NotInWorkflow, WouldWait
-from clew.runner.async_io import AsyncIO
-from clew.runner.frame import current, running
-from clew.runner.io import run_blocking
-from clew.runner.procedures import ask, pause
-from clew.runner.runtime import Runtime
-from clew.runner.sync_io import BLOCKING
-from clew.store.base import BaseStore
+from clew.late import late
+
+if TYPE_CHECKING:
+    from clew.runner import async_io, frame, io, procedures, runtime, sync_io
+    from clew.runner.runtime import Runtime
+    from clew.store.base import BaseStore
+else:
+    late(globals(), "clew.runner.async_io", "clew.runner.frame", "clew.runner.io")
+    late(globals(), "clew.runner.procedures", "clew.runner.runtime", "clew.runner.sync_io")
 
 ContextT = TypeVar("ContextT")
 StreamWriter = Callable[[Any], None]
@@ -37,7 +39,7 @@ def interrupt(value: Any, *, timeout_s: float | None = None, default: Any = None
         NotRecordable: the question could not be read back.
         ReplayMismatch: the answer that was kept is to another question.
     """
-    return ask(running(), value, timeout_s, default)
+    return procedures.ask(frame.running(), value, timeout_s, default)
 
 
 def sleep(seconds: float) -> None:
@@ -50,10 +52,10 @@ def sleep(seconds: float) -> None:
         NotInWorkflow: nothing runs here.
         WouldWait: called on an event loop; use `asleep`.
     """
-    frame = running()
-    if frame.on_loop():
+    caller = frame.running()
+    if caller.on_loop():
         raise WouldWait("clew.sleep would hold up the event loop; use `await clew.asleep(seconds)`")
-    run_blocking(pause(BLOCKING, frame, seconds))
+    io.run_blocking(procedures.pause(sync_io.BLOCKING, caller, seconds))
 
 
 async def asleep(seconds: float) -> None:
@@ -65,7 +67,7 @@ async def asleep(seconds: float) -> None:
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    await pause(AsyncIO(), running(), seconds)
+    await procedures.pause(async_io.AsyncIO(), frame.running(), seconds)
 
 
 def get_store() -> BaseStore:
@@ -74,7 +76,7 @@ def get_store() -> BaseStore:
     Raises:
         NotInWorkflow: nothing runs here, or its entrypoint was given no store.
     """
-    store = running().call.scope.store
+    store = frame.running().call.scope.store
     if store is None:
         raise NotInWorkflow("no store was configured: pass store=... (or database=...) to the entrypoint")
     return store
@@ -86,7 +88,7 @@ def get_config() -> dict[str, Any]:
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    return running().call.scope.config
+    return frame.running().call.scope.config
 
 
 def get_stream_writer() -> StreamWriter:
@@ -95,14 +97,14 @@ def get_stream_writer() -> StreamWriter:
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    return running().write
+    return frame.running().write
 
 
 def show_life() -> None:
     """Refresh the limit on the running call's silence, as a write to its stream does; nothing happens outside a run."""
-    frame = current.get()
-    if frame is not None:
-        frame.shows_life()
+    caller = frame.current.get()
+    if caller is not None:
+        caller.shows_life()
 
 
 def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> None:
@@ -118,7 +120,7 @@ def stream_message(chunk: Any, metadata: Mapping[str, Any] | None = None) -> Non
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    running().say(chunk, metadata)
+    frame.running().say(chunk, metadata)
 
 
 @overload
@@ -134,4 +136,4 @@ def get_runtime(context_schema: type[Any] | None = None) -> Runtime[Any]:
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    return Runtime.of(running())
+    return runtime.Runtime.of(frame.running())

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 DECLARED = """
 from clew import entrypoint, task
@@ -46,3 +47,17 @@ def test_what_is_only_declared_loads_nothing_that_runs_or_keeps_it() -> None:
     names = loaded(DECLARED)
     assert not names & {"asyncio", "concurrent.futures", "logging", "hashlib", "sqlite3", "ssl"}
     assert not {name for name in names if name.startswith(("clew.storage", "clew.store"))}
+
+
+def test_what_runs_and_keeps_blocking_code_alone_never_loads_asyncio(tmp_path: Path) -> None:
+    run = f"""
+from clew import Database
+workflow.invoke(1)
+list(workflow.stream(1, stream_mode=["updates", "custom"]))
+for database in (Database(":memory:"), Database({str(tmp_path / "app.db")!r})):
+    kept = entrypoint(database=database)(workflow.__wrapped__)
+    kept.invoke(1, {{"configurable": {{"thread_id": "1"}}}})
+    database.store.put(("notes",), "1", {{"text": "x"}})
+    database.store.search(("notes",), query="x")
+"""
+    assert "asyncio" not in loaded(f"{DECLARED}\n{run}")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
+
+from clew.late import late
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 
 class Canceller:

@@ -7,16 +7,21 @@ what the events mean.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.engine.events import Event
-from clew.runner import pools
+from clew.late import late
+from clew.runner import loops, pools
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 T = TypeVar("T")
 
@@ -39,7 +44,7 @@ class Channel:
     def put(self, event: Event) -> None:
         """Add an event. On an OS thread this waits for a reader who is far behind; on an event loop it must not."""
         with self._lock:
-            if len(self._events) >= _MOST_WAITING and asyncio._get_running_loop() is None:
+            if len(self._events) >= _MOST_WAITING and loops.running() is None:
                 self._wait_for_room()
             if not self._closed:
                 self._events.append(event)

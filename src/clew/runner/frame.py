@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Mapping
@@ -21,9 +20,12 @@ from clew.engine.places import Place
 from clew.engine.records import Run, ThreadKey
 from clew.engine.unset import UNSET
 from clew.errors import NotInWorkflow
+from clew.late import late
 from clew.runner.runtime import Runtime
 
 if TYPE_CHECKING:
+    import asyncio
+
     from clew.runner.caching import Entry
     from clew.runner.callee import Callee
     from clew.runner.execution import Execution
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from clew.runner.saved import Saved
     from clew.store.base import BaseStore
     from clew.store.planning import PreparedWrite
+else:
+    late(globals(), "asyncio")
 
 current: ContextVar[Frame | None] = ContextVar("clew_frame", default=None)
 

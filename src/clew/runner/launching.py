@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,8 +15,8 @@ from clew.engine.events import Wanted
 from clew.engine.questions import Command, Interrupt
 from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption, InvalidResume, UsageError
+from clew.late import late
 from clew.runner import pools
-from clew.runner.async_io import AsyncIO
 from clew.runner.bridge import start_call
 from clew.runner.channels import Channel
 from clew.runner.execution import Result
@@ -30,6 +29,13 @@ from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.sync_io import BLOCKING
 from clew.runner.workflows import run_workflow
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from clew.runner import async_io
+else:
+    late(globals(), "asyncio", "clew.runner.async_io")
 
 T = TypeVar("T")
 
@@ -62,7 +68,7 @@ def invoke(settings: Settings, request: Request) -> Result:
         return Result(value=_nested(frame, settings, request).result())
     if not settings.callee.is_async:
         return copy_context().run(run_blocking, run_workflow(BLOCKING, settings, request))
-    return _on_some_loop(run_workflow(AsyncIO(), settings, request))
+    return _on_some_loop(run_workflow(async_io.AsyncIO(), settings, request))
 
 
 async def ainvoke(settings: Settings, request: Request) -> Result:
@@ -148,7 +154,7 @@ _detached: set[asyncio.Task[Result]] = set()
 def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> None:
     try:
         if settings.callee.is_async:
-            asyncio.run(run_workflow(AsyncIO(), settings, request))
+            asyncio.run(run_workflow(async_io.AsyncIO(), settings, request))
         else:
             run_blocking(run_workflow(BLOCKING, settings, request))
     finally:
@@ -157,7 +163,7 @@ def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> N
 
 async def _run_async(settings: Settings, request: Request) -> Result:
     if settings.callee.is_async:
-        return await run_workflow(AsyncIO(), settings, request)
+        return await run_workflow(async_io.AsyncIO(), settings, request)
     loop = asyncio.get_running_loop()
     request = replace(request, loop=loop)
     context = copy_context()

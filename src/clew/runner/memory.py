@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from clew.runner.async_io import AsyncIO
+from clew.late import late
 from clew.runner.frame import current
 from clew.runner.io import run_blocking
 from clew.runner.recall import use_store
@@ -19,7 +19,10 @@ from clew.store.base import BaseStore
 from clew.store.operations import NamespacePath, Op, PutOp, Result, SearchItem, SearchOp
 
 if TYPE_CHECKING:
+    from clew.runner import async_io
     from clew.store.planning import PreparedWrite
+else:
+    late(globals(), "clew.runner.async_io")
 
 _EVERY = 2**31 - 1
 
@@ -51,7 +54,7 @@ class RunStore(BaseStore):
         frame = current.get()
         if frame is None or pending:
             return await self.store.aexecute(ops, pending=pending)
-        return await use_store(AsyncIO(), frame, self.store, ops)
+        return await use_store(async_io.AsyncIO(), frame, self.store, ops)
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.prepare."""

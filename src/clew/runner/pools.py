@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clew.late import late
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 T = TypeVar("T")
 

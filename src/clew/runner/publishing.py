@@ -5,11 +5,10 @@ What cannot be kept is shown as its text, and the log says so: a run does not fa
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.codec.values import decode, encode
 from clew.engine.events import Event
@@ -19,6 +18,9 @@ from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import RunnerIO
 from clew.runner.logs import fields
 from clew.storage.base import AddEvents, Checkpointer, Lease
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger("clew.streams")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +13,8 @@ from clew.engine.questions import Interrupt
 from clew.engine.state import StateSnapshot
 
 if TYPE_CHECKING:
+    import asyncio
+
     from clew.runner.frame import Call
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import random
 import threading
@@ -13,15 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.errors import NodeCancelledError
 from clew.runner import futures
-from clew.runner.cancelling import Canceller
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
 from clew.runner.io import Drain
+from clew.runner.loops import cancellations
 from clew.runner.turns import Turn, turns
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.cache import BaseCache
 
 if TYPE_CHECKING:
+    from clew.runner.cancelling import Canceller
     from clew.store.base import BaseStore
     from clew.store.keeper import How, Keeper
     from clew.store.operations import Op, PutOp, Result
@@ -40,7 +40,7 @@ class SyncIO:
         current.set(frame)
         try:
             return call.callee.function(*call.args, **(frame.arguments() if call.callee.injected else call.kwargs))
-        except asyncio.CancelledError as error:
+        except cancellations() as error:
             call.execution.check_stopped()  # then the run was cancelled from outside, and its async tasks with it
             raise NodeCancelledError(call.callee.name) from error
 

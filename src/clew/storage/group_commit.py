@@ -6,13 +6,21 @@ thread of the group, off the event loop.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from clew.late import late
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from clew.storage import uncancelled
+else:
+    late(globals(), "asyncio", "clew.storage.uncancelled")
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -94,7 +102,7 @@ class GroupCommit(Generic[W]):
         """Like `run`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
         unit: Waiting[W, Any] = Waiting(work)
         unit.loop = asyncio.get_running_loop()
-        unit.waiter = _Uncancelled(loop=unit.loop)
+        unit.waiter = uncancelled.Uncancelled(loop=unit.loop)
         self._waiting.append(unit)
         if not self._is_at_work:
             self._is_at_work = True
@@ -182,13 +190,6 @@ def _set(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
-
-
-class _Uncancelled(asyncio.Future[T]):
-    """A future that goes on: whoever is cancelled while awaiting it learns of that at its end. Cheaper than shield."""
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        return False
 
 
 async def finished(future: asyncio.Future[T]) -> T:

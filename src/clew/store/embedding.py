@@ -7,7 +7,6 @@ Nothing of items or databases; the only outside thing it calls is what the user 
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
@@ -15,11 +14,17 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
 from clew.errors import EmbeddingError, UsageError
+from clew.late import late
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 log = logging.getLogger("clew.store")
 
