@@ -30,7 +30,8 @@ from clew.runner.keeping import failure_record
 from clew.runner.leases import LEASE_S, is_dead, this_process
 from clew.runner.logs import fields
 from clew.runner.publishing import Publisher
-from clew.runner.requests import Reins, Request, Settings
+from clew.runner.requests import Reins, Request
+from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.submitting import CallOptions
 from clew.runner.workflows import run_found

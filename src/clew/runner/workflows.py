@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Callable
@@ -22,10 +21,12 @@ from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
 from clew.runner.leases import keeper
 from clew.runner.logs import logged
+from clew.runner.loops import cancellations
 from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
-from clew.runner.requests import Request, Settings, thread_of
+from clew.runner.requests import Request, thread_of
 from clew.runner.saved import Saved
+from clew.runner.settings import Settings
 from clew.runner.showing import show_input
 from clew.runner.taking import Taken
 from clew.runner.turns import turns
@@ -253,7 +254,7 @@ async def _produce(io: RunnerIO, call: Call, settle: Callable[[Any], None]) -> t
         return await produce(io, call, time.time(), settle)
     try:
         return await produce(io, call, time.time(), settle)
-    except asyncio.CancelledError:
+    except cancellations():
         if canceller.disarm():
             execution.check_stopped()
         raise
