@@ -199,7 +199,7 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
     for record in operation.records:
         if not _add_record(lease, record, connection):
             asked = leases.asked_of(connection, lease)
-            connection.execute(_INSERT_RECORD, (run, *astuple(record)))
+            _add_record(lease, record, connection, also_if_asked=True)
     if operation.writes:
         apply_writes(connection, operation.writes)
     for nested in operation.also:
@@ -213,14 +213,21 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
     return None
 
 
-def _add_record(lease: Lease, record: Record, connection: sqlite3.Connection) -> bool:
-    """Keep a record if the lease is held and nothing is asked of the run; say whether that is so."""
+def _add_record(lease: Lease, record: Record, connection: sqlite3.Connection, *, also_if_asked: bool = False) -> bool:
+    """Keep a record if the lease is held and nothing is asked of the run; say whether that is so.
+
+    With `also_if_asked` whoever calls has seen that the lease is held.
+    """
     thread, run = lease.handle
+    row = (run, *astuple(record))
     try:
-        added = connection.execute(_INSERT_UNLESS_ASKED, (run, *astuple(record), thread, lease.epoch)).rowcount
+        if also_if_asked:
+            added = connection.execute(_INSERT_RECORD, row)
+        else:
+            added = connection.execute(_INSERT_UNLESS_ASKED, (*row, thread, lease.epoch))
     except sqlite3.IntegrityError as error:
         raise Conflict(f"call {record.key!r} of run {lease.run_id} was recorded by another writer") from error
-    return bool(added)
+    return added.rowcount > 0
 
 
 def _end(connection: sqlite3.Connection, lease: Lease, end: End) -> None:
