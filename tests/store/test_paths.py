@@ -64,4 +64,4 @@ def test_the_whole_is_json_with_sorted_keys(path: str) -> None:
 
 
 def test_leaves_are_texts_and_numbers_without_names() -> None:
-    assert list(leaf_texts({"a": "x", "b": [1, True, None, {"c": 2.5}]})) == ["x", "1", "2.5"]
+    assert leaf_texts({"a": "x", "b": [1, True, None, {"c": 2.5}]}) == ["x", "1", "2.5"]

@@ -7,11 +7,11 @@ What such a field means is not read from its name: `context` sees from the value
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 from zlib import crc32
 
-from clew.store.paths import leaf_texts
 from clew.store.words import plain_words
 
 _MOST_CHARACTERS = 64
@@ -21,13 +21,28 @@ _ASKS = 1
 _QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u1367")  # of Latin, Chinese and Japanese, Arabic, Ethiopic text
 
 
-def item_marks(value: dict[str, Any]) -> bytes:
-    """Give a flag and pairs of 32-bit hashes: the item's short fields, name and value."""
-    marks = array("I", [_ASKS if main_text(value).rstrip().endswith(_QUESTION_MARKS) else 0])
-    for name, held in list(value.items())[:_MOST_FIELDS]:
+def item_marks(value: dict[str, Any], main: str) -> bytes:
+    """Give a flag and pairs of 32-bit hashes: the item's short fields, name and value.
+
+    Args:
+        main: see `main_text`.
+    """
+    marks = array("I", [_ASKS if main.rstrip().endswith(_QUESTION_MARKS) else 0])
+    for name, held in islice(value.items(), _MOST_FIELDS):
         if isinstance(held, (str, int)) and not isinstance(held, bool) and len(text := str(held)) <= _MOST_CHARACTERS:
-            marks.extend((crc32(name.encode()), value_hash(plain_words(text))))
+            marks.append(_name_hash(name))
+            marks.append(_held_hash(text))
     return marks.tobytes()
+
+
+@lru_cache(maxsize=4096)
+def _name_hash(name: str) -> int:
+    return crc32(name.encode())
+
+
+@lru_cache(maxsize=4096)
+def _held_hash(text: str) -> int:
+    return value_hash(plain_words(text))
 
 
 def value_hash(words: list[str]) -> int:
@@ -37,23 +52,18 @@ def value_hash(words: list[str]) -> int:
 
 def named_in(query: str) -> frozenset[int]:
     """Give the hashes of everything in a query that could name a field's value: runs of up to four words."""
-    words = plain_words(query)
-    return frozenset(
-        value_hash(words[start:end])
-        for start in range(len(words))
-        for end in range(start + 1, min(start + _MOST_NAME_WORDS, len(words)) + 1)
-    )
+    words, named = [word.encode() for word in plain_words(query)], set()
+    for start, first in enumerate(words):
+        named.add(run := crc32(first))
+        for word in words[start + 1 : start + _MOST_NAME_WORDS]:
+            named.add(run := crc32(b" " + word, run))
+    return frozenset(named)
 
 
-def main_text(value: dict[str, Any]) -> str:
-    """Give the texts that carry a memory's meaning: the longest, and those at least a quarter as long.
+def main_text(texts: list[str]) -> str:
+    """Give those of a memory's texts that carry its meaning: the longest, and those at least a quarter as long.
 
     A date, a speaker or an id beside a sentence would only blur the sentence's vector; words search still has them.
     """
-    texts = list(leaf_texts(value))
     longest = max(map(len, texts), default=0)
-    return "\n".join(_long_enough(texts, longest))
-
-
-def _long_enough(texts: list[str], longest: int) -> Iterator[str]:
-    return (text for text in texts if 4 * len(text) >= longest)
+    return "\n".join([text for text in texts if 4 * len(text) >= longest])

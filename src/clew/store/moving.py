@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from clew.store.embedding import text_hash
 from clew.store.history import Version
-from clew.store.marks import item_marks
+from clew.store.indexable import indexable
 from clew.store.operations import Namespace
-from clew.store.planning import PreparedWrite, Vectors, item_texts, item_words
+from clew.store.planning import PreparedWrite, Vectors
 from clew.store.settings import Settings
 from clew.store.values import decode_value
 
@@ -87,18 +87,10 @@ def indexed_here(memory: Memory, settings: Settings) -> Memory:
         return memory
     write = memory.item.write
     value = decode_value(write.value or b"{}")
-    vectors, waiting = write.vectors, write.waiting
-    if settings.embedder is not None:
-        texts = item_texts(value, write.fields, settings)
-        if not texts or not _fits(vectors, texts, settings.embedder.model):
-            vectors, waiting = None, ELSEWHERE if texts else None
-    own = replace(
-        write,
-        words=item_words(value, write.fields, settings),
-        marks=item_marks(value) if write.fields != () else b"",
-        vectors=vectors,
-        waiting=waiting,
-    )
+    vectors, waiting, index = write.vectors, write.waiting, indexable(value, write.fields, settings)
+    if settings.embedder is not None and not (index.texts and _fits(vectors, index.texts, settings.embedder.model)):
+        vectors, waiting = None, ELSEWHERE if index.texts else None
+    own = replace(write, words=index.words, marks=index.marks, vectors=vectors, waiting=waiting)
     return replace(memory, item=replace(memory.item, write=own))
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from clew.store.embedding import Embedded, text_hash
-from clew.store.marks import item_marks
-from clew.store.planning import Vectors, item_texts, item_words, join_vectors
+from clew.store.indexable import indexable
+from clew.store.planning import Vectors, join_vectors
 from clew.store.settings import Settings
 from clew.store.values import decode_value
 
@@ -118,17 +118,17 @@ def finish_reindexing(found: Sequence[Indexed], embedded: Embedded, settings: Se
     model = settings.embedder.model if settings.embedder else ""
     anew = []
     for item in found:
-        value, texts = decode_value(item.value), _texts(item, settings)
-        vectors = item.vectors if _is_fresh(item, settings) else join_vectors(texts, embedded, model)
+        index = indexable(decode_value(item.value), item.fields, settings)
+        vectors = item.vectors if _is_fresh(item, settings) else join_vectors(index.texts, embedded, model)
         failure = embedded.failure or "the embedder gave no vector"
         anew.append(
             Reindexed(
                 id=item.id,
                 version=item.version,
-                words=item_words(value, item.fields, settings),
-                marks=item_marks(value) if item.fields != () else b"",
-                vectors=vectors if texts else None,
-                waiting=failure if texts and vectors is None else None,
+                words=index.words,
+                marks=index.marks,
+                vectors=vectors if index.texts else None,
+                waiting=failure if index.texts and vectors is None else None,
             )
         )
     return anew
@@ -144,7 +144,7 @@ def _is_fresh(item: Indexed, settings: Settings) -> bool:
 
 
 def _texts(item: Waiting | Indexed, settings: Settings) -> tuple[str, ...]:
-    return item_texts(decode_value(item.value), item.fields, settings)
+    return indexable(decode_value(item.value), item.fields, settings).texts
 
 
 def _delay_s(attempts: int) -> int:

@@ -13,9 +13,9 @@ from clew.store.corpus import SEQUENCE_BITS, Corpus
 from clew.store.embedding import Embedded
 from clew.store.filters import Filter, meets
 from clew.store.history import Version
-from clew.store.marks import item_marks
+from clew.store.indexable import indexable
 from clew.store.operations import SearchItem
-from clew.store.planning import PreparedSearch, item_texts, item_words, join_vectors
+from clew.store.planning import PreparedSearch, join_vectors
 from clew.store.search import Stored, search
 from clew.store.settings import Settings
 from clew.store.values import decode_value
@@ -25,7 +25,7 @@ def past_texts(versions: Sequence[Version], request: PreparedSearch, settings: S
     """Give the texts whose vectors a search of these versions compares with its query's."""
     if request.vector is None:
         return []
-    return [text for v in versions for text in item_texts(decode_value(v.value or b"{}"), v.fields, settings)]
+    return [t for v in versions for t in indexable(decode_value(v.value or b"{}"), v.fields, settings).texts]
 
 
 def search_past(
@@ -73,14 +73,9 @@ class _PastShelf:
         return {i: self._rows[i].stored for i in ids}
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
-        return {i: self._vectors(self._rows[i]) for i in ids}
+        return {i: self._indexed(self._rows[i])[-1] for i in ids}
 
     def _indexed(self, row: _Row) -> tuple[int, bytes, bytes, bytes]:
-        value, fields = decode_value(row.stored.value), row.version.fields
-        marks = item_marks(value) if fields != () else b""
-        return row.stored.id, item_words(value, fields, self._settings), marks, self._vectors(row)
-
-    def _vectors(self, row: _Row) -> bytes:
-        texts = item_texts(decode_value(row.stored.value), row.version.fields, self._settings)
-        vectors = join_vectors(texts, self._embedded, "")
-        return vectors.data if vectors else b""
+        index = indexable(decode_value(row.stored.value), row.version.fields, self._settings)
+        vectors = join_vectors(index.texts, self._embedded, "")
+        return row.stored.id, index.words, index.marks, vectors.data if vectors else b""

@@ -20,18 +20,21 @@ def texts_at(value: dict[str, Any], paths: Sequence[str]) -> list[str]:
     return [text for path in paths for found in _follow(value, _steps(path)) if (text := _as_text(found)) is not None]
 
 
-def leaf_texts(value: object) -> Iterator[str]:
-    """Give every text and number inside a value, without the names of its keys."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from leaf_texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from leaf_texts(inner)
-    elif isinstance(value, str):
-        yield value
+def leaf_texts(value: object) -> list[str]:
+    """Give every text and number inside a value, in order, without the names of its keys."""
+    texts: list[str] = []
+    _collect(value, texts)
+    return texts
+
+
+def _collect(value: object, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _collect(inner, texts)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield str(value)
+        texts.append(str(value))
 
 
 def found_at(value: dict[str, Any], paths: Sequence[str]) -> list[Any]:

@@ -7,7 +7,6 @@ need vectors, `finish_*` puts the vectors in. Nothing here touches a database or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,8 +18,9 @@ from clew.store.embedding import HASH_BYTES, Embedded, text_hash
 from clew.store.expiry import ttl_us
 from clew.store.filters import Filter, parse_filter
 from clew.store.history import Past, check_as_of
+from clew.store.indexable import indexable
 from clew.store.listing import PreparedListing, check_listing
-from clew.store.marks import item_marks, main_text, named_in
+from clew.store.marks import named_in
 from clew.store.namespaces import check_labels, check_namespace
 from clew.store.operations import (
     GetOp,
@@ -33,7 +33,6 @@ from clew.store.operations import (
     SearchOp,
     Writer,
 )
-from clew.store.paths import WHOLE, found_at, leaf_texts, texts_at
 from clew.store.settings import Settings, check_fields, check_mode
 from clew.store.values import check_key, copy_value, encode_value, whole_number
 
@@ -166,6 +165,7 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         return Draft(write=PreparedWrite(namespace=namespace, key=key, if_version=if_version, keeps=keeps))
     value = copy_value(op.value)
     fields = _fields(op.index)
+    index = indexable(value, fields, settings)
     write = PreparedWrite(
         namespace=namespace,
         key=key,
@@ -173,11 +173,11 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         ttl_us=None if op.ttl is None else ttl_us(op.ttl),
         if_version=if_version,
         fields=fields,
-        words=item_words(value, fields, settings),
-        marks=item_marks(value) if fields != () else b"",
+        words=index.words,
+        marks=index.marks,
         keeps=keeps,
     )
-    return Draft(write=write, texts=item_texts(value, fields, settings))
+    return Draft(write=write, texts=index.texts)
 
 
 def finish_write(draft: Draft, embedded: Embedded, settings: Settings) -> PreparedWrite:
@@ -195,24 +195,6 @@ def join_vectors(texts: Sequence[str], embedded: Embedded, model: str) -> Vector
     if not texts or None in found:
         return None
     return Vectors(model=model, hashes=b"".join(map(text_hash, texts)), data=b"".join(v for v in found if v))
-
-
-def item_texts(value: dict[str, Any], fields: tuple[str, ...] | None, settings: Settings) -> tuple[str, ...]:
-    """Give the distinct texts of a value that get vectors; none without an embedder."""
-    if settings.embedder is None:
-        return ()
-    paths = settings.fields if fields is None else fields
-    if paths is None:
-        whole = main_text(value)
-        return (whole,) if whole else ()
-    return tuple(dict.fromkeys(texts_at(value, paths)))
-
-
-def item_words(value: dict[str, Any], fields: tuple[str, ...] | None, settings: Settings) -> bytes:
-    """Give the hashed terms of a value's indexed texts."""
-    paths = (settings.fields or (WHOLE,)) if fields is None else fields
-    texts = (text for found in found_at(value, paths) for text in leaf_texts(found))
-    return words.hashes(texts, settings.stem).tobytes()
 
 
 def draft_read(op: Op, settings: Settings) -> PreparedRead:

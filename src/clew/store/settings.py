@@ -14,7 +14,7 @@ from clew.store.expiry import Expiry, check_expiry
 from clew.store.history import History, check_history
 from clew.store.operations import Mode
 from clew.store.paths import WHOLE
-from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem
+from clew.store.words import ENGLISH_FUNCTION_WORDS, Stem, fold, light_stem, remembered
 
 LoadEmbedder = Callable[[str], Any]
 CACHE_BYTES = 512 * 2**20
@@ -60,6 +60,9 @@ class StoreOptions(TypedDict, total=False):
     cache_bytes: int
 
 
+_LIGHT_STEM = remembered(light_stem)
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """A store's checked settings.
 
@@ -77,7 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedder: Embedder | None = None
     fields: tuple[str, ...] | None = None
     mode: Mode | None = None
-    stem: Stem | None = light_stem
+    stem: Stem | None = _LIGHT_STEM
     ignored_words: frozenset[str] = ENGLISH_FUNCTION_WORDS
     context: bool | None = None
     expiry: Expiry = field(default_factory=Expiry)
@@ -129,7 +132,7 @@ def check_settings(
         embedder=None if by_words_alone else _embedder(index, load, cache_bytes // VECTORS_SHARE),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
         mode=mode,
-        stem=index.get("stem", light_stem),
+        stem=remembered(index["stem"]) if "stem" in index else _LIGHT_STEM,
         ignored_words=frozenset(map(fold, ENGLISH_FUNCTION_WORDS if ignored is None else ignored)),
         context=index.get("context"),
         expiry=expiry,

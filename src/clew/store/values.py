@@ -13,6 +13,7 @@ from clew.errors import InvalidValue, UnreadableRecord
 MAX_DEPTH = 128
 _MOST = 2**31
 _INT_RANGE = range(-(2**63), 2**63)
+_Place = tuple["_Place", object] | None  # the way into a value: where its container lies, and the step from there
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -27,7 +28,8 @@ def check_key(key: object) -> str:
         return key
     if not isinstance(key, str):
         raise InvalidValue(f"a key is text, not {type(key).__name__}: {key!r}; turn it into a str")
-    _check_text(key, f"key {key!r}")
+    if (wrong := _unwritable(key)) is not None:
+        raise InvalidValue(f"key {key!r} {wrong}")
     return str(key)
 
 
@@ -42,7 +44,7 @@ def copy_value(value: object) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping):
         raise InvalidValue(f'a memory is a dictionary, not {type(value).__name__}: wrap it, as in {{"data": ...}}')
-    copy: dict[str, Any] = _plain_container(value, "value", 0)
+    copy: dict[str, Any] = _plain_container(value, None, 0)
     return copy
 
 
@@ -77,54 +79,66 @@ def read_value(data: bytes | str, namespace: tuple[str, ...], key: str) -> dict[
         raise UnreadableRecord(f"memory {key!r} of {namespace!r} cannot be read: {error}") from error
 
 
-def _plain(value: object, place: str, depth: int) -> object:
+def _plain(value: object, place: _Place, depth: int) -> object:
     """Give a copy made of the exact JSON types, or say what is wrong and where."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
     if isinstance(value, str):
-        _check_text(value, place)
+        if (wrong := _unwritable(value)) is not None:
+            raise InvalidValue(f"{_shown(place)} {wrong}")
         if "\x00" in value:
-            raise InvalidValue(f"{place} contains a NUL character, which not every database can keep: remove it")
-        return value if kind is str else str.__str__(value)
+            raise InvalidValue(f"{_shown(place)} contains a NUL character, which not every database keeps: remove it")
+        return str.__str__(value)
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
         if value not in _INT_RANGE:
-            raise InvalidValue(f"{place} is {value}, beyond 64 bits: keep it as text")
+            raise InvalidValue(f"{_shown(place)} is {value}, beyond 64 bits: keep it as text")
         return int(value)
     if isinstance(value, float):
         if not isfinite(value):
-            raise InvalidValue(f"{place} is {value}, which JSON cannot hold: keep None or text")
+            raise InvalidValue(f"{_shown(place)} is {value}, which JSON cannot hold: keep None or text")
         return float(value)
     return _plain_container(value, place, depth)
 
 
-def _plain_container(value: object, place: str, depth: int) -> Any:
+def _plain_container(value: object, place: _Place, depth: int) -> Any:
     if depth >= MAX_DEPTH:
-        raise InvalidValue(f"{place[:60]}... is nested deeper than {MAX_DEPTH} levels, or contains itself")
-    if isinstance(value, Mapping):
-        return {_plain_name(k, place): _plain(v, f"{place}[{k!r}]", depth + 1) for k, v in value.items()}
+        raise InvalidValue(f"{_shown(place)[:60]}... is nested deeper than {MAX_DEPTH} levels, or contains itself")
+    if isinstance(value, (dict, Mapping)):
+        return {_plain_name(k, place): _plain(v, (place, k), depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v, f"{place}[{i}]", depth + 1) for i, v in enumerate(value)]
+        return [_plain(v, (place, i), depth + 1) for i, v in enumerate(value)]
     raise InvalidValue(
-        f"{place} is of type {type(value).__name__}, which is not JSON: keep text, numbers, lists, dicts"
+        f"{_shown(place)} is of type {type(value).__name__}, which is not JSON: keep text, numbers, lists, dicts"
     )
 
 
-def _plain_name(name: object, place: str) -> str:
+def _plain_name(name: object, place: _Place) -> str:
     if not isinstance(name, str):
-        raise InvalidValue(f"{place} has a key that is not text: {name!r}; turn it into a str")
-    _check_text(name, f"a key of {place}")
+        raise InvalidValue(f"{_shown(place)} has a key that is not text: {name!r}; turn it into a str")
+    if (wrong := _unwritable(name)) is not None:
+        raise InvalidValue(f"a key of {_shown(place)} {wrong}")
     if "\x00" in name:
-        raise InvalidValue(f"a key of {place} contains a NUL character: {name!r}; remove it")
+        raise InvalidValue(f"a key of {_shown(place)} contains a NUL character: {name!r}; remove it")
     return str.__str__(name)
 
 
-def _check_text(text: str, place: str) -> None:
+def _shown(place: _Place) -> str:
+    """Give a place as Python writes it; made only for an error, for most values have none."""
+    steps = []
+    while place is not None:
+        place, step = place
+        steps.append(f"[{step!r}]")
+    return "value" + "".join(reversed(steps))
+
+
+def _unwritable(text: str) -> str | None:
+    """Say why a text cannot be kept, if it cannot."""
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise InvalidValue(f"{place} cannot be written as UTF-8: {error.reason}") from error
+            return f"cannot be written as UTF-8: {error.reason}"
+    return None
 
 
 def whole_number(value: object, name: str) -> int:

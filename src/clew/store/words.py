@@ -49,9 +49,17 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", apart)
 
 
-def terms(text: str, stem: Stem | None = None) -> Iterator[str]:
+def remembered(stem: Stem | None) -> Stem | None:
+    """Give a stemming that remembers the words it met lately: texts repeat words more often than not."""
+    return stem and lru_cache(maxsize=65536)(stem)
+
+
+def terms(text: str, stem: Stem | None = None) -> Iterable[str]:
     """Give the terms of a text in order, with repetitions."""
-    return (term for _, term in _words_and_terms(text, stem))
+    if text.isascii():
+        words = _compiled(_ASCII_WORD).findall(text.lower())
+        return map(stem, words) if stem else words
+    return [term for _, term in _words_and_terms(text, stem)]
 
 
 def _words_and_terms(text: str, stem: Stem | None) -> Iterator[tuple[str, str]]:
@@ -70,7 +78,7 @@ def _words_and_terms(text: str, stem: Stem | None) -> Iterator[tuple[str, str]]:
 
 def hashes(texts: Iterable[str], stem: Stem | None = None) -> array[int]:
     """Give the 32-bit hash of every term of the texts, in order, with repetitions."""
-    return array("I", [_hash(term) for text in texts for _, term in _words_and_terms(text, stem)])
+    return array("I", [hashed for text in texts for hashed in map(_hash, terms(text, stem))])
 
 
 def query_hashes(query: str, stem: Stem | None, ignored: frozenset[str]) -> tuple[int, ...]:
@@ -97,11 +105,6 @@ def light_stem(word: str) -> str:
     Words in other scripts, with digits or of up to three letters stay as they are. Source of the idea: Harman,
     "How effective is suffixing?" (JASIS 1991): a weak stemmer gains what a strong one does, and errs less.
     """
-    return _light_stem(word)  # a function of its own, so that users see a plain function and not a cache
-
-
-@lru_cache(maxsize=65536)
-def _light_stem(word: str) -> str:
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     for ending, instead in _ENGLISH_ENDINGS:

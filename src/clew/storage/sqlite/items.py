@@ -14,8 +14,8 @@ from msgspec import Struct, json
 
 from clew.errors import VersionConflict
 from clew.storage.sqlite.items_index import add_index, keep_index, keep_waiting
-from clew.storage.sqlite.items_packs import full_packs, keep_packs
-from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, last_version, trim
+from clew.storage.sqlite.items_packs import keep_full_pack
+from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, trim
 from clew.store.clock import utc_now
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
@@ -40,21 +40,47 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
         VersionConflict: an item is of another version than the write demands.
     """
     now_us = to_us(now or utc_now())
-    spaces: dict[Namespace, _Space] = {}
+    emptied: set[int] = set()
     for position, write in enumerate(writes):
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.
-        _apply(connection, write, spaces, now_us, now_us + position)
-    for space in spaces.values():
-        _keep_space(connection, space)
+        moment_us = now_us + position
+        if not _add(connection, write, now_us, moment_us):
+            _change(connection, write, now_us, moment_us, emptied)
+    if emptied:
+        forget_empty(connection, sorted(emptied))
 
 
-class _Space(Struct):
-    """A namespace's row while its items are written."""
+_ADD = f"""
+INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields, run_id,
+    thread_id)
+SELECT n.id << {SEQUENCE_BITS} | n.next_sequence, n.id, ?1, ?2, ?3, ?3, ?4, ?5 + ?4,
+    1 + coalesce((SELECT max(v.version) FROM clew_item_versions v WHERE v.namespace = n.id AND v.key = ?1), 0),
+    ?6, ?7, ?8
+FROM clew_namespaces n WHERE n.path = ?9 ON CONFLICT (namespace, key) DO NOTHING
+"""
 
-    id: int
-    next_sequence: int
-    new_items: int = 0
-    may_be_empty: bool = False
+
+def _add(connection: sqlite3.Connection, write: PreparedWrite, now_us: int, moment_us: int) -> bool:
+    """Add an item, and say whether that was the write: not where one of its key is there, nor without the namespace."""
+    if write.value is None or write.if_version:
+        return False
+    added = connection.execute(
+        _ADD,
+        (
+            write.key, write.value.decode(), moment_us, write.ttl_us, now_us, _fields(write), *_writer(write),
+            encode(write.namespace),
+        ),
+    )  # fmt: skip
+    item_id = added.lastrowid
+    if added.rowcount == 0 or item_id is None:
+        return False
+    add_index(connection, item_id, write.words, write.marks, write.vectors)
+    if write.waiting is not None:
+        keep_waiting(connection, item_id, write.waiting, now_us)
+    taken = "UPDATE clew_namespaces SET next_sequence = next_sequence + 1 WHERE id = ?"
+    connection.execute(taken, (item_id >> SEQUENCE_BITS,))
+    keep_full_pack(connection, item_id)
+    return True
 
 
 class _Old(Struct):
@@ -62,102 +88,55 @@ class _Old(Struct):
 
     id: int
     version: int
-    created_us: int
     updated_us: int
     is_live: bool
 
 
-def _apply(
-    connection: sqlite3.Connection, write: PreparedWrite, spaces: dict[Namespace, _Space], now_us: int, moment_us: int
+def _change(
+    connection: sqlite3.Connection, write: PreparedWrite, now_us: int, moment_us: int, emptied: set[int]
 ) -> None:
-    space, old, last = _find(connection, write, now_us)
+    """Replace or delete the item that is there; or make the namespace that is missing, and add the item."""
+    old = _find(connection, write, now_us)
     version = old.version if old and old.is_live else 0
     if write.if_version is not None and write.if_version != version:
         raise VersionConflict(
             f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
             "another writer was first; read it again"
         )
-    if write.value is None and old is None:
-        return
-    space = spaces.setdefault(write.namespace, space or _make_space(connection, write.namespace))
     if old is not None:
-        _end(connection, write, space, old, now_us, moment_us)
-    if old is not None and (write.value is None or not old.is_live):
+        _end(connection, write, old, now_us, moment_us)
+        if write.value is not None and old.is_live:
+            _replace(connection, write, old, now_us, moment_us)
+            return
         delete_items(connection, [old.id])
-        space.may_be_empty = True
-        last = last_version(connection, space.id, write.key)
-    if write.value is None:
-        return
-    if old is not None and old.is_live:
-        _replace(connection, write, old, now_us, moment_us)
-        keep_index(connection, old.id, write.words, write.marks, write.vectors)
-        keep_waiting(connection, old.id, write.waiting, now_us)
-    else:
-        item_id = space.id << SEQUENCE_BITS | space.next_sequence
-        space.next_sequence += 1
-        space.new_items += 1
-        _insert(connection, write, item_id, last + 1, now_us, moment_us)
-        add_index(connection, item_id, write.words, write.marks, write.vectors)
-        if write.waiting is not None:
-            keep_waiting(connection, item_id, write.waiting, now_us)
+        emptied.add(old.id >> SEQUENCE_BITS)
+    if write.value is not None:
+        connection.execute(
+            "INSERT OR IGNORE INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(write.namespace),)
+        )
+        _add(connection, write, now_us, moment_us)
 
 
-def _end(
-    connection: sqlite3.Connection, write: PreparedWrite, space: _Space, old: _Old, now_us: int, moment_us: int
-) -> None:
+def _end(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, now_us: int, moment_us: int) -> None:
     """Keep the value that a write ends as an old version."""
     if write.keeps == 0:
         return
     ended: Ended = "deleted" if write.value is None else "replaced"
     keep_version(connection, old.id, ended, now_us, moment_us, write.writer)
     if old.version > write.keeps:
-        trim(connection, space.id, write.key, old.version - write.keeps)
+        trim(connection, old.id >> SEQUENCE_BITS, write.key, old.version - write.keeps)
 
 
 _FIND = """
-SELECT n.id, n.next_sequence,
-    (SELECT max(v.version) FROM clew_item_versions v WHERE v.namespace = n.id AND v.key = ?1),
-    i.id, i.version, i.created_at, i.updated_at, i.expires_at IS NULL OR i.expires_at > ?2
-FROM clew_namespaces n LEFT JOIN clew_items i ON i.namespace = n.id AND i.key = ?1 WHERE n.path = ?3
+SELECT id, version, updated_at, expires_at IS NULL OR expires_at > ? FROM clew_items
+WHERE namespace = (SELECT id FROM clew_namespaces WHERE path = ?) AND key = ?
 """
 
 
-def _find(connection: sqlite3.Connection, write: PreparedWrite, now_us: int) -> tuple[_Space | None, _Old | None, int]:
-    """Give the namespace, the item that is there, and the number of the last version that has ended."""
-    row = connection.execute(_FIND, (write.key, now_us, encode(write.namespace))).fetchone()
-    if row is None:
-        return None, None, 0
-    space_id, next_sequence, last, item_id, *rest = row
-    old = None if item_id is None else _Old(item_id, *rest)
-    return _Space(space_id, next_sequence), old, last or 0
-
-
-def _make_space(connection: sqlite3.Connection, namespace: Namespace) -> _Space:
-    made = connection.execute("INSERT INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", (encode(namespace),))
-    assert made.lastrowid is not None
-    return _Space(made.lastrowid, 0)
-
-
-def _keep_space(connection: sqlite3.Connection, space: _Space) -> None:
-    if space.new_items:
-        connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (space.next_sequence, space.id))
-        next_id = space.id << SEQUENCE_BITS | space.next_sequence
-        keep_packs(connection, full_packs(next_id - space.new_items, next_id))
-    if space.may_be_empty:
-        forget_empty(connection, [space.id])
-
-
-def _insert(
-    connection: sqlite3.Connection, write: PreparedWrite, item_id: int, version: int, now_us: int, moment_us: int
-) -> None:
-    connection.execute(
-        "INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields, "
-        "run_id, thread_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            item_id, item_id >> SEQUENCE_BITS, write.key, _value(write), moment_us, moment_us, write.ttl_us,
-            None if write.ttl_us is None else now_us + write.ttl_us, version, _fields(write), *_writer(write),
-        ),
-    )  # fmt: skip
+def _find(connection: sqlite3.Connection, write: PreparedWrite, now_us: int) -> _Old | None:
+    """Give the item that is there, which may have expired."""
+    row = connection.execute(_FIND, (now_us, encode(write.namespace), write.key)).fetchone()
+    return None if row is None else _Old(*row)
 
 
 def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, now_us: int, moment_us: int) -> None:
@@ -165,15 +144,13 @@ def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, no
         "UPDATE clew_items SET value = ?, updated_at = ?, ttl = ?, expires_at = ?, version = ?, fields = ?, "
         "run_id = ?, thread_id = ? WHERE id = ?",
         (
-            _value(write), max(moment_us, old.updated_us + 1), write.ttl_us,
+            (write.value or b"").decode(), max(moment_us, old.updated_us + 1), write.ttl_us,
             None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, _fields(write), *_writer(write),
             old.id,
         ),
     )  # fmt: skip
-
-
-def _value(write: PreparedWrite) -> str:
-    return (write.value or b"").decode()
+    keep_index(connection, old.id, write.words, write.marks, write.vectors)
+    keep_waiting(connection, old.id, write.waiting, now_us)
 
 
 def _fields(write: PreparedWrite) -> str | None:

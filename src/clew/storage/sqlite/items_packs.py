@@ -18,18 +18,18 @@ _VECTORS = "SELECT id, vectors FROM clew_item_vectors WHERE id >= ? AND id < ? O
 _ROWS_AT_ONCE = 1024
 
 
-def keep_packs(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
-    """Keep packs of items, by their ids without the last PACK_BITS; none of what is not indexed."""
-    for number in numbers:
-        rows = connection.execute(_ROWS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
-        if rows:
-            kept = (number, *Pack.of(rows).kept())
-            connection.execute("INSERT OR REPLACE INTO clew_item_packs VALUES (?, ?, ?, ?, ?)", kept)
+def keep_full_pack(connection: sqlite3.Connection, last_id: int) -> None:
+    """Keep the pack of an item that has just been added, if it is the last one there can be."""
+    if (last_id + 1) % (1 << PACK_BITS) == 0:
+        keep_pack(connection, last_id >> PACK_BITS)
 
 
-def full_packs(first_id: int, next_id: int) -> range:
-    """Give the packs that are full once the ids from one up to another are taken."""
-    return range(first_id >> PACK_BITS, next_id >> PACK_BITS)
+def keep_pack(connection: sqlite3.Connection, number: int) -> None:
+    """Keep a pack of items, by their ids without the last PACK_BITS; none of what is not indexed."""
+    rows = connection.execute(_ROWS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
+    if rows:
+        kept = (number, *Pack.of(rows).kept())
+        connection.execute("INSERT OR REPLACE INTO clew_item_packs VALUES (?, ?, ?, ?, ?)", kept)
 
 
 def read_slabs(

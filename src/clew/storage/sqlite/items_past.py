@@ -54,14 +54,6 @@ def trim(connection: sqlite3.Connection, namespace: int, key: str, last: int) ->
     )
 
 
-def last_version(connection: sqlite3.Connection, namespace: int, key: str) -> int:
-    """Give the number of the last version that has ended; 0 if none is kept."""
-    row = connection.execute(
-        "SELECT max(version) FROM clew_item_versions WHERE namespace = ? AND key = ?", (namespace, key)
-    ).fetchone()
-    return row[0] or 0
-
-
 def versions(
     connection: sqlite3.Connection, prefix: Namespace, key: str | None, moment: Moment | None
 ) -> Iterator[Version]:
