@@ -12,6 +12,7 @@ import threading
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.engine.events import Event
@@ -24,6 +25,7 @@ else:
     late(globals(), "asyncio")
 
 T = TypeVar("T")
+Wake = Callable[[], None]
 
 _MOST_WAITING = 1024  # events that nobody took yet
 _LOOK_EVERY_S = 1.0
@@ -36,40 +38,42 @@ class Channel:
         self._events: deque[Event] = deque()
         # Reentrant: a reader whom nobody holds any more is collected, and closes its channel, at any moment.
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._wakes: list[Callable[[], None]] = []  # of those who wait on event loops
+        self._reader: Wake | None = None  # who waits for events
+        self._writers: list[Wake] = []  # who wait for room
         self._ended = False
         self._closed = False
 
     def put(self, event: Event) -> None:
         """Add an event. On an OS thread this waits for a reader who is far behind; on an event loop it must not."""
+        if len(self._events) >= _MOST_WAITING and loops.running() is None:
+            self._wait_for_room()
         with self._lock:
-            if len(self._events) >= _MOST_WAITING and loops.running() is None:
-                self._wait_for_room()
             if not self._closed:
                 self._events.append(event)
-                if len(self._events) == 1:  # nobody waits for more than one
-                    self._tell()
+                if self._reader is not None:
+                    self._tell_reader()
 
     def end(self) -> None:
         """Let the reader know that nothing more comes."""
         with self._lock:
             self._ended = True
-            self._tell()
+            self._tell_reader()
 
     def close(self) -> None:
         """Drop what waits and what still comes: the reader has gone."""
         with self._lock:
             self._closed = True
             self._events.clear()
-            self._tell()
+            self._tell_writers()
 
     def take(self) -> list[Event]:
         """Return the events that wait, at least one, or none once nothing more comes."""
-        with self._lock:
-            while not self._events and not self._ended:
-                self._changed.wait()
-            return self._taken()
+        while True:
+            with self._lock:
+                if self._events or self._ended:
+                    return self._taken()
+                gate, self._reader = _gate()
+            gate.acquire()
 
     async def atake(self) -> list[Event]:
         """Like `take`, on an event loop."""
@@ -77,21 +81,29 @@ class Channel:
             with self._lock:
                 if self._events or self._ended:
                     return self._taken()
-                change = self._next_change()
+                change, self._reader = _change()
             await change
 
     def room(self) -> asyncio.Future[None] | None:
         """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
+        if len(self._events) < _MOST_WAITING:
+            return None
         with self._lock:
             if not self._is_full():
                 return None
-            change = self._next_change()
-            asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_again, change)
-            return change
+            change, wake = _change()
+            self._writers.append(wake)
+        change.get_loop().call_later(_LOOK_EVERY_S, self._look_again, change)
+        return change
 
     def _wait_for_room(self) -> None:
-        while self._is_full():
-            if not self._changed.wait(_LOOK_EVERY_S):
+        while True:
+            with self._lock:
+                if not self._is_full():
+                    return
+                gate, wake = _gate()
+                self._writers.append(wake)
+            if not gate.acquire(timeout=_LOOK_EVERY_S):
                 self._look_for_end()
 
     def _is_full(self) -> bool:
@@ -107,28 +119,42 @@ class Channel:
         self._closed = self._closed or pools.is_program_ending()
 
     def _taken(self) -> list[Event]:
-        taken, was_full = list(self._events), self._is_full()
+        taken = list(self._events)
         self._events.clear()
-        if was_full:  # else nobody waits for room
-            self._tell()
+        self._tell_writers()
         return taken
 
-    def _tell(self) -> None:
-        self._changed.notify_all()
-        wakes, self._wakes = self._wakes, []
+    def _tell_reader(self) -> None:
+        wake, self._reader = self._reader, None
+        if wake is not None:
+            wake()
+
+    def _tell_writers(self) -> None:
+        wakes, self._writers = self._writers, []
         for wake in wakes:
             wake()
 
-    def _next_change(self) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        change: asyncio.Future[None] = loop.create_future()
 
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # that loop is closed, and nobody waits on it any more
-                loop.call_soon_threadsafe(_resolve, change)
+def _gate() -> tuple[threading.Lock, Wake]:
+    """Return what an OS thread waits for by acquiring it, and what ends that."""
+    gate = threading.Lock()
+    gate.acquire()
+    return gate, gate.release
 
-        self._wakes.append(wake)
-        return change
+
+def _change() -> tuple[asyncio.Future[None], Wake]:
+    """Return what is awaited on the event loop that runs here, and what ends that, from wherever it is called."""
+    loop = asyncio.get_running_loop()
+    change: asyncio.Future[None] = loop.create_future()
+    return change, partial(_resolve_on, loop, change)
+
+
+def _resolve_on(loop: asyncio.AbstractEventLoop, change: asyncio.Future[None]) -> None:
+    if loops.running() is loop:
+        _resolve(change)
+        return
+    with contextlib.suppress(RuntimeError):  # that loop is closed, and nobody waits on it any more
+        loop.call_soon_threadsafe(_resolve, change)
 
 
 def _resolve(change: asyncio.Future[None]) -> None:
