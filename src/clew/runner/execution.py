@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +27,9 @@ from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
 from clew.storage.base import Append, Asked, Checkpointer, Lease
 from clew.storage.cache import BaseCache
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger("clew.runs")
 
