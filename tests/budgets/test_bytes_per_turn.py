@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sqlite3
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clew import Database, Workflow, add_messages, entrypoint, task
+from clew import Database, SqliteSaver, Workflow, add_messages, entrypoint, task
 from clew.codec.values import decode
 from clew.engine.records import ThreadKey
 from clew.storage.base import ListRuns, LoadRecords
@@ -45,36 +47,58 @@ def said(turn: int, length: int = 400) -> dict[str, list[Message]]:
 
 def test_a_thread_takes_little_more_than_what_was_said(tmp_path: Path) -> None:
     sizes = {}
-    for turns in (0, 200):
+    for turns in (1, 201):
         path = tmp_path / f"{turns}.db"
         with Database(f"sqlite:///{path}") as database:
             chat = conversation(database)
             for turn in range(turns):
                 chat.invoke(said(turn), CONFIG)
-            assert turns == 0 or len(chat.get_state(CONFIG).saved) == 2 * turns
+            assert len(chat.get_state(CONFIG).saved) == 2 * turns
         sizes[turns] = path.stat().st_size
-    assert sizes[200] - sizes[0] < 1.5 * 200 * 2 * 400
+    assert sizes[201] - sizes[1] < 1.5 * 200 * 2 * 400
 
 
-def test_a_whole_file_takes_little_more_than_what_was_said_by_tasks_and_people(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kept_in", "alphabet", "has_task", "most"),
+    [
+        (SqliteSaver, string.printable[:95], False, 1.35),
+        (Database, string.printable[:95], True, 1.5),
+        (Database, string.hexdigits[:16], True, 1.25),
+    ],
+)
+def test_a_whole_file_takes_little_more_than_what_was_said(
+    kept_in: type[Database | SqliteSaver], alphabet: str, has_task: bool, most: float, tmp_path: Path
+) -> None:
+    """What is said is random: nothing of it can be guessed, so that each character takes its bits."""
     drawn = random.Random(2)
+
+    def message(role: str) -> Message:
+        return {"role": role, "content": "".join(drawn.choices(alphabet, k=400))}
 
     @task
     def answer(messages: list[Message]) -> Message:
-        return {"role": "assistant", "content": letters(drawn, 400)}
+        return message("assistant")
 
-    with Database(f"sqlite:///{tmp_path / 'db'}") as database:
+    with contextlib.closing(kept_in(tmp_path / "db")) as opened:
 
-        @entrypoint(database=database)
-        def chat(message: Message, *, previous: list[Message] | None = None) -> Any:
-            messages = [*(previous or []), message]
-            reply = answer(messages).result()
+        @entrypoint(checkpointer=opened if isinstance(opened, SqliteSaver) else opened.checkpointer)
+        def chat(asked: Message, *, previous: list[Message] | None = None) -> Any:
+            messages = [*(previous or []), asked]
+            reply = answer(messages).result() if has_task else message("assistant")
             return entrypoint.final(value=reply, save=[*messages, reply])
 
-        for turn in range(1000):
-            chat.invoke(said(turn)["messages"][0], CONFIG)
+        for _ in range(1000):
+            chat.invoke(message("user"), CONFIG)
         said_bytes = sum(len(json.dumps(message)) for message in chat.get_state(CONFIG).saved)
-    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1.5 * said_bytes
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < most * said_bytes
+
+
+def test_a_file_has_no_tables_of_what_nobody_uses(tmp_path: Path) -> None:
+    with Database(tmp_path / "db") as database:
+        conversation(database).invoke(said(0), CONFIG)
+        assert not _tables(tmp_path / "db") & {"clew_items", "clew_cache"}
+        assert database.store.get(("memories",), "k") is None
+        assert "clew_items" in _tables(tmp_path / "db")
 
 
 def test_what_tasks_returned_is_read_back_though_it_is_kept_in_fewer_bytes(tmp_path: Path) -> None:
@@ -99,11 +123,31 @@ def test_what_tasks_returned_is_read_back_though_it_is_kept_in_fewer_bytes(tmp_p
         journals = [database.checkpointer.execute(LoadRecords(run.id)) for run in runs]
         kept = [decode(records[0].outcome) for records in journals]
         assert kept[::-1] == chat.get_state(CONFIG).values
-    with sqlite3.connect(tmp_path / "db") as connection:
-        assert connection.execute("SELECT sum(is_packed), max(length(outcome)) < 100 FROM clew_records").fetchone() == (
-            3,
-            1,
-        )
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("SELECT count(*) FROM clew_records").fetchone() == (0,)
+        assert connection.execute("SELECT max(length(packed)) < 200 FROM clew_runs").fetchone() == (1,)
+
+
+def test_a_journal_that_is_long_or_did_not_end_well_stays_as_it_is(tmp_path: Path) -> None:
+    @task
+    def note(number: int) -> int:
+        return number
+
+    with Database(tmp_path / "db") as database:
+
+        @entrypoint(database=database)
+        def work(tasks: int, *, previous: list[str] | None = None) -> list[str]:
+            if sum(note(number).result() for number in range(tasks)) == 1:
+                raise ValueError("on purpose")
+            return [*(previous or []), "said" * 99]
+
+        work.invoke(30, CONFIG)
+        with pytest.raises(ValueError, match="on purpose"):
+            work.invoke(2, CONFIG)
+        runs = database.checkpointer.execute(ListRuns(ThreadKey("1", "work")))
+        assert [len(database.checkpointer.execute(LoadRecords(run.id))) for run in runs] == [2, 30]
+    with contextlib.closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("SELECT count(*) FROM clew_records").fetchone() == (32,)
 
 
 def test_a_late_turn_writes_what_an_early_one_writes(tmp_path: Path) -> None:
@@ -210,6 +254,11 @@ def _written_bytes(path: Path, chat: Workflow[Any, Any], turn: int) -> int:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     chat.invoke(said(turn), CONFIG)
     return path.with_name(path.name + "-wal").stat().st_size
+
+
+def _tables(path: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
 def _listen(monkeypatch: pytest.MonkeyPatch, heard: Callable[[str], None]) -> None:

@@ -45,14 +45,21 @@ class InSqlite:
             yield {"database": database}
 
     def query(self, sql: str) -> list[Any]:
-        made = self._file.exists() and _rows(self._file, "SELECT 1 FROM sqlite_schema WHERE name = 'clew_records'")
-        return _rows(self._file, sql) if made else []
+        return self._rows(sql, "clew_records")
 
     def memories(self) -> list[Any]:
-        return _rows(self._file, "SELECT namespace, key, value, version FROM clew_items")
+        return self._rows("SELECT namespace, key, value, version FROM clew_items", "clew_items")
 
     def damage(self) -> list[Any]:
-        return [] if _rows(self._file, "PRAGMA integrity_check") == [("ok",)] else ["damaged"]
+        return [] if self._rows("PRAGMA integrity_check", "clew_schema") in ([("ok",)], []) else ["damaged"]
+
+    def _rows(self, sql: str, table: str) -> list[Any]:
+        """Return the rows of a query; none before the table is made, as it is when it is first used."""
+        if not self._file.exists():
+            return []
+        with closing(sqlite3.connect(self._file)) as connection:
+            made = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+            return connection.execute(sql).fetchall() if made else []
 
 
 class InPostgres:
@@ -82,8 +89,3 @@ class InPostgres:
 
     def damage(self) -> list[Any]:
         return self.query("SELECT 1 FROM clew_records WHERE run NOT IN (SELECT id FROM clew_runs)")
-
-
-def _rows(file: Path, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(file)) as connection:
-        return connection.execute(sql).fetchall()

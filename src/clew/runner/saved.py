@@ -99,5 +99,5 @@ def left(returned: Any, before: Mapping[Path, Chain]) -> Left:
 
 
 def _new_id() -> str:
-    """Return a name that no piece has or had: 16 letters, since each turn of each thread keeps one."""
-    return secrets.token_urlsafe(12)
+    """Return a name that no piece has or had: 18 hexadecimal digits, since each turn of each thread keeps one."""
+    return secrets.token_hex(9)

@@ -8,7 +8,8 @@ import sqlite3
 import time
 
 from clew.storage.cache import BaseCache, Namespace, check_namespace
-from clew.storage.sqlite.database import SqliteDatabase, Work
+from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.transactions import Work
 
 _FORGOTTEN_PER_WRITE = 64  # expired entries, so that no write waits for a great tidying
 

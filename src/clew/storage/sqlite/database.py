@@ -9,7 +9,6 @@ writer thread, off the event loop. Reading: each OS thread has its own connectio
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import os
@@ -17,18 +16,24 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Generator, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
 from clew.storage.sqlite.migrations import migrate
+from clew.storage.sqlite.transactions import Work, attempt, look, transact
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
 
 _BUSY_TIMEOUT_S = 30.0
 _PAGE_SIZE_BYTES = 4096  # what a turn writes to the log is pages: larger ones double it
@@ -40,7 +45,7 @@ class SqliteDatabase:
     """A SQLite file (or ":memory:") that many OS threads, loops and processes use at once.
 
     Args:
-        path: the file, made when missing together with its tables; ":memory:" for one that lives in this object.
+        path: the file, made when missing, and its tables when first used; ":memory:" for one that lives in this object.
         synchronous: "FULL" survives a power cut with everything that was recorded; "NORMAL" may lose the last
             commits then (never the file's consistency) and is faster on disks with slow flushes.
 
@@ -83,7 +88,7 @@ class SqliteDatabase:
         writes = self._writes if self._process == processes.here and not self._closed else self._group()
         if writes.try_alone():
             try:  # nobody else writes: no queue, no batch
-                return self._transact(work)
+                return transact(self._connect_writer(), work)
             except sqlite3.Error as error:
                 raise _translated(error, self.path) from error
             finally:
@@ -106,7 +111,7 @@ class SqliteDatabase:
         try:
             if time.monotonic() >= self._check_at_s:
                 self._check_file()
-            return work(self._writer or self._connect_first())
+            return look(self._writer or self._connect_first(), work)
         except sqlite3.Error as error:
             raise _translated(error, self.path) from error
         finally:
@@ -133,10 +138,10 @@ class SqliteDatabase:
         """Run `work`, which makes one statement and so sees one consistent state by itself, and return its result."""
         if self.in_memory:
             with self._group().alone(), _errors(self.path):
-                return work(self._connect_writer())
+                return look(self._connect_writer(), work)
         connection = self._reader()
         try:
-            return work(connection)
+            return look(connection, work)
         except sqlite3.Error as error:
             raise _translated(error, self.path) from error
         finally:
@@ -238,21 +243,9 @@ class SqliteDatabase:
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
         with _errors(self.path):
             if len(batch) == 1:
-                batch[0].value = self._transact(batch[0].work)
+                batch[0].value = transact(self._connect_writer(), batch[0].work)
             else:
-                self._transact(partial(_carry_out, batch=batch, path=self.path))
-
-    def _transact(self, work: Work[T]) -> T:
-        connection = self._connect_writer()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            value = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return value
+                transact(self._connect_writer(), partial(_carry_out, batch=batch, path=self.path))
 
     def _connect_writer(self) -> sqlite3.Connection:
         if time.monotonic() >= self._check_at_s:
@@ -306,7 +299,7 @@ class SqliteDatabase:
         self._group()  # a fork is noticed before anyone reads
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            self._connect_writer()  # which makes the tables
+            self._connect_writer()  # which looks whether the tables are ours
             with self._open_lock, _errors(self.path):
                 connection = self._local.connection = self._connect()
                 self._readers.add(connection)
@@ -360,13 +353,10 @@ def _file(path: str) -> tuple[int, int]:
 def _carry_out(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
     """Run each work of a batch. One that fails takes back its own changes alone."""
     for write in batch:
-        connection.execute("SAVEPOINT one")
         try:
-            write.value = write.work(connection)
+            write.value = attempt(connection, write.work)
         except Exception as error:
             write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
-            connection.execute("ROLLBACK TO one")
-        connection.execute("RELEASE one")
 
 
 @contextlib.contextmanager

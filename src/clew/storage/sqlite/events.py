@@ -6,6 +6,7 @@ import sqlite3
 
 from clew.storage.base import AddEvents, LoadEvents
 from clew.storage.sqlite.leases import asked_of
+from clew.storage.sqlite.packing import short_id
 
 
 def add_events(connection: sqlite3.Connection, operation: AddEvents) -> None:
@@ -24,6 +25,6 @@ def load_events(connection: sqlite3.Connection, operation: LoadEvents) -> list[t
     rows = connection.execute(
         "SELECT number, body FROM clew_events WHERE run = (SELECT id FROM clew_runs WHERE run_id = ?) AND number > ? "
         "ORDER BY number",
-        (operation.run_id, operation.after),
+        (short_id(operation.run_id), operation.after),
     )
     return list(rows)

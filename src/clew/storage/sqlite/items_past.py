@@ -8,6 +8,7 @@ from typing import Any
 
 from clew.engine.records import run_of
 from clew.storage.sqlite.items_index import fields_of
+from clew.storage.sqlite.packing import short_id
 from clew.store.history import Moment, Version
 from clew.store.namespaces import decode, path_range
 from clew.store.operations import Ended, Namespace, Writer
@@ -123,7 +124,7 @@ def made_at_us(connection: sqlite3.Connection, checkpoint_id: str) -> int | None
     """Say when a checkpoint was made."""
     run_id, at_end = run_of(checkpoint_id)
     column = "ended_s" if at_end else "created_s"
-    row = connection.execute(f"SELECT {column} FROM clew_runs WHERE run_id = ?", (run_id,)).fetchone()
+    row = connection.execute(f"SELECT {column} FROM clew_runs WHERE run_id = ?", (short_id(run_id),)).fetchone()
     return None if row is None or row[0] is None else round(row[0] * 1_000_000)
 
 

@@ -42,9 +42,11 @@ from clew.storage.base import (
 from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite import events, leases, limits, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
+from clew.storage.sqlite.ended_runs import RECORD, pack_run
 from clew.storage.sqlite.items import apply_writes
-from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, put_run, records_of, run_of
-from clew.storage.sqlite.pieces import add_pieces, load_pieces, pack_run
+from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
+from clew.storage.sqlite.packing import short_id
+from clew.storage.sqlite.pieces import add_pieces, load_pieces
 
 T = TypeVar("T")
 
@@ -122,7 +124,7 @@ def _load(connection: sqlite3.Connection, operation: Load) -> Run | None:
     row = connection.execute(
         f"SELECT {KEPT_RUN} FROM clew_threads JOIN clew_runs ON thread = clew_threads.id "
         f"WHERE thread_id = ?1 AND workflow = ?2 AND {which}",
-        operation.thread if operation.run_id is None else (*operation.thread, operation.run_id),
+        operation.thread if operation.run_id is None else (*operation.thread, short_id(operation.run_id)),
     ).fetchone()
     return run_of(row) if row else None
 
@@ -142,12 +144,10 @@ def _list_runs(connection: sqlite3.Connection, operation: ListRuns) -> list[Run]
 
 
 def _load_records(connection: sqlite3.Connection, operation: LoadRecords) -> list[Record]:
-    rows = connection.execute(
-        f"SELECT {KEPT_RECORD} FROM clew_records WHERE run = (SELECT id FROM clew_runs WHERE run_id = ?1) "
-        "AND (?2 IS NULL OR name = ?2) ORDER BY id",
-        (operation.run_id, operation.name),
-    )
-    return records_of(connection, rows)
+    which = (short_id(operation.run_id),)
+    run = connection.execute("SELECT id FROM clew_runs WHERE run_id = ?", which).fetchone()
+    records = records_of(connection, run[0]) if run else []
+    return [record for record in records if operation.name in (None, record.name)]
 
 
 def _list_threads(connection: sqlite3.Connection, operation: ListThreads) -> list[ThreadKey]:
@@ -278,7 +278,7 @@ def _check_given(connection: sqlite3.Connection, row: int, thread: ThreadKey, ru
     if run.previous is None or (head is not None and head.id in (run.id, run.previous)):
         return
     given = "SELECT 1 FROM clew_runs WHERE thread = ? AND run_id = ?"
-    if not connection.execute(given, (row, run.previous)).fetchone():
+    if not connection.execute(given, (row, short_id(run.previous))).fetchone():
         raise removed(thread, run)
 
 

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from clew.engine.records import Record, Run
-from clew.storage.sqlite.pieces import unpack_outcomes, unpack_run
+from clew.storage.sqlite.ended_runs import PACKED, RECORD, Row, unpack_run
+from clew.storage.sqlite.packing import long_id, short_id
 
 RUN = (  # as it is written
     "run_id, number, source, parent, previous, step, status, input, value, saved, error, questions, metadata, "
     "created_s, ended_s, attempts, crashes"
 )
-_PIECE = "(SELECT {} FROM clew_pieces WHERE clew_pieces.id = dictionary)"
-KEPT_RUN = ", ".join([RUN, "packed", *map(_PIECE.format, ("name", "body", "is_packed"))])
-RECORD = ", ".join(Record.__struct_fields__)  # so that a record as a tuple is a row
-KEPT_RECORD = f"{RECORD}, is_packed, run"
+KEPT_RUN = f"{RUN}, {PACKED}"
 
 
 def run_of(row: tuple[Any, ...]) -> Run:
     """Return the run in a row that begins with the columns `KEPT_RUN`."""
     run = Run(
-        id=row[0], number=row[1], source=row[2], parent=row[3], previous=row[4], step=row[5], status=row[6],
+        id=long_id(row[0]), number=row[1], source=row[2], parent=row[3],
+        previous=None if row[4] is None else long_id(row[4]), step=row[5], status=row[6],
         input=row[7], value=row[8], saved=row[9], error=row[10], questions=row[11], metadata=row[12],
         created_s=row[13], ended_s=row[14], attempts=row[15], crashes=row[16],
     )  # fmt: skip
-    return run if row[17] is None else unpack_run(run, *row[17:21])
+    if row[19] is None:
+        return run
+    kept = unpack_run(row[17:23])
+    return replace(run, input=kept.input, value=kept.value, saved=kept.saved, parent=kept.parent)
 
 
-def records_of(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Record]:
-    """Return the records in rows of the columns `KEPT_RECORD`, all of one run."""
-    kept = [(_record_of(row), row[9], row[10]) for row in rows]
-    if any(is_packed for _, is_packed, _ in kept):
-        return unpack_outcomes(connection, kept[0][2], [(record, is_packed) for record, is_packed, _ in kept])
-    return [record for record, _, _ in kept]
+def records_of(connection: sqlite3.Connection, run: int) -> list[Record]:
+    """Return the journal of a run, oldest record first.
+
+    Raises:
+        UnreadableRecord: it is damaged.
+    """
+    ended = f"SELECT {PACKED} FROM clew_runs WHERE id = ? AND packed IS NOT NULL"
+    row = connection.execute(ended, (run,)).fetchone()
+    journal = f"SELECT {RECORD} FROM clew_records WHERE run = ? ORDER BY id"
+    later: list[Row] = connection.execute(journal, (run,)).fetchall()  # than what was packed, if anything was
+    return [_record_of(row) for row in [*(unpack_run(row).records if row else ()), *later]]
 
 
-def _record_of(row: tuple[Any, ...]) -> Record:
+def _record_of(row: Row) -> Record:
     return Record(
         key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
         started_s=row[7], ended_s=row[8],
@@ -51,9 +59,9 @@ def put_run(connection: sqlite3.Connection, thread: int, run: Run) -> int:
         "status = excluded.status, questions = excluded.questions, error = excluded.error, "
         "attempts = excluded.attempts, crashes = excluded.crashes, ended_s = excluded.ended_s RETURNING id",
         (
-            thread, run.id, run.number, run.source, run.parent, run.previous, run.step, run.status, run.input,
-            run.value, run.saved, run.error, run.questions, run.metadata, run.created_s, run.ended_s, run.attempts,
-            run.crashes,
+            thread, short_id(run.id), run.number, run.source, run.parent,
+            None if run.previous is None else short_id(run.previous), run.step, run.status, run.input, run.value,
+            run.saved, run.error, run.questions, run.metadata, run.created_s, run.ended_s, run.attempts, run.crashes,
         ),
     ).fetchone()  # fmt: skip
     return int(id)

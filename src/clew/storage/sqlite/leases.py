@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from clew.engine.records import Run, ThreadKey
 from clew.errors import Conflict, ThreadBusy
 from clew.storage.base import Ask, Asked, Lease, Renew, Watch, first_epoch
+from clew.storage.sqlite.packing import short_id
 
 
 def claimed_thread(
@@ -30,9 +31,14 @@ def claimed_thread(
     id, has_queue, owner, until_s, *version = row
     if owner is not None and until_s > now_s and owner not in evicts:
         raise ThreadBusy(f"another run holds thread {thread.thread_id!r} of {thread.workflow!r}", owner)
-    if tuple(version) != ((None, None, None) if head is None else head.version):
+    if tuple(version) != version_of(head):
         raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was changed by another writer meanwhile")
     return int(id), bool(has_queue)
+
+
+def version_of(head: Run | None) -> tuple[bytes | str | None, str | None, int | None]:
+    """Return run_id, status and attempts of a thread's newest run, as they are kept."""
+    return (None, None, None) if head is None else (short_id(head.id), *head.version[1:])
 
 
 def made_thread(connection: sqlite3.Connection, thread: ThreadKey, now_s: float) -> int:
@@ -86,7 +92,7 @@ def ask(connection: sqlite3.Connection, operation: Ask) -> bool:
         connection.execute(
             "UPDATE clew_threads SET asked = ?1 WHERE thread_id = ?2 AND workflow = ?3 AND owner IS NOT NULL "
             "AND (?4 IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = ?4))",
-            (operation.what, *operation.thread, operation.run_id),
+            (operation.what, *operation.thread, operation.run_id and short_id(operation.run_id)),
         ).rowcount
     )
 

@@ -1,4 +1,7 @@
-"""Bytes in fewer bytes: compressed with a dictionary of what they probably repeat. Knows no table."""
+"""Bytes in fewer bytes: compressed with a dictionary of what they probably repeat; ids as what they spell.
+
+Knows no table.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ import zlib
 
 from clew.errors import UnreadableRecord
 
-WINDOW_BYTES = 1 << 15  # how far back zlib refers; what is longer is kept as it is
+WINDOW_BYTES = 1 << 15  # how far back zlib refers
+_MOST_BYTES = 1 << 17  # what is longer is kept as it is: other writers wait meanwhile
 _RAW_DEFLATE = -15
 _FASTEST = 1
-_WORTH_IT = 0.85  # compressed bytes cost time whenever they are read
+_WORTH_IT = 0.95  # compressed bytes cost time whenever they are read
 
 #: What encoded messages have in common. Rows in users' files refer to it: it must never change.
 MESSAGES = (
@@ -24,7 +28,7 @@ MESSAGES = (
 
 def packed(data: bytes, dictionary: bytes) -> bytes | None:
     """Return bytes in fewer bytes, or None where there is little to gain, as of what is encrypted."""
-    if len(data) > WINDOW_BYTES:
+    if len(data) > _MOST_BYTES:
         return None
     deflate = zlib.compressobj(
         _FASTEST, zlib.DEFLATED, _RAW_DEFLATE, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, dictionary
@@ -41,9 +45,23 @@ def unpacked(fewer: bytes, dictionary: bytes) -> bytes:
     """
     inflate = zlib.decompressobj(_RAW_DEFLATE, dictionary)
     try:
-        data = inflate.decompress(fewer, WINDOW_BYTES)
+        data = inflate.decompress(fewer, _MOST_BYTES)
     except zlib.error as error:
         raise UnreadableRecord(f"compressed bytes are damaged: {error}") from error
     if not inflate.eof:
         raise UnreadableRecord("compressed bytes are damaged: they do not end where they should")
     return data
+
+
+def short_id(id: str) -> bytes | str:
+    """Return an id as it is kept: one of hexadecimal digits as the bytes that they spell, which are half as many."""
+    try:
+        fewer = bytes.fromhex(id)
+    except ValueError:
+        return id
+    return fewer if fewer.hex() == id else id
+
+
+def long_id(kept: object) -> str:
+    """Return the id that is kept so."""
+    return kept.hex() if isinstance(kept, bytes) else str(kept)

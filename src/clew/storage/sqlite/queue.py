@@ -11,6 +11,7 @@ from clew.engine.records import Queued, ThreadKey, Work
 from clew.errors import Conflict, ThreadBusy
 from clew.storage.base import Begin, Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 from clew.storage.sqlite.leases import made_thread
+from clew.storage.sqlite.packing import short_id
 
 _PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
 
@@ -18,9 +19,8 @@ _PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
 def enqueue(connection: sqlite3.Connection, operation: Enqueue) -> bool:
     place = operation.place
     (known,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM clew_queue WHERE name = ?1) "
-        "OR EXISTS (SELECT 1 FROM clew_runs WHERE run_id = ?1)",
-        (place.id,),
+        "SELECT EXISTS (SELECT 1 FROM clew_queue WHERE name = ?) OR EXISTS (SELECT 1 FROM clew_runs WHERE run_id = ?)",
+        (place.id, short_id(place.id)),
     ).fetchone()
     if known:
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +12,11 @@ from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import DeleteThread, Enqueue, ListQueue
-from clew.storage.sqlite.journals_rows import KEPT_RECORD, KEPT_RUN, RECORD, put_run, records_of, run_of
-from clew.storage.sqlite.leases import new_thread
-from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of, pack_run
+from clew.storage.sqlite.ended_runs import RECORD, pack_run
+from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
+from clew.storage.sqlite.leases import new_thread, version_of
+from clew.storage.sqlite.packing import long_id, short_id
+from clew.storage.sqlite.pieces import PLACE_BITS, add_pieces, body_of
 from clew.storage.sqlite.queue import enqueue, list_queue
 from clew.storage.upkeep import (
     ELSEWHERE,
@@ -31,7 +32,6 @@ from clew.storage.upkeep import (
 _LAST_PLACE = (1 << PLACE_BITS) - 1
 _HOLDS = "(head IS NOT NULL OR EXISTS (SELECT 1 FROM clew_queue WHERE thread = clew_threads.id))"  # no tombstone
 _IS_THERE = f"SELECT 1 FROM clew_threads WHERE id = ? AND {_HOLDS}"
-_AMONG = "IN (SELECT value FROM json_each(?))"
 
 
 def walk_threads(connection: sqlite3.Connection, operation: WalkThreads) -> list[ThreadKey]:
@@ -73,8 +73,10 @@ def list_pieces(connection: sqlite3.Connection, operation: ListPieces) -> dict[s
 
 def prune(connection: sqlite3.Connection, operation: Prune) -> None:
     thread = _unchanged(connection, operation.thread, operation.head)
-    runs = json.dumps(list(operation.runs))
-    connection.execute(f"DELETE FROM clew_runs WHERE thread = ? AND run_id {_AMONG}", (thread, runs))
+    connection.executemany(
+        "DELETE FROM clew_runs WHERE thread = ? AND run_id = ?",
+        [(thread, short_id(run_id)) for run_id in operation.runs],
+    )
     for run_id in operation.trimmed:
         _trim(connection, thread, run_id)
     _remove_pieces(connection, thread, operation.pieces)
@@ -86,10 +88,9 @@ def load_thread(connection: sqlite3.Connection, operation: LoadThread) -> WholeT
         return None
     (due_s,) = connection.execute("SELECT due_s FROM clew_threads WHERE id = ?", (thread,)).fetchone()
     runs = connection.execute(f"SELECT {KEPT_RUN}, id FROM clew_runs WHERE thread = ? ORDER BY number", (thread,))
-    journal = f"SELECT {KEPT_RECORD} FROM clew_records WHERE run = ? ORDER BY id"
     whole = WholeThread(
         thread=operation.thread,
-        runs=[(run_of(row), records_of(connection, connection.execute(journal, row[-1:]))) for row in runs],
+        runs=[(run_of(row), records_of(connection, row[-1])) for row in runs],
         pieces=_pieces(connection, thread),
         queue=[place for place in list_queue(connection, ListQueue(operation.thread)) if place.owner is None],
         due_s=due_s,
@@ -107,7 +108,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
     pieces = {piece.id: piece for piece in whole.pieces}
     head: int | None = None
     for run, records in whole.runs:
-        if connection.execute("SELECT 1 FROM clew_runs WHERE run_id = ?", (run.id,)).fetchone():
+        if connection.execute("SELECT 1 FROM clew_runs WHERE run_id = ?", (short_id(run.id),)).fetchone():
             raise _known(run.id)
         head = put_run(connection, thread, run)
         connection.executemany(
@@ -140,7 +141,7 @@ def _unchanged(connection: sqlite3.Connection, thread: ThreadKey, head: Run) -> 
         "WHERE thread_id = ? AND workflow = ?",
         thread,
     ).fetchone()
-    if row is None or tuple(row[1:]) != head.version:
+    if row is None or tuple(row[1:]) != version_of(head):
         raise Conflict(f"thread {thread.thread_id!r} of {thread.workflow!r} was changed by another writer meanwhile")
     return int(row[0])
 
@@ -148,7 +149,7 @@ def _unchanged(connection: sqlite3.Connection, thread: ThreadKey, head: Run) -> 
 def _trim(connection: sqlite3.Connection, thread: int, run_id: str) -> None:
     """Keep of a run its end alone."""
     *columns, row = connection.execute(
-        f"SELECT {KEPT_RUN}, id FROM clew_runs WHERE thread = ? AND run_id = ?", (thread, run_id)
+        f"SELECT {KEPT_RUN}, id FROM clew_runs WHERE thread = ? AND run_id = ?", (thread, short_id(run_id))
     ).fetchone()
     run = run_of(tuple(columns))  # its values may be compressed together with the input
     connection.execute(
@@ -161,7 +162,7 @@ def _trim(connection: sqlite3.Connection, thread: int, run_id: str) -> None:
 
 
 def _remove_pieces(connection: sqlite3.Connection, thread: int, pieces: Sequence[str]) -> None:
-    connection.execute(f"DELETE FROM clew_pieces WHERE name {_AMONG}", (json.dumps(list(pieces)),))
+    connection.executemany("DELETE FROM clew_pieces WHERE name = ?", [(short_id(piece),) for piece in pieces])
     connection.execute(
         f"DELETE FROM clew_chains WHERE thread = ? AND NOT EXISTS (SELECT 1 FROM clew_pieces "
         f"WHERE clew_pieces.id BETWEEN clew_chains.id << {PLACE_BITS} "
@@ -181,8 +182,8 @@ def _places(connection: sqlite3.Connection, thread: int) -> list[tuple[str, str 
     names: dict[int | None, str] = {}
     found: list[tuple[str, str | None, int]] = []
     for id, name, before in rows:
-        found.append((name, names.get(id - 1 if id & _LAST_PLACE else before), id))
-        names[id] = name
+        names[id] = long_id(name)
+        found.append((names[id], names.get(id - 1 if id & _LAST_PLACE else before), id))
     return found
 
 

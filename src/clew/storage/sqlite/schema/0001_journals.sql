@@ -1,4 +1,5 @@
--- Threads, their runs, and the journal of each run. Times are seconds since the epoch.
+-- Threads, their runs, and the journal of each run. Times are seconds since the epoch. Ids of hexadecimal digits are
+-- kept as the bytes that they spell (run_id, previous, name of a piece).
 
 CREATE TABLE clew_threads (
     id        INTEGER PRIMARY KEY,
@@ -19,19 +20,19 @@ CREATE INDEX clew_threads_due ON clew_threads (due_s) WHERE due_s IS NOT NULL;
 
 CREATE TABLE clew_runs (
     id        INTEGER PRIMARY KEY,
-    run_id    TEXT NOT NULL UNIQUE,
+    run_id    ANY NOT NULL UNIQUE,
     thread    INTEGER NOT NULL REFERENCES clew_threads (id) ON DELETE CASCADE,
     number    INTEGER NOT NULL,             -- place on the thread, from 0
     source    TEXT NOT NULL CHECK (source IN ('input', 'update', 'fork')),
     parent    TEXT,                         -- the checkpoint it started from
-    previous  TEXT,                         -- run_id of the run whose saved value it was given
+    previous  ANY,                          -- run_id of the run whose saved value it was given
     step      INTEGER NOT NULL,
     status    TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted', 'cancelled')),
     input     BLOB,
     value     BLOB,
     saved     BLOB,                         -- NULL where it is the value itself
-    packed    BLOB,                         -- input, value, saved and parent, which are NULL then, compressed
-    dictionary INTEGER,                     -- id in clew_pieces of what they, and outcomes, were compressed with
+    packed    BLOB,                         -- input, value, saved and parent, NULL then, and the journal
+    dictionary INTEGER,                     -- id in clew_pieces of what they were compressed with
     error     TEXT,
     questions BLOB NOT NULL,
     metadata  BLOB NOT NULL,
@@ -46,7 +47,7 @@ CREATE TABLE clew_runs (
 -- chain follow one another without a gap.
 CREATE TABLE clew_pieces (
     id    INTEGER PRIMARY KEY,              -- chain * 2^32 + place in the chain, from 0
-    name  TEXT NOT NULL UNIQUE,
+    name  ANY NOT NULL UNIQUE,
     count INTEGER NOT NULL CHECK (count BETWEEN 0 AND 4294967295),  -- how many elements
     is_packed INTEGER NOT NULL,             -- whether the body is compressed
     body  BLOB NOT NULL
@@ -73,7 +74,6 @@ CREATE TABLE clew_records (
     arguments   TEXT NOT NULL,
     state       TEXT NOT NULL CHECK (state IN ('value', 'failure', 'reopened')),
     outcome     BLOB NOT NULL,
-    is_packed   INTEGER NOT NULL DEFAULT 0, -- whether the outcome is compressed, with the run's dictionary
     attempts    INTEGER NOT NULL,
     started_s   REAL NOT NULL,
     ended_s     REAL NOT NULL,
