@@ -39,7 +39,9 @@ def merged(bound: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[st
         UsageError: a part of it is of the wrong type.
     """
     result = dict(bound)
-    for key, value in (given or {}).items():
+    if not given:
+        return result  # what was bound was checked then
+    for key, value in given.items():
         if key in ("configurable", "metadata"):
             if value is not None and not isinstance(value, Mapping):
                 raise UsageError(f"config[{key!r}] must be a dict, not {value!r}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from clew.codec.values import decode
@@ -48,7 +47,7 @@ class Result(Struct, frozen=True, kw_only=True):
     interrupted: bool = False
 
 
-class Execution:
+class Execution(Struct, eq=False, kw_only=True):
     """A run in progress.
 
     Args:
@@ -67,54 +66,45 @@ class Execution:
         keeps_failure: whether what the run raises is kept for those who ask later.
     """
 
-    def __init__(
-        self,
-        *,
-        run_id: str,
-        saver: Checkpointer | None = None,
-        lease: Lease | None = None,
-        run: Run | None = None,
-        journal: Journal | None = None,
-        cache: BaseCache | None = None,
-        emitter: Emitter | None = None,
-        durability: Durability = "sync",
-        most: int | None = None,
-        loop: asyncio.AbstractEventLoop | None = None,
-        only_replays: bool = False,
-        publisher: Publisher | None = None,
-        keeps_failure: bool = False,
-    ) -> None:
-        self.run_id = run_id
-        self.saver = saver
-        self.lease = lease
-        self.run = run
-        self.journal = journal
-        self.cache = cache
-        self.emitter = emitter
-        self.durability = durability
-        self.loop = loop
-        self.only_replays = only_replays
-        self.publisher = publisher
-        self.keeps_failure = keeps_failure
-        self.places = Places(most) if most else None
-        self.lock = threading.Lock()
-        self.stopped: str | None = None
-        self.told: Asked | None = None  # what somebody has asked of the run
-        self.canceller: Canceller | None = None  # of its async body
-        self.hands_over = False  # what stops it is to go on elsewhere
-        self._was_cut = False  # it did not only end by itself after it was told to stop
-        self.on_loop: set[asyncio.Task[Any]] = set()  # async calls under way that blocking code made
-        self.questions: dict[str, Question] = {}
-        self.deadlines: Mapping[str, float | None] = {}  # key of a question -> when its time was to be over before
-        self._orders: dict[str, tuple[int, ...]] = {}  # key of a question -> what sorts it by its call
-        self.unheard: list[str] = []  # errors of calls that nobody asked for
-        self.values: dict[str, Any] = {}  # without a saver: what a repeated attempt of the workflow is given again
-        self.flushing: Future[None] | None = None
-        self.has_ended = False  # how it ended is kept, and the lease given back
-        self._failures: dict[str, BaseException] = {}  # key of a call -> the error it came to
-        self.waiting: dict[str, Record] = {}  # goes with the next append
-        self.unordered: set[ThreadKey] = set()  # where calls inside each other remember, which cannot take turns
-        self.stored: set[str] = set(journal.records) if journal is not None else set()  # may be kept since before
+    run_id: str
+    saver: Checkpointer | None = None
+    lease: Lease | None = None
+    run: Run | None = None
+    journal: Journal | None = None
+    cache: BaseCache | None = None
+    emitter: Emitter | None = None
+    durability: Durability = "sync"
+    most: int | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    only_replays: bool = False
+    publisher: Publisher | None = None
+    keeps_failure: bool = False
+    places: Places | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stopped: str | None = None
+    told: Asked | None = None  # what somebody has asked of the run
+    canceller: Canceller | None = None  # of its async body
+    hands_over: bool = False  # what stops it is to go on elsewhere
+    on_loop: set[asyncio.Task[Any]] = field(default_factory=set)  # async calls under way that blocking code made
+    questions: dict[str, Question] = field(default_factory=dict)
+    deadlines: Mapping[str, float | None] = {}  # key of a question -> when its time was to be over before
+    unheard: list[str] = field(default_factory=list)  # errors of calls that nobody asked for
+    values: dict[str, Any] = field(default_factory=dict)  # without a saver: given again to a repeated attempt
+    flushing: Future[None] | None = None
+    has_ended: bool = False  # how it ended is kept, and the lease given back
+    unordered: set[ThreadKey] = field(default_factory=set)  # where calls inside each other remember: they take no turns
+    stored: set[str] = field(default_factory=set)  # keys of which there may be a record
+    _orders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # key of a question -> what sorts it by its call
+    _failures: dict[str, BaseException] = field(default_factory=dict)  # key of a call -> the error it came to
+    waiting: dict[str, Record] = field(default_factory=dict)  # goes with the next append
+    _was_cut: bool = False  # it did not only end by itself after it was told to stop
+    _seed: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.most is not None:
+            self.places = Places(self.most)
+        if self.journal is not None:
+            self.stored.update(self.journal.records)  # may be kept since before
 
     @property
     def named(self) -> dict[str, Any]:
@@ -126,12 +116,17 @@ class Execution:
         """The checkpoint at which the run began."""
         return input_checkpoint(self.run_id)
 
-    @functools.cached_property
+    @property
     def seed(self) -> bytes:
         """What the ids that this run draws come from."""
-        if self.run is None or self.lease is None:
-            return seed_of((), self.run_id, b"")
-        return seed_of(self.lease.thread, self.run.previous, self.run.input or b"")
+        if self._seed is None:
+            run, lease = self.run, self.lease
+            self._seed = (
+                seed_of((), self.run_id, b"")
+                if run is None or lease is None
+                else seed_of(lease.thread, run.previous, run.input or b"")
+            )
+        return self._seed
 
     @property
     def asked(self) -> list[Question]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import asyncio
 
 
+_NOTHING = nullcontext()
+
+
 class Reins:
     """Lets a caller stop a run, also one that has not begun yet."""
 
@@ -111,7 +114,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     def listening(self) -> AbstractContextManager[None]:
         """Return what is entered for the length of the run."""
-        return nullcontext() if self.listen is None else self.listen()
+        return _NOTHING if self.listen is None else self.listen()
 
 
 def thread_of(settings: Settings, config: Mapping[str, Any]) -> ThreadKey:

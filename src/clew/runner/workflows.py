@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -64,7 +64,7 @@ async def _run_alone(io: RunnerIO, settings: Settings, request: Request, seen: W
             f"workflow {settings.callee.name!r} has checkpointer=True, which means that of the workflow that calls "
             "it; call it inside one, or give it a checkpointer of its own"
         )
-    seen.run_id = uuid.uuid4().hex
+    seen.run_id = os.urandom(16).hex()  # as good as a UUID, and cheaper
     execution = _execution(settings, request, run_id=seen.run_id)
     return _told(seen, await _execute(io, settings, request, execution, request.input, saved.NOTHING))
 
