@@ -8,6 +8,7 @@ measured: in a conversation neighbours are far more alike than items far apart, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -50,7 +51,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
         starts: the first item of each stretch, and the number of items.
         grouped: whether stretches come from a field that groups, not from namespaces alone.
         labels: for each field that labels, which items have each value, by the value's hash.
-        asks: which items ask something.
+        asks: the items that ask something.
     """
 
     ordered: bool
@@ -58,7 +59,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     starts: NDArray[np.intp]
     grouped: bool
     labels: tuple[dict[int, NDArray[np.intp]], ...]
-    asks: NDArray[np.bool_]
+    asks: NDArray[np.intp]
 
 
 def find_surroundings(
@@ -101,7 +102,7 @@ def find_surroundings(
         starts=starts,
         grouped=grouped,
         labels=tuple(labels),
-        asks=asks,
+        asks=np.flatnonzero(asks),
     )
 
 
@@ -117,22 +118,28 @@ def reach(owners: NDArray[np.intp], strength: NDArray[np.float32], around: Surro
     """
     import numpy as np
 
-    size, stretches = len(around.stretches), around.stretches
-    reached = np.zeros(size, dtype=np.float32)
+    size, homes = len(around.stretches), around.stretches[owners]
     if around.grouped:
         best = np.zeros(len(around.starts) - 1, dtype=np.float32)
-        np.maximum.at(best, stretches[owners], strength * np.float32(_GROUP_REACH))
-        reached = best[stretches]
-    reached[owners] = strength
-    for distance, share in enumerate(_WORDS_REACH, 1):
-        for step in (-distance, distance):
-            there = owners + step
-            inside = (there >= 0) & (there < size)
-            here, there = owners[inside], there[inside]
-            same = stretches[here] == stretches[there]
-            there = there[same]
-            reached[there] = np.maximum(reached[there], strength[inside][same] * np.float32(share))
+        np.maximum.at(best, homes, strength * np.float32(_GROUP_REACH))
+        reached = best[around.stretches]
+    else:
+        reached = np.zeros(size, dtype=np.float32)
+    # Where a step leads out of the stretch, the source itself gets what is less than it has.
+    first, last = around.starts[homes], around.starts[homes + 1] - 1
+    there = owners + _steps()[0]
+    np.copyto(there, owners, where=(there < first) | (there > last))
+    np.maximum.at(reached, there.ravel(), (strength * _steps()[1]).ravel())
     return reached
+
+
+@cache
+def _steps() -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Give each step to a neighbour, and to the item itself, and the share of a term's strength that reaches there."""
+    import numpy as np
+
+    shares = {0: 1.0} | {side * step: share for step, share in enumerate(_WORDS_REACH, 1) for side in (-1, 1)}
+    return np.array(list(shares), dtype=np.intp)[:, None], np.array(list(shares.values()), dtype=np.float32)[:, None]
 
 
 def smooth(scores: NDArray[np.float32], around: Surroundings) -> NDArray[np.float32]:

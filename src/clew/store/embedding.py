@@ -33,6 +33,7 @@ HASH_BYTES = 16
 _MOST_PER_CALL = 256
 MAX_CONCURRENCY = 8
 CACHE_BYTES = 32 * 2**20
+_LONGEST_NAME = 64  # characters
 _BYTES_PER_ENTRY = 250  # what Python needs to keep a vector and its name, about
 
 
@@ -83,7 +84,7 @@ class Embedder:
         self.adds_words = bool(getattr(given, "adds_words", False))
         self._documents, self._adocuments = _documents_of(given)
         self._query, self._aquery = _query_of(given)
-        self._cache: OrderedDict[tuple[bool, bytes], bytes] = OrderedDict()
+        self._cache: OrderedDict[tuple[bool, str | bytes], bytes] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
@@ -199,12 +200,17 @@ class Embedder:
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
         """Give the cached vectors, and each distinct text that has none."""
-        cached = {text: self._cached(text, query=False) for text in dict.fromkeys(texts)}
-        known = {text: vector for text, vector in cached.items() if vector is not None}
-        return known, [text for text in cached if text not in known]
+        known: dict[str, bytes] = {}
+        missing: list[str] = []
+        for text in dict.fromkeys(texts):
+            if (vector := self._cached(text, query=False)) is None:
+                missing.append(text)
+            else:
+                known[text] = vector
+        return known, missing
 
     def _cached(self, text: str, *, query: bool) -> bytes | None:
-        name = (query, text_hash(text))
+        name = _name(text, query)
         with self._lock:
             if (vector := self._cache.get(name)) is not None:
                 self._cache.move_to_end(name)
@@ -214,7 +220,7 @@ class Embedder:
         vectors = self._check(texts, answer)
         with self._lock:
             for text, vector in vectors.items():
-                if self._cache.setdefault((query, text_hash(text)), vector) is vector:
+                if self._cache.setdefault(_name(text, query), vector) is vector:
                     self._cached_bytes += len(vector) + _BYTES_PER_ENTRY
             while self._cached_bytes > self._cache_bytes and self._cache:
                 self._cached_bytes -= len(self._cache.popitem(last=False)[1]) + _BYTES_PER_ENTRY
@@ -292,6 +298,11 @@ def _query_of(given: Any) -> tuple[Callable[[str], Any] | None, Callable[[str], 
 def _gives_arrays(given: Any) -> bool:
     """Say whether it spares the way over lists of floats, which takes longer than a word's vector itself."""
     return getattr(given, "embed_arrays", None) is not None
+
+
+def _name(text: str, query: bool) -> tuple[bool, str | bytes]:
+    """Name a text, as briefly as it is quick to do."""
+    return query, text if len(text) <= _LONGEST_NAME else text_hash(text)
 
 
 def _of_each(words: Sequence[str], embedded: Embedded) -> list[bytes]:

@@ -37,7 +37,7 @@ def indexable(value: dict[str, Any], fields: tuple[str, ...] | None, settings: S
         return Indexable()
     searched = every = leaf_texts(value)
     main = main_text(every)
-    embedded = (main,) if main else ()
+    embedded: tuple[str, ...] = (main,) if main else ()
     if (paths := settings.fields if fields is None else fields) is not None:
         searched = [text for found in found_at(value, paths) for text in leaf_texts(found)]
         embedded = tuple(dict.fromkeys(texts_at(value, paths)))

@@ -6,6 +6,7 @@ The constants were measured on conversations that answer questions; docs/decisio
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 from math import log1p
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-K1, _B = 0.4, 0.0
+K1 = 0.4  # of BM25; its b is 0: how long an item is says nothing here
 _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
@@ -114,12 +115,14 @@ def _both(
     if search.context is not False:
         # In context the sum spreads about twice as wide, so what is added to it does too.
         scale = 2 if in_context else 1
-        total = total + _weigh(scale * _ASKS, around.asks.astype(np.float32))
+        total = total.copy() if total is alone else total
+        total[around.asks] += np.float32(scale * _ASKS)
         for items in named(search.names, around):
             total[items] += scale * _NAMED
     squashed = _squashed(total)
-    context = squashed - _squashed(alone)
-    squashed[np.isnan(meaning) & (words <= 0)] = np.nan
+    context = squashed - _squashed(alone) if search.explain else None
+    if not corpus.one_vector_each:
+        squashed[np.isnan(meaning) & (words <= 0)] = np.nan
     return _Scores(total=squashed, meaning=meaning, words=words, context=context)
 
 
@@ -189,16 +192,21 @@ def _find_terms(corpus: Corpus, terms: tuple[int, ...]) -> list[_Term]:
 
     Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009).
     """
-    import numpy as np
-
-    mean_length = max(1.0, float(corpus.lengths.mean()))
     found = []
     for term in terms:
         owners, times = corpus.postings(term)
-        norm = K1 * (1 - _B + _B * corpus.lengths[owners] / mean_length)
-        strength = (times * (K1 + 1) / (times + norm)).astype(np.float32)
-        found.append(_Term(_idf(corpus.size, corpus.having(term)), owners, strength))
+        found.append(_Term(_idf(corpus.size, corpus.having(term)), owners, _strengths()[times]))
     return found
+
+
+@cache
+def _strengths() -> NDArray[np.float32]:
+    """Give how strongly an item has a term that it has 0, 1, ... 255 times."""
+    import numpy as np
+
+    times = np.arange(256)
+    strengths: NDArray[np.float32] = (times * (K1 + 1) / (times + K1)).astype(np.float32)
+    return strengths
 
 
 def _idf(items: int, having: int) -> float:
@@ -250,8 +258,10 @@ def _standard(scores: NDArray[np.float32], whole: Whole | None) -> NDArray[np.fl
     mean, spread = _mean_and_spread(scores, whole)
     if spread == 0:
         return np.zeros(len(scores), dtype=np.float32)
-    standard: NDArray[np.float32] = ((scores - np.float32(mean)) / np.float32(spread)).astype(np.float32)
-    standard[np.isnan(scores)] = 0.0
+    standard: NDArray[np.float32] = scores - np.float32(mean)
+    standard /= np.float32(spread)
+    if np.isnan(standard.dot(standard)):
+        standard[np.isnan(scores)] = 0.0
     return standard
 
 
@@ -259,13 +269,18 @@ def _mean_and_spread(scores: NDArray[np.float32], whole: Whole | None) -> tuple[
     """Give mean and standard deviation of the scores there are; 0 where there are none. Of a part: of its whole."""
     import numpy as np
 
-    missing = np.isnan(scores)
-    known = scores[~missing] if missing.any() else scores
+    known, weights = scores, None if whole is None else whole.weights
+    total = float(np.add.reduce(known, dtype=np.float64))
+    if total != total:  # some are missing
+        there = ~np.isnan(scores)
+        known, weights = scores[there], None if weights is None else weights[there]
+        total = float(np.add.reduce(known, dtype=np.float64))
     if not len(known):
         return 0.0, 0.0
-    if whole is None:
-        return float(known.mean()), float(known.std())
-    weights = whole.weights[~missing]
+    if weights is None:
+        mean = total / len(known)
+        apart = known - np.float32(mean)
+        return mean, float(apart.dot(apart) / len(known)) ** 0.5
     mean = float(np.average(known, weights=weights))
     return mean, float(np.average((known - mean) ** 2, weights=weights)) ** 0.5
 

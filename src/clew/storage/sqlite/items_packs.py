@@ -7,7 +7,7 @@ A pack stands for rows that do not change any more, as far as anybody knows: tri
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from clew.store.corpus import SEQUENCE_BITS, vector_bytes
 from clew.store.slabs import PACK_BITS, Pack, Slab

@@ -32,6 +32,9 @@ SELECT c.id, x.words, x.marks, {{}} FROM (SELECT DISTINCT id FROM clew_item_chan
 LEFT JOIN clew_item_index x ON x.id = c.id {{}} LEFT JOIN clew_namespaces n ON n.id = c.id >> {SEQUENCE_BITS}
 WHERE x.id IS NULL OR n.path >= :start AND n.path < :end ORDER BY c.id
 """
+_STATE = """
+SELECT (SELECT max(number) FROM clew_item_changes), EXISTS (SELECT 1 FROM clew_items WHERE expires_at <= ?)
+"""
 
 
 class SqliteShelf:
@@ -52,6 +55,7 @@ class SqliteShelf:
         self._fields = fields
         self._range = path_range(request.prefix)
         self._now_us = to_us(reading.now)
+        self._seen: tuple[int, bool] | None = None
 
     def newest(self, condition: Filter | None) -> Iterator[Stored]:
         source = self._fields.source_of(self._connection, condition)
@@ -60,7 +64,7 @@ class SqliteShelf:
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
-        change = self._connection.execute("SELECT max(number) FROM clew_item_changes").fetchone()[0] or 0
+        change = self._state()[0]
         return self._cache.get(name, change, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
 
     def allowed(self, condition: Filter | None) -> Collection[int] | None:
@@ -85,11 +89,15 @@ class SqliteShelf:
         )
         return {row[0]: items.as_stored(row) for row in rows}
 
+    def _state(self) -> tuple[int, bool]:
+        """Give the number of the last change, and whether there is anything that has expired."""
+        if self._seen is None:
+            change, expired = self._connection.execute(_STATE, (self._now_us,)).fetchone()
+            self._seen = change or 0, bool(expired)
+        return self._seen
+
     def _all_but_expired(self) -> set[int] | None:
-        expired = self._connection.execute(
-            "SELECT 1 FROM clew_items WHERE expires_at <= ? LIMIT 1", (self._now_us,)
-        ).fetchone()
-        if expired is None:
+        if not self._state()[1]:
             return None
         rows = self._connection.execute(
             f"SELECT i.id FROM {items.JOINED} WHERE n.path >= ? AND n.path < ? AND {items.LIVE}",
