@@ -49,12 +49,14 @@ class Database:
             power cut, though no crash of a process, may take the newest commits.
         schema: what holds the tables; of PostgreSQL alone.
         encryption: the keys with which values are encrypted where they are kept, or None to keep them as they are; see
-            docs/security.md for what is covered. Every process that opens the database needs them.
+            docs/security.md for what is covered. Every process that opens the database needs them, from the first on.
 
     Raises:
         UsageError: an address of a kind that there is not; a setting that is unknown or of the wrong kind.
         Unavailable: the file cannot be opened or written. Of PostgreSQL, the first use says so.
         SchemaMismatch: the tables were made by another version of clew, or the file by another program.
+        UnreadableRecord: the file is encrypted with other keys, or is not although there are keys; of PostgreSQL, and
+            without keys, the first use says so.
     """
 
     checkpointer: Checkpointer
@@ -89,7 +91,11 @@ class Database:
         else:
             self._open_here(url, schema, synchronous, settings)
         if encryption is not None:
-            self._encrypt(encryption)
+            try:
+                self._encrypt(encryption)
+            except BaseException:
+                self.close()
+                raise
 
     def _open_here(
         self, url: Any, schema: str, synchronous: Literal["FULL", "NORMAL"], settings: dict[str, Any]

@@ -11,7 +11,18 @@ from zlib import crc32
 
 import pytest
 
-from clew import Command, Database, EncryptionKeys, Workflow, entrypoint, get_store, interrupt, task
+from clew import (
+    Command,
+    Database,
+    EncryptionKeys,
+    SqliteSaver,
+    Worker,
+    Workflow,
+    entrypoint,
+    get_store,
+    interrupt,
+    task,
+)
 from clew.errors import ClewError, InvalidOption, UnreadableRecord, UsageError
 from clew.storage import base
 from clew.storage.encrypted import _OPEN, _SEAL, _WITHOUT_VALUES, EncryptedSaver
@@ -148,7 +159,9 @@ def test_a_secret_lies_open_without_keys(open_database: Open, tmp_path: Path) ->
 
 def test_the_engine_gets_nothing_to_read(open_database: Open) -> None:
     told(open_database())
-    plain = open_database(None).checkpointer
+    saver = open_database().checkpointer
+    assert isinstance(saver, EncryptedSaver)
+    plain = saver._saver
     for thread_ in plain.execute(base.ListThreads()):
         for run in plain.execute(base.ListRuns(thread_)):
             values = [run.input, run.value, run.saved, run.questions, run.metadata]
@@ -176,30 +189,78 @@ def test_reading_without_keys_is_refused(open_database: Open) -> None:
             attempt()
 
 
-def test_reading_with_another_key_is_refused(open_database: Open) -> None:
+def test_nothing_is_written_without_keys(open_database: Open, tmp_path: Path) -> None:
+    open_database()
+    plain = open_database(None)
+    for attempt in (
+        lambda: teller(plain).invoke(SECRET, thread("one")),
+        lambda: teller(plain).submit(SECRET, thread("one")),
+        lambda: teller(plain).update_state(thread("one"), SECRET),
+        lambda: plain.store.put(("notes",), "outside", {"text": SECRET}),
+        lambda: SqliteSaver(tmp_path / "kept.db").delete_thread("one"),
+    ):
+        with pytest.raises(UnreadableRecord, match=f"is encrypted with keys {KEYS.ids[0]}, and was opened without"):
+            attempt()
+    assert [(table, column) for table, column, *_ in columns(tmp_path / "kept.db") if table != "clew_schema"] == []
+
+
+def test_a_worker_without_keys_says_so_and_ends(open_database: Open) -> None:
+    teller(open_database()).submit(SECRET, thread("one"))
+    with pytest.raises(UnreadableRecord, match="is encrypted with keys"):
+        Worker(plain := open_database(None), [teller(plain)]).run()
+
+
+def test_another_key_is_refused_at_once(open_database: Open) -> None:
     told(open_database())
-    other = open_database(EncryptionKeys([NEW_KEY]))
-    for attempt in (
-        lambda: teller(other).get_state(thread("one")),
-        lambda: teller(other).invoke(SECRET, thread("one")),
-        lambda: other.store.get(("notes",), "outside"),
-        lambda: other.store.search(("notes",)),
-        lambda: other.store.search(("notes",), filter={"text": SECRET}),
-    ):
-        with pytest.raises(UnreadableRecord, match="not among those given"):
-            attempt()
+    with pytest.raises(UnreadableRecord, match=f"{KEYS.ids[0]}, none of which is among those given"):
+        open_database(EncryptionKeys([NEW_KEY]))
 
 
-def test_what_was_kept_without_keys_is_refused(open_database: Open) -> None:
+def test_keys_are_refused_for_what_was_kept_without(open_database: Open) -> None:
     told(open_database(None))
-    keyed = open_database()
-    for attempt in (
-        lambda: teller(keyed).get_state(thread("one")),
-        lambda: keyed.store.get(("notes",), "outside"),
-        lambda: keyed.store.search((), filter={"text": SECRET}),
+    with pytest.raises(UnreadableRecord, match="is not encrypted"):
+        open_database()
+    assert read(open_database(None))[1]
+
+
+def test_two_that_begin_at_once_with_different_keys_may_both_read_what_is_theirs(open_database: Open) -> None:
+    one, both = open_database(), open_database(EncryptionKeys([NEW_KEY, KEY]))
+    one.store.put(("notes",), "old", {"text": SECRET})
+    both.store.put(("notes",), "new", {"text": SECRET})
+    for keys in (EncryptionKeys([NEW_KEY, KEY]), EncryptionKeys([KEY, NEW_KEY])):
+        assert len(open_database(keys).store.search(("notes",))) == 2
+
+
+def test_a_postgres_database_remembers_its_keys(postgres: str, postgres_schema: str) -> None:
+    def opened(*keys: str) -> Database:
+        ring = EncryptionKeys(keys) if keys else None
+        return Database(postgres, schema=postgres_schema, encryption=ring)
+
+    with opened(KEY) as database:
+        assert teller(database).invoke(SECRET, thread("one"))["__interrupt__"]
+    for wrong, says in (((), "and was opened without keys"), ((NEW_KEY,), "none of which is among those given")):
+        with opened(*wrong) as database:
+            for attempt in (
+                lambda: teller(database).submit(SECRET, thread("two")),  # done at once
+                lambda: database.store.put(("notes",), "outside", {"text": SECRET}),
+                lambda: database.store.search(()),
+            ):
+                with pytest.raises(UnreadableRecord, match=says):
+                    attempt()
+    with opened(NEW_KEY, KEY) as database:
+        assert teller(database).get_state(thread("one")).interrupts
+    with opened(NEW_KEY) as database:
+        assert database.store.search(("nothing",)) == []
+
+
+def test_a_postgres_database_that_was_kept_without_keys_takes_none(postgres: str, postgres_schema: str) -> None:
+    with Database(postgres, schema=postgres_schema) as database:
+        database.store.put(("notes",), "a", {"text": SECRET})
+    with (
+        Database(postgres, schema=postgres_schema, encryption=KEYS) as database,
+        pytest.raises(UnreadableRecord, match="is not encrypted"),
     ):
-        with pytest.raises(UnreadableRecord, match="is not encrypted"):
-            attempt()
+        database.store.get(("notes",), "a")
 
 
 def test_keys_are_changed_by_putting_a_new_one_first(open_database: Open) -> None:

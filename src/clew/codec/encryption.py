@@ -70,6 +70,11 @@ class EncryptionKeys:
         """Return a new random key as text. Keep it where the database is not."""
         return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
 
+    @property
+    def ids(self) -> list[str]:
+        """What names the keys without telling them, that which encrypts first. Hexadecimal text."""
+        return [key.id.hex() for key in self._ring]
+
     def seal(self, data: bytes, place: Place) -> bytes:
         """Encrypt bytes for one place.
 

@@ -31,6 +31,9 @@ class EncryptedSaver(Checkpointer):
         saver: where they are kept; closed with this one.
         keys: encrypts.
 
+    The ids of the keys are noted in the database, if it is one that others can open, so that none of them writes to it
+    without keys.
+
     Raises, beside what the other one does:
         UnreadableRecord: something that was read is not encrypted, not with these keys, or not as it was written there.
     """
@@ -39,6 +42,9 @@ class EncryptedSaver(Checkpointer):
         self._saver = saver
         self._seals = _Seals(keys)
         self.database = saver.database
+        admit: Callable[[Sequence[str]], None] | None = getattr(saver.database, "admit", None)
+        if admit is not None:
+            admit(keys.ids)
 
     def execute(self, operation: Operation[T]) -> T:
         sealed, opened = self._around(operation)

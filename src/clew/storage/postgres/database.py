@@ -29,6 +29,7 @@ from clew.storage.postgres.exchanging import carry_out, exchange
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
 from clew.storage.postgres.news import PostgresNews
+from clew.storage.postgres.rings import check_ring
 from clew.storage.postgres.sessions import prepared
 from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind, Lost, Work, transact
@@ -73,6 +74,7 @@ class PostgresDatabase:
         self._lock = threading.Lock()
         self._here: _Here | None = None
         self._is_migrated = False
+        self._ring: Sequence[str] = ()
         self._closed = False
 
     def read(self, work: Work[T]) -> T:
@@ -162,6 +164,15 @@ class PostgresDatabase:
         """Run `work` on a connection that is in no transaction and has no schema on its search path."""
         return self._trying(work)
 
+    def admit(self, ring: Sequence[str]) -> None:
+        """Let this object be used with keys; which ones, its first use checks.
+
+        Args:
+            ring: ids of the keys, that which encrypts first; it is noted in the database. Without any, the first use
+                refuses a database that is encrypted.
+        """
+        self._ring, self._is_migrated = ring, False
+
     def compact(self) -> None:
         """Write the tables anew: they get as small as they can, and nothing of what was removed is left in them.
 
@@ -211,6 +222,7 @@ class PostgresDatabase:
         if not self._is_migrated:
             with self._unmigrated() as connection:
                 migrate(connection, self.schema, self.shown)
+                check_ring(connection, self.schema, self._ring, self.shown)
             self._is_migrated = True
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -26,6 +26,7 @@ from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
 from clew.storage.sqlite.migrations import migrate
+from clew.storage.sqlite.rings import Admission
 from clew.storage.sqlite.transactions import Work, attempt, look, transact
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class SqliteDatabase:
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False
         self._check_at_s = 0.0
+        self._admission = Admission()
         self._process = processes.here
         self._writes = self._new_group()
         self._connect_first()
@@ -167,6 +169,10 @@ class SqliteDatabase:
     async def alook_ahead(self, work: Work[T]) -> T:
         """Like `look_ahead`, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._threads(), self.look_ahead, work)
+
+    def admit(self, ring: Sequence[str]) -> None:
+        """Let this object be used with the keys of those ids, that which encrypts first; see Admission."""
+        self._admission.with_keys(self.write, ring, self.path)
 
     def compact(self) -> None:
         """Write the file anew: it gets as small as it can, and nothing of what was removed is left in it.
@@ -270,10 +276,12 @@ class SqliteDatabase:
 
         Raises:
             Unavailable: it was deleted, or another one is in its place.
+            UnreadableRecord: it is encrypted, and there are no keys here.
         """
         if self.in_memory:
             self._check_at_s = math.inf
             return
+        self._admission.check(self._connect, self.path)
         try:
             if _file(self.path) == self.identity:
                 self._check_at_s = time.monotonic() + _CHECK_EVERY_S
