@@ -248,10 +248,12 @@ class SqliteDatabase:
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
         with _errors(self.path):
-            if len(batch) == 1:
-                batch[0].value = transact(self._connect_writer(), batch[0].work)
-            else:
-                transact(self._connect_writer(), partial(_carry_out, batch=batch, path=self.path))
+            try:
+                transact(self._connect_writer(), partial(_carry_out_all, batch=batch))
+            except Exception:
+                if len(batch) == 1:
+                    raise
+                transact(self._connect_writer(), partial(_carry_out_each, batch=batch, path=self.path))
 
     def _connect_writer(self) -> sqlite3.Connection:
         if time.monotonic() >= self._check_at_s:
@@ -358,7 +360,13 @@ def _file(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _carry_out(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
+def _carry_out_all(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]]) -> None:
+    """Run the works of a batch, which fails as a whole: nearly none does."""
+    for write in batch:
+        write.value = write.work(connection)
+
+
+def _carry_out_each(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
     """Run each work of a batch. One that fails takes back its own changes alone."""
     for write in batch:
         try:
