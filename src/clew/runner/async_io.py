@@ -57,7 +57,8 @@ class AsyncIO:
         if call.callee.hear_life is not None:
             call.callee.hear_life()
         try:
-            body = call.callee.function(*call.args, **frame.arguments())
+            kwargs = frame.arguments() if call.callee.injected else call.kwargs
+            body = call.callee.function(*call.args, **kwargs)
             if call.execution.emitter is None or not asyncio.iscoroutine(body):
                 return await body
             return await paced(body, call.execution.emitter.room)

@@ -53,11 +53,13 @@ class LoopFuture(asyncio.Future[T]):
         frame.in_a_row += 1
         if frame.in_a_row % _MOST_IN_A_ROW == 0:
             yield  # as asyncio.sleep(0) does
-        return (yield from self._driven())
+        return (yield from self._driven(frame.home))
 
     def start(self) -> None:
         """Give the work an asyncio task of its own, unless it has begun or was cancelled."""
         if self._work is not None:
+            if self._call.parent is not None:
+                self._call.parent.children.add(self)
             # Whoever asks, asks this future; the task behind it only has to be held until it ends.
             self._task = self.get_loop().create_task(self._settled(), context=self._context)
 
@@ -89,11 +91,11 @@ class LoopFuture(asyncio.Future[T]):
 
     def _is_all_that_runs(self, frame: Frame) -> bool:
         """Say whether the body awaits this call and has no other under way, which may need rounds of the loop."""
-        return len(frame.children) == 1 and asyncio.current_task(self.get_loop()) is frame.home
+        return not frame.children and asyncio.current_task(frame.loop) is frame.home
 
-    def _driven(self) -> Generator[Any, Any, T]:
+    def _driven(self, task: Any) -> Generator[Any, Any, T]:
         """Drive the work inside the task that awaits it, step by step in the call's own context."""
-        self._task, self._is_guest = asyncio.current_task(self.get_loop()), True
+        self._task, self._is_guest = task, True
         run, work = self._context.run, self._outcome()
         step, given = work.send, None
         while True:
@@ -141,7 +143,7 @@ class LoopFuture(asyncio.Future[T]):
         return super().cancel(msg)
 
     def _forget(self) -> None:
-        if self._call.parent is not None:
+        if not self._is_guest and self._call.parent is not None:
             self._call.parent.children.discard(self)
         self._task = None
 
@@ -152,7 +154,6 @@ def on_loop(call: Call, work: Coroutine[Any, Any, T], *, on_pool: bool = False) 
     assert parent is not None
     assert parent.loop is not None
     future = LoopFuture(call, work, parent.loop, on_pool=on_pool)
-    parent.children.add(future)
     if parent.lazy is not None:
         parent.lazy.start()
     parent.lazy = future
