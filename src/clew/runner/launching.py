@@ -109,6 +109,7 @@ async def astream(settings: Settings, request: Request, wanted: Wanted, *, detac
     run = loop.create_task(_run_async(settings, request))
     run.add_done_callback(lambda _: channel.end())
     try:
+        await asyncio.sleep(0)  # the run takes its first steps meanwhile, and there may be events already
         while taken := await channel.atake():
             for event in taken:
                 yield wanted.shape(event)

@@ -40,6 +40,10 @@ class Emitter:
         self._channel = channel
         self._modes = wanted.modes
         self._subgraphs = wanted.subgraphs
+        # Asked for at every call and every chunk.
+        self._tells_custom = "custom" in wanted.modes
+        self._tells_messages = "messages" in wanted.modes
+        self._tells_tasks = "tasks" in wanted.modes or "debug" in wanted.modes
         self._seen = Seen()
         self._speeches: dict[str, Speech] = {}  # by the id of the call that speaks
         self.step = -1
@@ -54,11 +58,12 @@ class Emitter:
 
     def write(self, namespace: Namespace, chunk: Any) -> None:
         """A body wrote to its stream writer."""
-        self._emit("custom", namespace, chunk)
+        if self._tells_custom and (not namespace or self._subgraphs):
+            self._channel.put(("custom", namespace, chunk))
 
     def said(self, call: Call, chunk: Any, metadata: Mapping[str, Any] | None) -> None:
         """A model said something inside a call: a piece of a message, or a whole one."""
-        if self.wants("messages"):
+        if self._tells_messages:
             id = self._speeches.setdefault(call.id, Speech(id=call.id)).hear(chunk)
             self._seen.add_id(id)
             self._message(call, chunk, {"message_id": id, **(metadata or {})})
@@ -69,9 +74,9 @@ class Emitter:
 
     def started(self, call: Call) -> None:
         """A call starts."""
-        if self.wants("messages"):
+        if self._tells_messages:
             self._note_seen(*call.args, *call.kwargs.values(), call.scope.previous)
-        if self.wants("tasks") or self.wants("debug"):
+        if self._tells_tasks:
             outermost = call.parent is None
             input = call.args[0] if call.is_workflow else (call.args, dict(call.kwargs))
             payload = events.started(call.id, call.callee.name, input, "__start__" if outermost else "call")
@@ -80,7 +85,7 @@ class Emitter:
     def finished(self, call: Call, value: Any, *, replayed: bool = False, cached: bool = False) -> None:
         """A call returned, or a kept result stands for it."""
         if replayed:
-            if self.wants("messages"):
+            if self._tells_messages:
                 self._note_seen(value)
         else:
             self.updated(call, value, cached=cached)
@@ -91,9 +96,10 @@ class Emitter:
 
     def updated(self, call: Call, value: Any, *, cached: bool = False) -> None:
         """A call returned."""
-        if self.wants("messages"):
+        if self._tells_messages:
             self._tell_messages(call, value)
-        self._emit("updates", _namespace(call), events.update(call.callee.name, value, cached=cached))
+        if self.wants("updates"):
+            self._emit("updates", _namespace(call), events.update(call.callee.name, value, cached=cached))
 
     def returned(self, call: Call, value: Any) -> None:
         """A workflow, whose update was told before, has ended together with all its calls."""
@@ -136,7 +142,7 @@ class Emitter:
                 self._seen.add(message)
 
     def _ended(self, call: Call, **how: Any) -> None:
-        if self.wants("tasks") or self.wants("debug"):
+        if self._tells_tasks:
             self._task("task_result", _namespace(call), events.ended(call.id, call.callee.name, **how))
 
     def _task(self, type: str, namespace: Namespace, payload: Any) -> None:
