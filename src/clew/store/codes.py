@@ -42,5 +42,6 @@ def ones(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
         counts = np.bitwise_count(words)
     else:  # numpy before 2.0
         bits = np.array([n.bit_count() for n in range(256)], dtype=np.uint8)
-        counts = bits[np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.uint8)
+        octets = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)
+        counts = bits[octets].sum(axis=-1, dtype=np.uint8)
     return counts

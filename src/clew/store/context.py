@@ -74,7 +74,7 @@ def find_surroundings(
     Args:
         spaces: number of each item's namespace.
         marks: each item's marks.
-        similarities: gives the cosine similarities of pairs of vectors.
+        similarities: gives the cosine similarities of vectors with each row of others.
         owners: whose each vector is.
         whole: what the items are a part of; None: they are all.
     """
@@ -216,7 +216,7 @@ def _neighbours_are_alike(
     at = near[np.linspace(0, len(near) - 1, min(_MOST_PAIRS, len(near))).astype(int)]
     start, end = np.searchsorted(homes, homes[at], "left"), np.searchsorted(homes, homes[at], "right")
     apart = [start + (at - start + (end - start) * quarter // 4) % (end - start) for quarter in (1, 2, 3)]
-    side_by_side = similarities(first[at], first[at + 1])
-    far = np.concatenate([similarities(first[at], first[there]) for there in apart])
+    side_by_side, *far_apart = similarities(first[at], first[np.stack([at + 1, *apart])])
+    far = np.concatenate(far_apart)
     spread = np.sqrt(side_by_side.var() / len(side_by_side) + far.var() / len(far))
     return bool(side_by_side.mean() - far.mean() > _LEAST_T * spread)

@@ -273,12 +273,12 @@ class Corpus:
         return similarities
 
     def _similarities(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Give the cosine similarities of pairs of vectors."""
+        """Give the cosine similarities of vectors with those of each row of others."""
         import numpy as np
 
         if self.coded:
-            return self._cosines(self.codes[:, left], self.codes[:, right])
-        cosines: NDArray[np.float32] = np.einsum("ij,ij->i", self.vectors[left], self.vectors[right])
+            return self._cosines(self.codes[:, None, left], self.codes[:, right])
+        cosines: NDArray[np.float32] = np.einsum("ij,kij->ki", self.vectors[left], self.vectors[right])
         return cosines
 
     def _cosines(self, left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.float32]:
@@ -288,7 +288,7 @@ class Corpus:
         """
         import numpy as np
 
-        differing = np.zeros(left.shape[1], dtype=np.uint16)
+        differing = np.zeros(np.broadcast_shapes(left.shape[1:], right.shape[1:]), dtype=np.uint16)
         for some, others in zip(left, right, strict=True):
             differing += ones(some ^ others)
         cosines: NDArray[np.float32] = np.cos(np.arange(self.dims + 1) * (np.pi / (self.dims or 1))).astype(np.float32)

@@ -138,18 +138,13 @@ class Pack(NamedTuple):
         codes = self.codes if fits.all() else b"".join(self._codes_of(np.flatnonzero(fits).tolist()))
         return self._slab(np.where(fits, self.code_sizes // (size or 1), 0), codes)
 
-    def with_vectors(self, model: int | None, size: int, found: Sequence[tuple[int, bytes]]) -> Slab:
-        """Give the slab with those of the vectors found, by id, that are of one embedder and of a size in bytes."""
-        import numpy as np
+    def is_all_of(self, model: int | None) -> bool:
+        """Say whether every item has vectors of one embedder."""
+        return bool((self.models == (model or -1)).all())
 
-        own = self.models == (model or -1)
-        ids, vectors = self.ids[own].tolist(), [data for _, data in found]
-        if [item_id for item_id, _ in found] != ids:
-            known = dict(found)
-            vectors = [known.get(item_id, b"") for item_id in ids]
-        parts = np.zeros(len(self.ids), dtype=np.int64)
-        parts[own], data = _fitting(vectors, size)
-        return self._slab(parts, data)
+    def with_vectors(self, size: int, vectors: Sequence[bytes]) -> Slab:
+        """Give the slab with the vectors of each item, those that are of a size in bytes."""
+        return self._slab(*_fitting(vectors, size))
 
     def _codes_of(self, places: Sequence[int]) -> Iterator[bytes]:
         ends = self.code_sizes.cumsum().tolist()
