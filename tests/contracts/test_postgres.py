@@ -24,7 +24,7 @@ from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Conflict, InvalidOption, SchemaMismatch, Unavailable
 from clew.storage.base import Append, Begin, End, ListRuns, ListThreads, Load, LoadRecords
 from clew.storage.postgres import database as database_module
-from clew.storage.postgres import sessions
+from clew.storage.postgres import exchanging, sessions
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.texts import from_held, to_held
 from support import postgres as servers
@@ -352,6 +352,94 @@ class Losing:
             self._exchange(connection, *rest)  # type: ignore[arg-type]
         connection.close()
         raise psycopg.OperationalError("the connection was lost")
+
+
+class TestOnTheLoop:
+    """An async call that comes while no other is under way."""
+
+    def test_one_after_another_wakes_no_os_thread(self, database: PostgresDatabase) -> None:
+        saver = PostgresSaver(database)
+        lease = saver.execute(begin())
+
+        async def append() -> list[str]:
+            for number in range(5):
+                await saver.aexecute(Append(lease=lease, records=[record(f"a#{number}")]))
+            return [each.name for each in threading.enumerate() if "clew-postgres-commit" in each.name]
+
+        assert asyncio.run(append()) == []
+        assert len(saver.execute(LoadRecords("r1"))) == 5
+
+    @pytest.mark.parametrize("moment", ["before", "after"])
+    def test_a_write_whose_answer_was_lost_is_done_once(
+        self, moment: str, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        saver = PostgresSaver(database)
+        lease = saver.execute(begin())
+        lost: list[Any] = []
+
+        def losing(pgconn: Any, *rest: Any) -> Any:
+            if not lost:
+                lost.append(pgconn)
+                if moment == "after":
+                    yield from exchanging.exchanging(pgconn, *rest)
+                pgconn.finish()
+                raise psycopg.OperationalError("the connection was lost")
+            return (yield from exchanging.exchanging(pgconn, *rest))
+
+        monkeypatch.setattr(database_module, "exchanging", losing)
+        asyncio.run(saver.aexecute(Append(lease=lease, records=[record("a")])))
+        assert lost
+        assert [kept.key for kept in saver.execute(LoadRecords("r1"))] == ["a"]
+
+    def test_a_cancelled_write_is_finished(self, database: PostgresDatabase) -> None:
+        saver = PostgresSaver(database)
+        lease = saver.execute(begin())
+        told = []
+
+        async def append() -> None:
+            told.append(await saver.aexecute(Append(lease=lease, records=[record("a")])))
+            await asyncio.sleep(10)
+
+        async def cancel() -> None:
+            with database._lent() as connection, connection.transaction():
+                with database._lent():  # which is free afterwards
+                    pass
+                appending = asyncio.ensure_future(append())
+                connection.execute(f"SELECT 1 FROM {database.schema}.clew_threads FOR UPDATE".encode())
+                while not _waits_for_a_lock(connection):
+                    await asyncio.sleep(0.001)
+                appending.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await appending
+
+        asyncio.run(cancel())
+        assert told == [None]
+        assert [kept.key for kept in saver.execute(LoadRecords("r1"))] == ["a"]
+
+
+def _waits_for_a_lock(connection: psycopg.Connection) -> bool:
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    return connection.execute(waiting).fetchone() is not None
+
+
+class TestSessions:
+    def test_one_of_our_own_is_set_up_once(self, database: PostgresDatabase) -> None:
+        assert count_flow(PostgresSaver(database)) == [0]
+
+        def settings(connection: psycopg.Connection) -> list[Any]:
+            names = ("idle_in_transaction_session_timeout", "lock_timeout", "search_path")
+            return [(connection.execute(f"SHOW {name}".encode()).fetchone() or ("",))[0] for name in names]
+
+        assert database.apart(settings) == ["10s", "30s", f'"{database.schema}"']
+
+    def test_statements_that_a_session_was_made_to_forget_are_prepared_anew(self, database: PostgresDatabase) -> None:
+        saver = PostgresSaver(database)
+        lease = saver.execute(begin())
+        for key in ("a", "b", "c"):
+            saver.execute(Append(lease=lease, records=[record(key)]))
+            database.apart(lambda connection: connection.execute("DEALLOCATE ALL"))
+        assert [kept.key for kept in saver.execute(LoadRecords("r1"))] == ["a", "b", "c"]
 
 
 class TestProcesses:

@@ -1,7 +1,7 @@
 """Group commit: whoever gets the lock commits for all who wait. Knows no database.
 
 An uncontended blocking caller carries its own work out, on its own OS thread; async callers leave theirs to one OS
-thread of the group, off the event loop.
+thread of the group, off the event loop; one that comes alone may do without.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -38,7 +38,7 @@ class Waiting(Generic[W, T]):
         self.value: T | None = None
         self.error: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.waiter: asyncio.Future[None] | None = None
+        self.waiter: uncancelled.Uncancelled[None] | None = None
 
     def wake(self) -> None:
         """Let a blocking caller look whether its work is done, or is its own to do."""
@@ -65,10 +65,21 @@ class GroupCommit(Generic[W]):
         carry_out: does the work of a batch; sets `value` or calls `fail` of each. What it raises fails the batch.
         most: of one batch.
         name: of the OS thread that serves async callers.
+        on_loop: does one piece of work on the event loop of an async caller without holding it up, for one that comes
+            while nobody else has any: waking another OS thread takes as long as a commit. None: that cannot be.
     """
 
-    def __init__(self, carry_out: Callable[[list[Waiting[W, Any]]], None], *, most: int, name: str) -> None:
+    def __init__(
+        self,
+        carry_out: Callable[[list[Waiting[W, Any]]], None],
+        *,
+        most: int,
+        name: str,
+        on_loop: Callable[[W], Awaitable[Any]] | None = None,
+    ) -> None:
         self._lock = threading.Lock()
+        self._on_loop = on_loop
+        self._one_on_loop = threading.Lock()
         self._carry_out = carry_out
         self._most = most
         self._waiting: deque[Waiting[W, Any]] = deque()
@@ -100,6 +111,11 @@ class GroupCommit(Generic[W]):
 
     async def arun(self, work: W) -> Any:
         """Like `run`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
+        if self._on_loop is not None and self._is_idle() and self._one_on_loop.acquire(blocking=False):
+            try:
+                return await self._on_loop(work)
+            finally:
+                self._one_on_loop.release()
         unit: Waiting[W, Any] = Waiting(work)
         unit.loop = asyncio.get_running_loop()
         unit.waiter = uncancelled.Uncancelled(loop=unit.loop)
@@ -107,15 +123,11 @@ class GroupCommit(Generic[W]):
         if not self._is_at_work:
             self._is_at_work = True
             self._thread.submit(self._commit_waiting)
-        was_cancelled = False
-        while not unit.waiter.done():
-            try:
-                await unit.waiter
-            except asyncio.CancelledError:
-                was_cancelled = True
-        if was_cancelled:
-            _cancel_at_next_await()
+        await uncancelled.lasting(unit.waiter)
         return unit.result()
+
+    def _is_idle(self) -> bool:
+        return not (self._waiting or self._is_at_work or self._lock.locked())
 
     def try_alone(self) -> bool:
         """Let nothing be carried out until `end_alone`, if nothing is just now; say whether that is so."""
@@ -176,7 +188,7 @@ class GroupCommit(Generic[W]):
 
 def _wake(batch: list[Waiting[Any, Any]]) -> None:
     """Wake who waits for a batch: each loop once, for waking one costs more than the rest."""
-    waiters: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    waiters: dict[asyncio.AbstractEventLoop, list[uncancelled.Uncancelled[None]]] = {}
     for unit in batch:
         unit.wake()
         if unit.loop is not None and unit.waiter is not None:
@@ -186,7 +198,7 @@ def _wake(batch: list[Waiting[Any, Any]]) -> None:
             loop.call_soon_threadsafe(_set, those)
 
 
-def _set(waiters: list[asyncio.Future[None]]) -> None:
+def _set(waiters: list[uncancelled.Uncancelled[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
@@ -205,12 +217,5 @@ async def finished(future: asyncio.Future[T]) -> T:
         while not future.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(future)
-        _cancel_at_next_await()
+        uncancelled.cancel_at_next_await()
         return future.result()
-
-
-def _cancel_at_next_await() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
-        task.cancel()

@@ -13,3 +13,24 @@ class Uncancelled(asyncio.Future[T]):
 
     def cancel(self, msg: Any | None = None) -> bool:
         return False
+
+
+async def lasting(waiter: Uncancelled[T]) -> T:
+    """Return what the future gives. A caller that is cancelled meanwhile learns of it at its next await."""
+    was_cancelled = False
+    while not waiter.done():
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            was_cancelled = True
+    if was_cancelled:
+        cancel_at_next_await()
+    return waiter.result()
+
+
+def cancel_at_next_await() -> None:
+    """Let the task that runs learn at its next await that it was cancelled."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
+        task.cancel()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST = 8  # of a process: many processes share a server's hundred
 _WAIT_S = 30.0
+_MOMENT_S = 0.0005  # none at all would do if pools took it
 
 
 class Connections:
@@ -45,14 +46,23 @@ class Connections:
             # connections are its parent's.
             weakref.finalize(self, _close_in, os.getpid(), self._pool)
 
-    @contextlib.contextmanager
-    def borrowed(self) -> Generator[psycopg.Connection]:
+    def borrowed(self) -> contextlib.AbstractContextManager[psycopg.Connection]:
         """Lend a connection that was alive a moment ago.
 
         Raises:
             Unavailable: there is none within half a minute.
         """
-        connection = self._lend()
+        return self._given_back(self._lend(_WAIT_S))
+
+    def borrowed_at_once(self) -> contextlib.AbstractContextManager[psycopg.Connection] | None:
+        """Lend a connection if there is one that nobody uses."""
+        try:
+            return self._given_back(self._lend(_MOMENT_S))
+        except Unavailable:
+            return None
+
+    @contextlib.contextmanager
+    def _given_back(self, connection: psycopg.Connection) -> Generator[psycopg.Connection]:
         is_users = self._pool is self._source
         before = connection.autocommit, connection.prepare_threshold
         try:
@@ -69,10 +79,10 @@ class Connections:
         if self._pool is not self._source:
             self._pool.close()
 
-    def _lend(self) -> psycopg.Connection:
+    def _lend(self, wait_s: float) -> psycopg.Connection:
         while True:
             try:
-                connection: psycopg.Connection = self._pool.getconn(_WAIT_S)
+                connection: psycopg.Connection = self._pool.getconn(wait_s)
             except driver().OperationalError as error:  # as a pool's own are
                 raise self._none(error) from error
             if _is_alive(connection):

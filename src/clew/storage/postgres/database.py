@@ -6,7 +6,8 @@ It knows nothing of threads, runs or memories: journals and items hand it functi
 with the schema first on the search path, so that tables are named without it: `connection.execute("SELECT … FROM
 clew_items")`; `glance` runs a single statement. No user code runs in there. `call` carries out a Call, which is
 committed together with all others that wait: one round trip, one commit. Blocking calls work on the caller's own OS
-thread, async ones on OS threads of this object, so that one object serves blocking code and any number of loops.
+thread, async ones on OS threads of this object, or, a call that comes alone, on the caller's loop: one object serves
+blocking code and any number of loops.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from clew.storage.group_commit import GroupCommit, Waiting, finished
 from clew.storage.postgres.addresses import Address, driver, read_address
 from clew.storage.postgres.calls import Call, Found, Function
 from clew.storage.postgres.connections import Connections, connected
-from clew.storage.postgres.exchanging import carry_out, exchange
+from clew.storage.postgres.exchanging import carry_out, exchange, exchanging
 from clew.storage.postgres.failing import is_gone, translated
 from clew.storage.postgres.migrations import migrate, pending, quote
 from clew.storage.postgres.news import PostgresNews
+from clew.storage.postgres.on_loop import CAN_WATCH, talked
 from clew.storage.postgres.rings import check_ring
 from clew.storage.postgres.sessions import prepared
 from clew.storage.postgres.statements import rows
@@ -207,7 +209,7 @@ class PostgresDatabase:
                 if here is None or here.process != processes.here:
                     _inherited.append(here)
                     connections = Connections(self._source, self.shown, self.schema)
-                    here = self._here = _Here(connections, self._carry_out, PostgresNews(self, self._source))
+                    here = self._here = _Here(connections, self._group, PostgresNews(self, self._source))
         return here
 
     def _lent(self) -> contextlib.AbstractContextManager[psycopg.Connection]:
@@ -263,6 +265,10 @@ class PostgresDatabase:
     async def _aside(self, work: Callable[[], T]) -> T:
         return await finished(asyncio.wrap_future(self._opened().threads.submit(work)))
 
+    def _group(self, name: str) -> GroupCommit[Call[Any]]:
+        on_loop = self._on_loop if CAN_WATCH else None
+        return GroupCommit(self._carry_out, most=_MOST_PER_COMMIT, name=name, on_loop=on_loop)
+
     def _carry_out(self, batch: list[Waiting[Call[Any], Any]]) -> None:
         """Commit a batch of calls at once; if that fails, each by itself, so that each gets its own error."""
         try:
@@ -283,6 +289,19 @@ class PostgresDatabase:
             except driver().Error:
                 return None, is_gone(connection)
 
+    async def _on_loop(self, call: Call[T]) -> T:
+        """Carry out a call on the caller's event loop, if a connection is to be had at once."""
+        lent = self._opened().connections.borrowed_at_once() if self._is_migrated else None
+        if lent is None:
+            return await self._aside(lambda: self._alone(call, may_be_kept=False))
+        with lent as connection:
+            try:
+                talk = exchanging(connection.pgconn, [call], self._prefix, prepared(connection))
+                return call.result(await talked(connection.pgconn.socket, talk))
+            except driver().Error:
+                is_lost = is_gone(connection)
+        return await self._aside(lambda: self._alone(call, is_lost))
+
     def _alone(self, call: Call[T], may_be_kept: bool) -> T:
         """Carry out one call of a batch that failed.
 
@@ -301,7 +320,7 @@ class _Here:
     def __init__(
         self,
         connections: Connections,
-        carry_out: Callable[[list[Waiting[Call[Any], Any]]], None],
+        group: Callable[[str], GroupCommit[Call[Any]]],
         news: PostgresNews,
     ) -> None:
         self.process = processes.here
@@ -309,8 +328,8 @@ class _Here:
         self.news = news
         self.migrating = threading.Lock()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="clew-postgres")  # they start when needed
-        self.calls = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-commit")
-        self.looks = GroupCommit(carry_out, most=_MOST_PER_COMMIT, name="clew-postgres-look")
+        self.calls = group("clew-postgres-commit")
+        self.looks = group("clew-postgres-look")
 
     def close(self) -> None:
         self.news.close()
