@@ -62,8 +62,8 @@ def test_a_thread_takes_little_more_than_what_was_said(tmp_path: Path) -> None:
     ("kept_in", "alphabet", "has_task", "most"),
     [
         (SqliteSaver, string.printable[:95], False, 1.35),
-        (Database, string.printable[:95], True, 1.5),
-        (Database, string.hexdigits[:16], True, 1.25),
+        (Database, string.printable[:95], True, 1.45),
+        (Database, string.hexdigits[:16], True, 1.15),
     ],
 )
 def test_a_whole_file_takes_little_more_than_what_was_said(

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from clew.engine.records import Piece, Record, RecordState
+from clew.engine.records import Piece, Record, RecordState, Run
 from clew.errors import UnreadableRecord
+from clew.storage.base import End
 from clew.storage.sqlite.packing import WINDOW_BYTES, long_id, packed, short_id, unpacked
 from clew.storage.sqlite.pieces import body_of
 
@@ -39,13 +40,25 @@ class Contents(msgspec.Struct, frozen=True, array_like=True):
 _contents = msgspec.msgpack.Decoder(Contents)
 
 
-def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) -> None:
-    """Keep what a run holds in one, packed with the longest of the pieces that it added, where that is worth it."""
-    columns = "SELECT previous, input, value, saved, parent FROM clew_runs WHERE id = ?"
+def pack_run(connection: sqlite3.Connection, run: int, left: Run | End, pieces: Sequence[Piece]) -> bool:
+    """Keep what a run holds in one, packed with the longest of the pieces that it added, where that is worth it.
+
+    Args:
+        connection: in a transaction.
+        run: its row, which has input and parent.
+        left: what has its value, and that for the next run. A row that had these first would grow before it shrinks,
+            and leave gaps in its page.
+        pieces: of lists in what it left.
+
+    Returns:
+        whether it is kept so.
+    """
+    columns = "SELECT previous, input, parent FROM clew_runs WHERE id = ?"
     row = connection.execute(columns, (run,)).fetchone() if pieces else None
     if row is None:
-        return
-    previous, *values = row
+        return False
+    previous, input, parent = row
+    values = [input, left.value, left.saved, parent]
     journal = f"SELECT {RECORD} FROM clew_records WHERE run = ? ORDER BY id LIMIT ?"
     records = connection.execute(journal, (run, _MOST_RECORDS + 1)).fetchall()
     piece = max(pieces, key=lambda piece: len(piece.body))
@@ -61,6 +74,7 @@ def pack_run(connection: sqlite3.Connection, run: int, pieces: Sequence[Piece]) 
             "dictionary = (SELECT id FROM clew_pieces WHERE name = ?) WHERE id = ?",
             (fewer, short_id(piece.id), run),
         )
+    return fewer is not None
 
 
 def unpack_run(row: Sequence[Any]) -> Contents:

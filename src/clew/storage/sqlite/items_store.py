@@ -82,7 +82,7 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
         return cls(conn_string, **options)
 
     def setup(self) -> Done:
-        """Do nothing: the tables are made when the file is opened. May be awaited."""
+        """Do nothing: the tables are made when they are first used. May be awaited."""
         return Done()
 
     def close(self) -> None:

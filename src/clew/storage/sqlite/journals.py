@@ -208,8 +208,7 @@ def _append(connection: sqlite3.Connection, operation: Append) -> Asked | None:
         add_pieces(connection, thread, operation.pieces)
     if end is None:
         return asked
-    _end(connection, lease, end)
-    pack_run(connection, run, operation.pieces)
+    _end(connection, lease, end, operation.pieces)
     return None
 
 
@@ -230,7 +229,7 @@ def _add_record(lease: Lease, record: Record, connection: sqlite3.Connection, *,
     return added.rowcount > 0
 
 
-def _end(connection: sqlite3.Connection, lease: Lease, end: End) -> None:
+def _end(connection: sqlite3.Connection, lease: Lease, end: End, pieces: Sequence[Piece]) -> None:
     thread, run = lease.handle
     given_back = connection.execute(
         "UPDATE clew_threads SET owner = NULL, until_s = 0, due_s = ?, changed_s = ? WHERE id = ? AND epoch = ?",
@@ -243,6 +242,8 @@ def _end(connection: sqlite3.Connection, lease: Lease, end: End) -> None:
         return
     for key in end.reopened:
         connection.execute("UPDATE clew_records SET state = 'reopened' WHERE run = ? AND key = ?", (run, key))
+    if pack_run(connection, run, end, pieces):
+        end = replace(end, value=None, saved=None)
     connection.execute(
         "UPDATE clew_runs SET status = ?, value = ?, saved = ?, error = ?, questions = ?, ended_s = ? WHERE id = ?",
         (end.status, end.value, end.saved, end.error, end.questions, end.ended_s, run),
@@ -289,7 +290,7 @@ def _keep_as_head(connection: sqlite3.Connection, thread: int, run: Run, pieces:
     run = replace(run, number=number)
     row = put_run(connection, thread, run)
     add_pieces(connection, thread, pieces)
-    pack_run(connection, row, pieces)
+    pack_run(connection, row, run, pieces)
     connection.execute(
         "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = NULL, until_s = 0, asked = NULL, due_s = NULL, "
         "changed_s = ? WHERE id = ?",

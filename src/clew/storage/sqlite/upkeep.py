@@ -115,7 +115,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
             f"INSERT INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})",
             [(head, *astuple(record)) for record in records],
         )
-        pack_run(connection, head, [pieces[last] for last in _last_pieces(run) if last in pieces])
+        pack_run(connection, head, run, [pieces[last] for last in _last_pieces(run) if last in pieces])
     for place in whole.queue:
         if not enqueue(connection, Enqueue(place)):
             raise _known(place.id)
