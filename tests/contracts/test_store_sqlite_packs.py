@@ -64,6 +64,30 @@ def test_a_pack_is_gone_as_soon_as_one_of_its_items_changes(tmp_path: Path) -> N
         assert packs(path) == 0
 
 
+def test_packs_are_made_anew_by_the_writes_that_follow_a_search_without_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with opened(path) as store:
+        store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(200)])
+        for n in (5, 100, 150):
+            store.put(("m",), str(n), {"text": "lion"})
+        assert packs(path) == 0
+    with opened(path) as store:
+        store.search(("m",), query="zebra")
+        for n in range(3):
+            store.put(("other",), str(n), {"text": "pear"})
+        assert packs(path) == 3
+    assert found(path) == found(path, without_packs=True)
+
+
+def test_packs_are_made_anew_where_items_are_indexed_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with opened(path) as store:
+        store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(128)])
+    with SqliteStore(path, index={"dims": 26, "embed": Letters(), "model": "other"}, search_mode="hybrid") as store:
+        assert store.reindex() == 128
+        assert packs(path) == 2
+
+
 def test_nothing_of_what_is_erased_stays_in_a_pack(tmp_path: Path) -> None:
     with opened(tmp_path / "a.db") as store:
         store.batch([PutOp(("m",), str(n), {"text": "zebra"}) for n in range(64)])
@@ -77,4 +101,4 @@ def test_ways_to_search_share_what_they_have_read(tmp_path: Path) -> None:
         for mode in ("hybrid", "keyword", "semantic"):
             assert store.search(("m",), query="zebra", mode=mode)[0].score
         keeper: Any = store._keeper
-        assert len(keeper._cache._kept) == 1
+        assert len(keeper._known.corpora._kept) == 1

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import json
 
 from clew.errors import UnreadableRecord
+from clew.storage.sqlite.items_packs import keep_packs
 from clew.store.namespaces import path_range
 from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
@@ -95,6 +96,7 @@ def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us
         )
         _keep_vectors(connection, one.id, one.vectors)
         keep_waiting(connection, one.id, None, now_us)
+    keep_packs(connection, [one.id for one in worked])
 
 
 def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
@@ -124,6 +126,7 @@ def reindex(connection: sqlite3.Connection, anew: Sequence[Reindexed], now_us: i
         if _is_unchanged(connection, one.id, one.version):
             keep_index(connection, one.id, one.words, one.marks, one.vectors)
             keep_waiting(connection, one.id, one.waiting, now_us)
+    keep_packs(connection, [one.id for one in anew])
 
 
 def index_status(connection: sqlite3.Connection, model: str) -> IndexStatus:

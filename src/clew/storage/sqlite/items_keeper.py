@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
 from clew.storage.sqlite import items, items_index, items_past
-from clew.storage.sqlite.items_fields import DeclaredFields
 from clew.storage.sqlite.items_moving import SqliteMover
-from clew.storage.sqlite.items_search import SqliteShelf
+from clew.storage.sqlite.items_packs import keep_pack
+from clew.storage.sqlite.items_search import Known, SqliteShelf
 from clew.store.expiry import from_us, to_us
 from clew.store.history import Moment, Version
 from clew.store.keeper import Erased, Place, Reading
@@ -19,21 +20,20 @@ from clew.store.namespaces import list_walking
 from clew.store.operations import Namespace
 from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
-from clew.store.search import CorpusCache, Found, Stored, search
+from clew.store.search import Found, Stored, search
 
 
 class SqliteKeeper(SqliteMover):
     """The engine's side of the store; see Keeper."""
 
     def __init__(self, cache_bytes: int) -> None:
-        self._cache = CorpusCache(cache_bytes)
-        self._fields = DeclaredFields()
+        self._known = Known(cache_bytes)
 
     def get(self, state: sqlite3.Connection, read: PreparedGet, reading: Reading) -> Stored | None:
         return items.find_item(state, read.namespace, read.key, to_us(reading.now))
 
     def search(self, state: sqlite3.Connection, read: PreparedSearch, reading: Reading) -> list[Found]:
-        return search(SqliteShelf(state, read, reading, self._cache, self._fields), read)
+        return search(SqliteShelf(state, read, reading, self._known), read)
 
     def list_namespaces(self, state: sqlite3.Connection, read: PreparedListing, now: datetime) -> list[Namespace]:
         walk = partial(items.held_namespaces, state, now_us=to_us(now))
@@ -41,6 +41,9 @@ class SqliteKeeper(SqliteMover):
 
     def apply(self, state: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
         items.apply_writes(state, writes, now)
+        with suppress(KeyError):  # another OS thread may be quicker
+            if self._known.missing_packs:
+                keep_pack(state, self._known.missing_packs.pop())
 
     def refresh(self, state: sqlite3.Connection, places: Sequence[Place], now: datetime) -> None:
         for namespace, key in places:

@@ -10,6 +10,7 @@ import msgspec
 
 from clew.errors import Conflict
 from clew.storage.sqlite.items_index import fields_of, keep_index, keep_waiting
+from clew.storage.sqlite.items_packs import keep_full_pack
 from clew.storage.sqlite.items_past import versions
 from clew.store.corpus import SEQUENCE_BITS
 from clew.store.history import Version
@@ -127,6 +128,7 @@ def _insert(connection: sqlite3.Connection, item: Current, id: int) -> None:
     keep_index(connection, id, write.words, write.marks, write.vectors)
     if write.waiting is not None:
         keep_waiting(connection, id, write.waiting, 0)
+    keep_full_pack(connection, id)
 
 
 def _fields(fields: tuple[str, ...] | None) -> str | None:

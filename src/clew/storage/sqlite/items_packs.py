@@ -1,13 +1,14 @@
 """Packs of what is indexed of neighbouring memories in SQLite: keeping them, and reading a namespace by them.
 
 A pack stands for rows that do not change any more, as far as anybody knows: triggers remove it when one of them does
-(see schema/0002_items.sql), and then the rows themselves are read.
+(see schema/0002_items.sql), and then the rows themselves are read. Whoever reads them instead of a pack says so, and the
+next writes make the pack anew.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from clew.store.corpus import SEQUENCE_BITS, vector_bytes
 from clew.store.slabs import PACK_BITS, Pack, Slab
@@ -24,6 +25,12 @@ def keep_full_pack(connection: sqlite3.Connection, last_id: int) -> None:
         keep_pack(connection, last_id >> PACK_BITS)
 
 
+def keep_packs(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Keep the packs of some items that were indexed anew."""
+    for number in sorted({item_id >> PACK_BITS for item_id in ids}):
+        keep_pack(connection, number)
+
+
 def keep_pack(connection: sqlite3.Connection, number: int) -> None:
     """Keep a pack of items, by their ids without the last PACK_BITS; none of what is not indexed."""
     rows = connection.execute(_ROWS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
@@ -33,13 +40,23 @@ def keep_pack(connection: sqlite3.Connection, number: int) -> None:
 
 
 def read_slabs(
-    connection: sqlite3.Connection, spaces: Sequence[int], model: int | None, dims: int, *, coded: bool
+    connection: sqlite3.Connection,
+    spaces: Sequence[int],
+    model: int | None,
+    dims: int,
+    *,
+    coded: bool,
+    missing: set[int],
 ) -> Iterator[Slab]:
-    """Read what is indexed in some namespaces, in the order of ids; there is at least one slab."""
+    """Read what is indexed in some namespaces, in the order of ids; there is at least one slab.
+
+    Args:
+        missing: gets the numbers of packs that there should be and are not.
+    """
     size = vector_bytes(dims, coded=coded)
     yield Pack.of(()).with_codes(None, size)
     for space in spaces:
-        for pack, start, end in _packs(connection, space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS):
+        for pack, start, end in _packs(connection, space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS, missing):
             if coded or not size:
                 yield pack.with_codes(model, size)
             else:
@@ -57,18 +74,24 @@ def _vectors(connection: sqlite3.Connection, pack: Pack, model: int | None, star
     return [found.get(item_id, b"") if is_own else b"" for item_id, is_own in zip(pack.ids.tolist(), own, strict=True)]
 
 
-def _packs(connection: sqlite3.Connection, start: int, end: int) -> Iterator[tuple[Pack, int, int]]:
-    """Give packs of a range of ids, kept ones and others, each with the range that it covers."""
+def _packs(connection: sqlite3.Connection, start: int, end: int, missing: set[int]) -> Iterator[tuple[Pack, int, int]]:
+    """Give packs of a namespace's range of ids, kept ones and others, each with the range that it covers."""
     kept = connection.execute(_PACKS, (start >> PACK_BITS, end >> PACK_BITS)).fetchall()
     at = 0
     while at < len(kept):
         side_by_side = _side_by_side(kept, at)
         first = kept[at][0] << PACK_BITS
-        yield from _rows(connection, start, first)
+        for pack, begin, after in _rows(connection, start, first):
+            missing.update((pack.ids >> PACK_BITS).tolist())
+            yield pack, begin, after
         at += side_by_side
         start = first + (side_by_side << PACK_BITS)
         yield Pack.joined(kept[at - side_by_side : at]), first, start
-    yield from _rows(connection, start, end)
+    last: set[int] = set()
+    for pack, begin, after in _rows(connection, start, end):
+        last.update((pack.ids >> PACK_BITS).tolist())
+        yield pack, begin, after
+    missing.update(sorted(last)[:-1])  # the last one is not full yet
 
 
 def _side_by_side(kept: Sequence[tuple[int, bytes, bytes, bytes, bytes]], at: int) -> int:

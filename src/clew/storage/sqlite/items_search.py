@@ -37,6 +37,19 @@ SELECT (SELECT max(number) FROM clew_item_changes), EXISTS (SELECT 1 FROM clew_i
 """
 
 
+class Known:
+    """What a store remembers of its file.
+
+    Args:
+        cache_bytes: the most memory for corpora.
+    """
+
+    def __init__(self, cache_bytes: int) -> None:
+        self.corpora = CorpusCache(cache_bytes)
+        self.fields = DeclaredFields()
+        self.missing_packs: set[int] = set()
+
+
 class SqliteShelf:
     """The items below one prefix; see Shelf."""
 
@@ -45,33 +58,33 @@ class SqliteShelf:
         connection: sqlite3.Connection,
         request: PreparedSearch,
         reading: Reading,
-        cache: CorpusCache,
-        fields: DeclaredFields,
+        known: Known,
     ) -> None:
         self._connection = connection
         self._request = request
         self._reading = reading
-        self._cache = cache
-        self._fields = fields
+        self._known = known
         self._range = path_range(request.prefix)
         self._now_us = to_us(reading.now)
         self._seen: tuple[int, bool] | None = None
 
     def newest(self, condition: Filter | None) -> Iterator[Stored]:
-        source = self._fields.source_of(self._connection, condition)
+        source = self._known.fields.source_of(self._connection, condition)
         newest = Newest(self._connection, self._range, self._now_us, condition, source)
         return map(items.as_stored, newest.rows(self._request.offset + self._request.limit))
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
         change = self._state()[0]
-        return self._cache.get(name, change, self._refresh, lambda: self._build(dims), keep=self._reading.committed)
+        return self._known.corpora.get(
+            name, change, self._refresh, lambda: self._build(dims), keep=self._reading.committed
+        )
 
     def allowed(self, condition: Filter | None) -> Collection[int] | None:
         if condition is None:
             return self._all_but_expired()
         sql, parameters = compile_filter(condition)
-        source = self._fields.source_of(self._connection, condition)
+        source = self._known.fields.source_of(self._connection, condition)
         table, letter = source.first
         rows = self._connection.execute(
             f"SELECT i.id, i.value FROM clew_namespaces n CROSS JOIN {table} {source.join} "
@@ -126,9 +139,11 @@ class SqliteShelf:
         ).fetchall()
         coded = sum(written for _, written in spaces) > EXACT_ITEMS
         ids = [space for space, _ in spaces]
-        return Corpus.of_slabs(
-            read_slabs(self._connection, ids, self._model(dims), dims, coded=coded), dims, coded=coded
-        )  # fmt: skip
+        missing: set[int] = set()
+        slabs = read_slabs(self._connection, ids, self._model(dims), dims, coded=coded, missing=missing)
+        corpus = Corpus.of_slabs(slabs, dims, coded=coded)
+        self._known.missing_packs.update(missing)
+        return corpus
 
     def _model(self, dims: int) -> int | None:
         return find_model(self._connection, self._request.model, dims)
