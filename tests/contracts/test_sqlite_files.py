@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from clew import Database, SqliteSaver, entrypoint
-from clew.errors import SchemaMismatch, Unavailable
+from clew import Database, SqliteSaver, entrypoint, get_store, task
+from clew.errors import SchemaMismatch, StorageError, Unavailable
 
 
 def put(path: Path) -> None:
@@ -67,3 +67,44 @@ def test_a_folder_that_does_not_exist_is_named(use: Callable[[Path], Any], tmp_p
     path = tmp_path / "nowhere" / "app.db"
     with pytest.raises(Unavailable, match=rf"the folder '{re.escape(str(path.parent))}' does not exist"):
         use(path)
+
+
+def test_tables_are_made_by_whoever_uses_them_first_however_many_do(tmp_path: Path) -> None:
+    async def put_all(databases: list[Database]) -> None:
+        puts = [database.store.aput(("m",), f"{n}", {"n": n}) for n, database in enumerate(databases * 20)]
+        await asyncio.gather(*puts)
+
+    with contextlib.ExitStack() as opened:
+        databases = [opened.enter_context(Database(tmp_path / "app.db")) for _ in range(3)]
+        asyncio.run(put_all(databases))
+        for database in databases:
+            assert len(database.store.search(("m",), limit=100)) == 60
+
+
+def test_what_is_written_before_a_table_is_missed_is_written_once(tmp_path: Path) -> None:
+    with Database(tmp_path / "app.db") as database:
+
+        @task
+        def note(text: str) -> str:
+            get_store().put(("notes",), "k", {"text": text})  # kept with the task's record, which is written first
+            return text
+
+        @entrypoint(database=database)
+        def flow(text: str) -> str:
+            return note(text).result()
+
+        assert flow.invoke("x", {"configurable": {"thread_id": "1"}}) == "x"
+        found = database.store.get(("notes",), "k")
+        assert found is not None
+        assert (found.value, found.version) == ({"text": "x"}, 1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "app.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM clew_records").fetchone() == (1,)
+
+
+def test_a_table_that_somebody_removed_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    put(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE clew_items")
+    with pytest.raises(StorageError, match=rf"{re.escape(str(path))}'.*no such table.*clew_items"):
+        put(path)
