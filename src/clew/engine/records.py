@@ -19,7 +19,7 @@ class ThreadKey(NamedTuple):
     workflow: str
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, gc=False):  # it holds nothing that could hold it
     """One kept outcome of a call.
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any
 
 from clew.codec.failures import decode_failure, encode_failure
 from clew.codec.fingerprint import describe, fingerprint
-from clew.codec.values import encode
+from clew.codec.values import decode, encode
 from clew.engine.failures import is_outcome, lineage
 from clew.engine.final import final
 from clew.engine.identity import INTERRUPT, SLEEP, question_id
@@ -31,6 +31,7 @@ from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.runner.nesting import left_by, remember
+from clew.runner.streams import Emitter
 from clew.runner.watching import CarryOut
 
 log = logging.getLogger("clew.tasks")
@@ -46,10 +47,14 @@ def recalled(call: Call, journal: Journal) -> tuple[Any] | None:
     record = journal.recall(call.key, fingerprint(call.args, call.kwargs))
     if record is None:
         return None
+    execution = call.execution
     try:
-        return (_replayed(call, record),)
+        value = execution.values[call.key] if execution.saver is None else decode(record.outcome)
     except UnreadableRecord:
         return None  # whoever asks for the result is told
+    if execution.emitter is not None:
+        _show_replayed(execution.emitter, call, value)
+    return (value,)
 
 
 async def run_call(io: RunnerIO, call: Call) -> Any:
@@ -287,9 +292,13 @@ def _replayed(call: Call, record: Record) -> Any:
         raise error
     value = call.execution.value_of(record)
     if emitter is not None:
-        emitter.started(call)
-        emitter.finished(call, value, replayed=True)
+        _show_replayed(emitter, call, value)
     return value
+
+
+def _show_replayed(emitter: Emitter, call: Call, value: Any) -> None:
+    emitter.started(call)
+    emitter.finished(call, value, replayed=True)
 
 
 def _outcome(call: Call, value: Any) -> bytes:

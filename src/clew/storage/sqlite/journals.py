@@ -147,7 +147,7 @@ def _load_records(connection: sqlite3.Connection, operation: LoadRecords) -> lis
     which = (short_id(operation.run_id),)
     run = connection.execute("SELECT id FROM clew_runs WHERE run_id = ?", which).fetchone()
     records = records_of(connection, run[0]) if run else []
-    return [record for record in records if operation.name in (None, record.name)]
+    return records if operation.name is None else [record for record in records if record.name == operation.name]
 
 
 def _list_threads(connection: sqlite3.Connection, operation: ListThreads) -> list[ThreadKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import chain, starmap
 from typing import Any
 
 from msgspec.structs import replace
@@ -42,14 +43,7 @@ def records_of(connection: sqlite3.Connection, run: int) -> list[Record]:
     row = connection.execute(ended, (run,)).fetchone()
     journal = f"SELECT {RECORD} FROM clew_records WHERE run = ? ORDER BY id"
     later: list[Row] = connection.execute(journal, (run,)).fetchall()  # than what was packed, if anything was
-    return [_record_of(row) for row in [*(unpack_run(row).records if row else ()), *later]]
-
-
-def _record_of(row: Row) -> Record:
-    return Record(
-        key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
-        started_s=row[7], ended_s=row[8],
-    )  # fmt: skip
+    return list(starmap(Record, chain(unpack_run(row).records if row else (), later)))
 
 
 def put_run(connection: sqlite3.Connection, thread: int, run: Run) -> int:
