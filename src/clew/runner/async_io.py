@@ -156,6 +156,9 @@ class AsyncIO:
         return random.uniform(low, high)
 
 
+ON_LOOP = AsyncIO()
+
+
 def _was_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
