@@ -47,11 +47,14 @@ class Channel:
         """Add an event. On an OS thread this waits for a reader who is far behind; on an event loop it must not."""
         if len(self._events) >= _MOST_WAITING and loops.running() is None:
             self._wait_for_room()
-        with self._lock:
-            if not self._closed:
-                self._events.append(event)
-                if self._reader is not None:
-                    self._tell_reader()
+        if self._closed:
+            return
+        # Without the lock, which would cost more than the rest: a writer adds first and then looks for a reader, who
+        # says first that he waits and then looks for events. So one of them sees the other.
+        self._events.append(event)
+        if self._reader is not None:
+            with self._lock:
+                self._tell_reader()
 
     def end(self) -> None:
         """Let the reader know that nothing more comes."""
@@ -68,21 +71,19 @@ class Channel:
 
     def take(self) -> list[Event]:
         """Return the events that wait, at least one, or none once nothing more comes."""
-        while True:
-            with self._lock:
-                if self._events or self._ended:
-                    return self._taken()
-                gate, self._reader = _gate()
-            gate.acquire()
+        while not (self._events or self._ended):
+            gate, wake = _gate()
+            if self._must_wait(wake):
+                gate.acquire()
+        return self._taken()
 
     async def atake(self) -> list[Event]:
         """Like `take`, on an event loop."""
-        while True:
-            with self._lock:
-                if self._events or self._ended:
-                    return self._taken()
-                change, self._reader = _change()
-            await change
+        while not (self._events or self._ended):
+            change, wake = _change()
+            if self._must_wait(wake):
+                await change
+        return self._taken()
 
     def room(self) -> asyncio.Future[None] | None:
         """Return what a writer on an event loop is to wait for before it goes on; None if it may go on."""
@@ -118,10 +119,16 @@ class Channel:
         """Stop waiting for a reader whom the program has left behind: it ends, and waits for its pools."""
         self._closed = self._closed or pools.is_program_ending()
 
+    def _must_wait(self, wake: Wake) -> bool:
+        """Say whether nothing came until now; `wake` is called when something does."""
+        with self._lock:
+            self._reader = wake
+        return not (self._events or self._ended)
+
     def _taken(self) -> list[Event]:
-        taken = list(self._events)
-        self._events.clear()
-        self._tell_writers()
+        with self._lock:
+            taken = [self._events.popleft() for _ in range(len(self._events))]  # more may come meanwhile
+            self._tell_writers()
         return taken
 
     def _tell_reader(self) -> None:
