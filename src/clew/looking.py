@@ -5,18 +5,21 @@ Values are plain data. One of a class is a dict with its class under "$type"; th
 
 from __future__ import annotations
 
+from typing import Any
+
 from clew.database import Database
 from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, ShownTree
 from clew.errors import InvalidOption
 from clew.runner import looking
 from clew.runner.async_io import AsyncIO
 from clew.runner.io import RunnerIO, run_blocking
+from clew.runner.submitting import kept_options
 from clew.runner.sync_io import BLOCKING
 from clew.storage.base import Checkpointer
 
 __all__ = [
     "ShownCall", "ShownQuestion", "ShownRun", "ShownThread", "ShownTree", "alist_runs", "alist_threads", "ashow_run",
-    "list_runs", "list_threads", "show_run",
+    "kept_call", "list_runs", "list_threads", "show_run",
 ]  # fmt: skip
 
 AnyKept = Database | Checkpointer
@@ -89,6 +92,35 @@ async def ashow_run(
 ) -> ShownTree:
     """Like `show_run`, for async code."""
     return await _tree(AsyncIO(), where, thread_id, run_id, workflow)
+
+
+def kept_call(
+    where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
+) -> tuple[dict[str, Any], Any]:
+    """Return the config and the context with which a run was called, for whoever goes on with it.
+
+    Of a call that was submitted both are kept; of another one, the text, numbers and booleans of `configurable`. Unlike
+    what the other functions here give, they are of the types that they were of: the code that names these was imported.
+
+    Args:
+        where: a database, or a checkpointer.
+        thread_id: which.
+        run_id: the newest run if not given.
+        workflow: whose; needed where several have a thread of that id.
+
+    Raises: see `show_run`.
+    """
+    return run_blocking(_kept_call(BLOCKING, where, thread_id, run_id, workflow))
+
+
+async def _kept_call(
+    io: RunnerIO, where: AnyKept, thread_id: str, run_id: str | None, workflow: str | None
+) -> tuple[dict[str, Any], Any]:
+    saver = _saver(where)
+    thread = await looking.find_thread(io, saver, thread_id, workflow)
+    run = await looking.find_run(io, saver, thread, run_id)
+    options = await kept_options(io, saver, thread, run)
+    return options.config, options.context
 
 
 async def _runs(

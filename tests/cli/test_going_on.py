@@ -13,7 +13,9 @@ import pytest
 
 PROGRAM = """
 from pathlib import Path
-from clew import Database, entrypoint, get_config, interrupt, task
+from dataclasses import dataclass
+import threading
+from clew import Database, Worker, entrypoint, get_config, interrupt, task
 
 @task
 def charge(amount):
@@ -39,6 +41,15 @@ shop = entrypoint(database=Database("sqlite:///shop.db"), name="shop")(order)
 def greet(question):
     return [interrupt(question), get_config()["configurable"]["user_id"]]
 
+@dataclass
+class Caller:
+    name: str
+
+@entrypoint(database=Database("sqlite:///shop.db"), context_schema=Caller)
+def visit(question, *, runtime):
+    config = get_config()
+    return [interrupt(question), config["configurable"]["prefs"], config["tags"], runtime.context.name]
+
 homeless = entrypoint(name="shop")(order)
 
 if __name__ == "__main__":
@@ -48,6 +59,12 @@ if __name__ == "__main__":
     shop.invoke({"amount": 3, "asks": 1}, on("asks"))
     shop.invoke({"amount": 4, "asks": 2}, on("asks-twice"))
     greet.invoke("who?", {"configurable": {"thread_id": "greeted", "user_id": "ann"}})
+    config = {"configurable": {"thread_id": "visited", "prefs": {"tea": [1, 2]}}, "tags": ["vip"]}
+    handle = visit.submit("who?", config, context={"name": "ann"})
+    worker = Worker(visit.checkpointer, [visit], poll_s=0.02)
+    threading.Thread(target=worker.run).start()
+    handle.result(30)
+    worker.stop()
     try:
         shop.invoke({"amount": 5, "fails": True}, on("failed"))
     except RuntimeError:
@@ -113,6 +130,24 @@ def test_a_fork_starts_from_a_checkpoint_and_leaves_the_rest() -> None:
     assert (again["value"], again["run"]["input"]) == ([1, 2], {"amount": 2})
     assert len(printed("runs", "shop.db", "done")) == 4
     assert printed("show", "shop.db", "done", "--run", second["id"])["value"] == [1, 2]
+
+
+def test_a_run_that_was_submitted_goes_on_with_all_that_it_was_submitted_with() -> None:
+    done = printed("resume", "shop.db", "program.py:visit", "visited", "--answer", "1")
+    assert done["value"] == [1, {"tea": [1, 2]}, ["vip"], "ann"]
+    [run] = printed("runs", "shop.db", "visited")
+    at = ("--checkpoint", run["checkpoints"][1])
+    assert printed("fork", "shop.db", "program.py:visit", "visited", *at)["run"]["status"] == "interrupted"
+
+
+def test_a_checkpoint_that_there_is_not_is_said_so() -> None:
+    done = clew("fork", "shop.db", "program.py:shop", "done", "--checkpoint", "nowhere-0")
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "clew: thread 'done' has no checkpoint 'nowhere-0'; `clew runs` and `clew show` list those it has\n"
+    )
+    assert clew("fork", "shop.db", "program.py:shop", "nobody", "--checkpoint", "nowhere-0").returncode == 2
 
 
 def test_a_run_that_goes_on_and_a_fork_have_the_config_that_was_kept() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -168,6 +170,19 @@ class TestMoving:
         lines = clew("export", url).stdout
         assert clew("import", "-", str(tmp_path / "new.db"), typed=lines).exit_code == 0
         assert runs(str(tmp_path / "new.db")) == [6, 6]
+
+    def test_a_reader_that_has_seen_enough_ends_it_without_a_word(self, url: str) -> None:
+        with Database(url) as database:
+            for number in range(1000):
+                database.store.put(("many",), str(number), {"text": "x" * 500})
+        command = [sys.executable, "-c", "from clew.cli import main; main()", "export", url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as exporting:
+            assert exporting.stdout is not None
+            assert exporting.stderr is not None
+            exporting.stdout.readline()
+            exporting.stdout.close()
+            assert exporting.stderr.read() == b""
+            assert exporting.wait() == 1
 
     def test_refusals_say_what_to_do(self, url: str, tmp_path: Path) -> None:
         wrong = tmp_path / "wrong.jsonl"

@@ -18,7 +18,7 @@ from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflow
 from clew.cli.trees import tree_of
 from clew.errors import ClewError, NoSuchThread, UsageError
-from clew.looking import list_runs, show_run
+from clew.looking import kept_call, list_runs, show_run
 
 log = logging.getLogger("clew.cli")
 
@@ -85,7 +85,8 @@ def _go_on(
     with open_database(existing_url(database)) as opened:
         workflow = adopted(found, opened.checkpointer, opened.store)
         saver = workflow.checkpointer or opened.checkpointer
-        failed = _ran_into(workflow, input, {"configurable": _configurable(saver, workflow.name, thread, checkpoint)})
+        config, context = _call_to_repeat(saver, workflow.name, thread, checkpoint)
+        failed = _ran_into(workflow, input, config, context)
         tree = show_run(saver, thread, workflow=workflow.name)
         if as_json:
             screen.json(msgspec.to_builtins(tree))
@@ -96,27 +97,44 @@ def _go_on(
         raise typer.Exit(1)
 
 
-def _configurable(saver: Checkpointer, workflow: str, thread: str, checkpoint: str | None) -> dict[str, Any]:
-    """Return the names of a thread and perhaps a checkpoint, with what is kept of the config of the run that is there.
+def _call_to_repeat(
+    saver: Checkpointer, workflow: str, thread: str, checkpoint: str | None
+) -> tuple[dict[str, Any], Any]:
+    """Return the config and the context with which a run goes on: those that it was called with, as far as kept.
 
     A worker goes on with a run in the same way: the run reads its user's id, say, and stays that user's.
+
+    Raises:
+        UsageError: the thread has no such checkpoint.
     """
-    named = {"thread_id": thread} if checkpoint is None else {"thread_id": thread, "checkpoint_id": checkpoint}
+    if checkpoint is None:
+        named, run_id = {"thread_id": thread}, None
+    else:
+        named, run_id = (
+            {"thread_id": thread, "checkpoint_id": checkpoint},
+            _run_with(saver, workflow, thread, checkpoint),
+        )
     try:
-        runs = list_runs(saver, thread, workflow=workflow, limit=1 if checkpoint is None else None)
+        config, context = kept_call(saver, thread, run_id=run_id, workflow=workflow)
     except NoSuchThread:
-        return named  # which the workflow will say
-    kept: dict[str, Any] = next(
-        (run.metadata for run in runs if checkpoint is None or checkpoint in run.checkpoints), {}
+        return {"configurable": named}, None  # the workflow will say so
+    return {**config, "configurable": {**config["configurable"], **named}}, context
+
+
+def _run_with(saver: Checkpointer, workflow: str, thread: str, checkpoint: str) -> str:
+    for run in list_runs(saver, thread, workflow=workflow):
+        if checkpoint in run.checkpoints:
+            return run.id
+    raise UsageError(
+        f"thread {thread!r} has no checkpoint {checkpoint!r}; `clew runs` and `clew show` list those it has"
     )
-    return {**kept, **named}
 
 
-def _ran_into(workflow: Workflow[Any, Any], input: Any, config: dict[str, Any]) -> Exception | None:
+def _ran_into(workflow: Workflow[Any, Any], input: Any, config: dict[str, Any], context: Any) -> Exception | None:
     """Run a workflow, and return what its own code raised."""
     log.info("running %s on thread %s", workflow.name, config["configurable"]["thread_id"])
     try:
-        workflow.invoke(input, config)
+        workflow.invoke(input, config, context=context)
     except ClewError:
         raise
     except Exception as error:

@@ -101,5 +101,7 @@ def _opened(file: Path) -> Generator[BinaryIO]:
 def _disk_errors() -> Generator[None]:
     try:
         yield
+    except BrokenPipeError:  # whoever reads has seen enough: typer ends without a word, as other programs do
+        raise
     except OSError as error:
         raise Unavailable(f"the lines could not be read or written: {error}") from error

@@ -41,7 +41,9 @@ def worker(
     ] = 3,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=2: at most 2 runs of a workflow at once; NAME=100/m: at most 100 a minute. For all workers together."),
+        typer.Option(
+            help="NAME=2: at most 2 runs of a workflow at once; NAME=100/m: at most 100 a minute; of all workers."
+        ),
     ] = None,
 ) -> None:
     """Carry out runs: those whose process died, questions whose time is over, and submitted calls.

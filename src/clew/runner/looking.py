@@ -70,6 +70,19 @@ async def runs(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, limit: int 
     return [_run(run, thread in crashed) for run in found]
 
 
+async def find_run(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run_id: str | None) -> Run:
+    """Return a run of a thread; the newest one if `run_id` is None.
+
+    Raises:
+        NoSuchThread: there is no such run.
+    """
+    run = await io.keep(saver, Load(thread, run_id))
+    if run is None:
+        which = "no run yet: calls that were submitted wait" if run_id is None else f"no run {run_id!r}"
+        raise NoSuchThread(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has {which}")
+    return run
+
+
 async def tree(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run_id: str | None) -> ShownTree:
     """Show a run with its calls; the newest one if `run_id` is None.
 
@@ -77,10 +90,7 @@ async def tree(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run_id: str
         NoSuchThread: there is no such run.
         UnreadableRecord: something of it is damaged, or encrypted with other keys.
     """
-    run = await io.keep(saver, Load(thread, run_id))
-    if run is None:
-        which = "no run yet: calls that were submitted wait" if run_id is None else f"no run {run_id!r}"
-        raise NoSuchThread(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has {which}")
+    run = await find_run(io, saver, thread, run_id)
     records = await io.keep(saver, LoadRecords(run.id))
     crashed = await _crashed(io, saver, {thread.workflow} if run.has_crashed else ())
     raised = next((text_of_failure(record.outcome) for record in records if record.name == FAILURE), None)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from clew.codec.values import decode
 from clew.engine.events import Wanted
-from clew.engine.identity import CALL, FAILURE
+from clew.engine.identity import FAILURE
 from clew.engine.pacing import Limit
 from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey, Work
@@ -33,9 +33,9 @@ from clew.runner.publishing import Publisher
 from clew.runner.requests import Reins, Request
 from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
-from clew.runner.submitting import CallOptions
+from clew.runner.submitting import CallOptions, kept_options
 from clew.runner.workflows import run_found
-from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load, LoadRecords
+from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load
 
 log = logging.getLogger("clew.workers")
 
@@ -151,12 +151,7 @@ def _input(place: Queued) -> Any:
 
 async def _continued(io: RunnerIO, known: Known, thread: ThreadKey, run: Run) -> _Job:
     """Return what goes on with a run, with the config and the readers that it had."""
-    records = await io.keep(known.saver, LoadRecords(run.id, CALL))
-    if records:
-        options = CallOptions.decode(records[-1].outcome)
-    else:  # it was not submitted: of its caller's config, scalars were kept
-        configurable = {**(decode(run.metadata) if run.metadata else {}), "thread_id": thread.thread_id}
-        options = CallOptions(config={"configurable": configurable})
+    options = await kept_options(io, known.saver, thread, run)
     return _Job(request=_request(known, options, input=None), head=run)
 
 

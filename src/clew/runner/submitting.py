@@ -17,7 +17,7 @@ from clew.codec.failures import decode_failure
 from clew.codec.values import decode, encode
 from clew.engine.activities import WatchedSubmission
 from clew.engine.events import Event, Wanted
-from clew.engine.identity import FAILURE
+from clew.engine.identity import CALL, FAILURE
 from clew.engine.questions import Command
 from clew.engine.records import Act, Queued, Run, ThreadKey
 from clew.errors import RecordedFailure, RunCancelled, RunStopped
@@ -136,6 +136,15 @@ async def _concerned(
         return inputs[-1].id
     plan = await taking.planned(io, saver, thread, input, config)  # refuses what makes no sense
     return plan.run.id
+
+
+async def kept_options(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run: Run) -> CallOptions:
+    """Return what the call of a run took along, as far as it was kept: of one that was not submitted, little is."""
+    records = await io.keep(saver, LoadRecords(run.id, CALL))
+    if records:
+        return CallOptions.decode(records[-1].outcome)
+    configurable = {**(decode(run.metadata) if run.metadata else {}), "thread_id": thread.thread_id}
+    return CallOptions(config={"configurable": configurable})
 
 
 async def status(io: RunnerIO, ticket: Ticket) -> HandleStatus:
