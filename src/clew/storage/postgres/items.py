@@ -5,7 +5,7 @@ Functions of an open connection; who opens the transaction decides what is commi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import json
 
 from clew.errors import ClewError, InvalidValue, Unavailable, VersionConflict
-from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Function
+from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Found, Function
 from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.halves import halves_text
+from clew.storage.postgres.sessions import prepared
 from clew.storage.postgres.statements import change, rows
 from clew.store.clock import utc_now
 from clew.store.expiry import to_us
@@ -37,6 +38,9 @@ _TOO_LONG = "54000"  # program_limit_exceeded
 _COLUMNS_OF_WRITE = (
     BYTES, TEXT, TEXT, BIG, INT, TEXT, BYTES, BYTES, TEXT, BYTES, BYTES, BYTES, TEXT, TEXT, INT, TEXT, TEXT, BIG, BIG,
 )  # fmt: skip
+_GET = Function(
+    "clew_get_items", (BIG, BYTES, TEXT, BIG), place=0, gives=(BIG, BIG, BYTES, TEXT, TEXT, BIG, BIG, BIG, INT)
+)
 _WRITE = Function("clew_write_items", _COLUMNS_OF_WRITE, place=6)
 
 
@@ -139,12 +143,12 @@ def ids_expired(connection: psycopg.Connection, now_us: int) -> list[int]:
 
 def find_item(connection: psycopg.Connection, namespace: Namespace, key: str, now_us: int) -> Stored | None:
     """Give one item that has not expired."""
-    found = rows(
-        connection,
-        f"SELECT {COLUMNS} FROM {JOINED} WHERE n.path = %(path)s AND i.key = %(key)s AND {LIVE}",
-        {"path": encode(namespace), "key": key, "now": now_us},
-    )
-    return as_stored(found[0]) if found else None
+
+    def stored(found: Mapping[Function, Found]) -> Stored | None:
+        row = found[_GET].get(0)
+        return None if row is None else as_stored(row)
+
+    return carry_out(connection, Call({_GET: [(0, encode(namespace), key, now_us)]}, stored), "", prepared(connection))
 
 
 def refresh_items(connection: psycopg.Connection, places: Sequence[tuple[Namespace, str]], now_us: int) -> None:

@@ -209,9 +209,8 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE FUNCTION clew_embedder(named text) RETURNS integer
-LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
-    SET enable_seqscan = off AS $$
+-- It is called by functions alone that have said where names are looked for, and how plans are made.
+CREATE FUNCTION clew_embedder(named text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     found_id integer;
 BEGIN
@@ -281,10 +280,21 @@ DECLARE
     sequence bigint;
     new_id   bigint;
     emptied  integer[] := '{}';
+    embedder integer;
+    near     boolean;
 BEGIN
-    PERFORM clew_lock_namespaces(
-        paths, ARRAY(SELECT path FROM unnest(paths, contents) AS w (path, content) WHERE content IS NOT NULL)
-    );
+    IF cardinality(paths) = 1 THEN
+        SELECT id, next_sequence INTO space FROM clew_namespaces WHERE path = paths[1] FOR NO KEY UPDATE;
+        IF FOUND THEN
+            last := paths[1];
+            sequence := space.next_sequence;
+        END IF;
+    END IF;
+    IF last IS NULL THEN
+        PERFORM clew_lock_namespaces(
+            paths, ARRAY(SELECT path FROM unnest(paths, contents) AS w (path, content) WHERE content IS NOT NULL)
+        );
+    END IF;
     FOR i IN 1 .. cardinality(paths) LOOP
         IF last IS DISTINCT FROM paths[i] THEN
             UPDATE clew_namespaces SET next_sequence = sequence WHERE path = last AND next_sequence < sequence;
@@ -318,6 +328,9 @@ BEGIN
             UPDATE clew_items SET value = contents[i], updated_at = greatest(moments_us[i], old.updated_at + 1),
                 ttl = ttls[i], expires_at = nows_us[i] + ttls[i], version = old.version + 1,
                 fields = clew_write_items.fields[i], run_id = run_ids[i], thread_id = thread_ids[i] WHERE id = new_id;
+            PERFORM clew_index_item(
+                new_id, words[i], marks[i], models[i], codes[i], hashes[i], vectors[i], halves[i], waits[i], nows_us[i]
+            );
         ELSE
             new_id := space.id::bigint << 32 | sequence;
             sequence := sequence + 1;
@@ -329,14 +342,37 @@ BEGIN
                     SELECT max(v.version) FROM clew_item_versions v WHERE v.namespace = space.id AND v.key = keys[i]
                 ), 0), clew_write_items.fields[i], run_ids[i], thread_ids[i]
             );
+            -- As clew_index_item does, for an item of which nothing can be there yet.
+            embedder := clew_embedder(models[i]);
+            near := halves[i] IS NOT NULL AND clew_keep_nearby(new_id, embedder, halves[i]);
+            INSERT INTO clew_item_index (id, words, marks, model, codes, hashes, vectors, is_near)
+                VALUES (new_id, words[i], marks[i], embedder, codes[i], hashes[i], vectors[i], near);
+            IF waits[i] IS NOT NULL THEN
+                INSERT INTO clew_item_outbox VALUES (new_id, waits[i], 0, nows_us[i]);
+            END IF;
         END IF;
-        PERFORM clew_index_item(
-            new_id, words[i], marks[i], models[i], codes[i], hashes[i], vectors[i], halves[i], waits[i],
-            nows_us[i]
-        );
     END LOOP;
     UPDATE clew_namespaces SET next_sequence = sequence WHERE path = last AND next_sequence < sequence;
     PERFORM clew_forget_empty(emptied) WHERE cardinality(emptied) > 0;
+END $$;
+
+-- Read items that have not expired. tokens: tell the rows apart.
+CREATE FUNCTION clew_get_items(tokens bigint[], paths bytea[], keys text[], nows_us bigint[])
+RETURNS TABLE (
+    token bigint, id bigint, path bytea, key text, value text, created_at bigint, updated_at bigint, ttl bigint,
+    version integer
+)
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    FOR i IN 1 .. cardinality(tokens) LOOP
+        RETURN QUERY SELECT
+            tokens[i], item.id, n.path, item.key, item.value, item.created_at, item.updated_at, item.ttl, item.version
+        FROM clew_namespaces n JOIN clew_items item ON item.namespace = n.id
+        WHERE n.path = paths[i] AND item.key = keys[i]
+            AND (item.expires_at IS NULL OR item.expires_at > nows_us[i]);
+    END LOOP;
 END $$;
 
 -- Keep an index of a field from now on, so that a filter for one value of it reads no other items.

@@ -2,9 +2,9 @@
 -- Without the extension, or the right to make it, there is no such table, and searches read what is in clew_item_index.
 
 -- Keep the halves of an item's vectors instead of those it had, and say whether they are kept. its_halves: a line for
--- each vector, as pgvector writes one. This one stands for a database without the table.
+-- each vector, as pgvector writes one. It is called by functions alone, see clew_embedder. This one stands for a database without the table.
 CREATE FUNCTION clew_keep_nearby(of_id bigint, of_model integer, its_halves text) RETURNS boolean
-LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     RETURN false;
 END $$;
@@ -46,8 +46,7 @@ BEGIN
     CREATE INDEX clew_item_index_far ON clew_item_index (namespace) WHERE model IS NOT NULL AND NOT is_near;
     EXECUTE format($keep$
         CREATE OR REPLACE FUNCTION clew_keep_nearby(of_id bigint, of_model integer, its_halves text) RETURNS boolean
-        LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan'
-            SET enable_seqscan = off AS $$
+        LANGUAGE plpgsql AS $$
         BEGIN
             DELETE FROM clew_item_nearby WHERE id = of_id;
             INSERT INTO clew_item_nearby (id, model, dims, embedding)
