@@ -43,6 +43,7 @@ class Case:
 def _imports() -> list[Case]:
     return [
         Case(name="import, time", method="import_s", unit="ms", scale=_MS, goal=70),
+        Case(name="import and a first run, time", method="import_and_run_s", unit="ms", scale=_MS),
         Case(name="import, memory", method="import_bytes", unit="MiB", scale=2.0**-20, goal=25),
         Case(name="import, distributions", method="import_distributions", unit="", goal=3),
     ]

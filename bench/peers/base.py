@@ -21,6 +21,7 @@ class Peer:
 
     kinds: tuple[str, ...] = ("none", "memory", *SQLITE, "postgres")
     imports: str
+    first_run = ""  # a program's first run, after these imports
 
     def __init__(self, where: str, folder: str, postgres: str) -> None:
         self.where, self.folder, self.postgres = where, folder, postgres
@@ -38,6 +39,11 @@ class Peer:
     def import_s(self) -> float:
         return min(self._fresh("time.perf_counter() - began") for _ in range(3))
 
+    def import_and_run_s(self) -> float | None:
+        if not self.first_run:
+            return None
+        return min(self._fresh("time.perf_counter() - began", then=self.first_run) for _ in range(3))
+
     def import_bytes(self) -> float:
         # Not ru_maxrss, which a process inherits from the one that started it.
         return self._fresh("float(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024")
@@ -46,9 +52,10 @@ class Peer:
         names = "from importlib.metadata import packages_distributions as names; names = names()"
         return self._fresh("float(len({d for m in loaded for d in names.get(m.partition('.')[0], ())}))", names)
 
-    def _fresh(self, figure: str, after: str = "") -> float:
+    def _fresh(self, figure: str, after: str = "", then: str = "") -> float:
         """Evaluate a figure in a process that has imported this system alone."""
-        lines = ["import sys, time", "began = time.perf_counter()", self.imports, "loaded = list(sys.modules)", after]
+        imported = [self.imports, then, "loaded = list(sys.modules)"]
+        lines = ["import sys, time", "began = time.perf_counter()", *imported, after]
         code = "\n".join([*lines, f"print({figure})"])
         return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 

@@ -12,6 +12,17 @@ from bench.peers.base import Peer, resident_bytes
 class Functional(Peer):
     """What differs between the two is in the attributes."""
 
+    first_run = """
+@task
+def step(number):
+    return number
+
+@entrypoint()
+def flow(number):
+    return step(number).result()
+
+flow.invoke(1)
+"""
     task: Any
     entrypoint: Any
     get_stream_writer: Any
