@@ -78,7 +78,7 @@ def _words_and_terms(text: str, stem: Stem | None) -> Iterator[tuple[str, str]]:
 
 def hashes(texts: Iterable[str], stem: Stem | None = None) -> array[int]:
     """Give the 32-bit hash of every term of the texts, in order, with repetitions."""
-    return array("I", [hashed for text in texts for hashed in map(_hash, terms(text, stem))])
+    return array("I", map(_hash, terms("\n".join(texts), stem)))
 
 
 def query_hashes(query: str, stem: Stem | None, ignored: frozenset[str]) -> tuple[int, ...]:

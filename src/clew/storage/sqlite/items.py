@@ -50,10 +50,13 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
         forget_empty(connection, sorted(emptied))
 
 
+# The id of the next item of a namespace `n`.
+NEXT_ID = f"""max(n.id << {SEQUENCE_BITS} | n.next_sequence,
+    1 + coalesce((SELECT max(last.id) FROM clew_items last WHERE last.id < (n.id + 1) << {SEQUENCE_BITS}), 0))"""
 _ADD = f"""
 INSERT INTO clew_items (id, namespace, key, value, created_at, updated_at, ttl, expires_at, version, fields, run_id,
     thread_id)
-SELECT n.id << {SEQUENCE_BITS} | n.next_sequence, n.id, ?1, ?2, ?3, ?3, ?4, ?5 + ?4,
+SELECT {NEXT_ID}, n.id, ?1, ?2, ?3, ?3, ?4, ?5 + ?4,
     1 + coalesce((SELECT max(v.version) FROM clew_item_versions v WHERE v.namespace = n.id AND v.key = ?1), 0),
     ?6, ?7, ?8
 FROM clew_namespaces n WHERE n.path = ?9 ON CONFLICT (namespace, key) DO NOTHING
@@ -77,8 +80,6 @@ def _add(connection: sqlite3.Connection, write: PreparedWrite, now_us: int, mome
     add_index(connection, item_id, write.words, write.marks, write.vectors)
     if write.waiting is not None:
         keep_waiting(connection, item_id, write.waiting, now_us)
-    taken = "UPDATE clew_namespaces SET next_sequence = next_sequence + 1 WHERE id = ?"
-    connection.execute(taken, (item_id >> SEQUENCE_BITS,))
     keep_full_pack(connection, item_id)
     return True
 
@@ -90,6 +91,7 @@ class _Old(Struct):
     version: int
     updated_us: int
     is_live: bool
+    waits: bool
 
 
 def _change(
@@ -128,7 +130,8 @@ def _end(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, now_us
 
 
 _FIND = """
-SELECT id, version, updated_at, expires_at IS NULL OR expires_at > ? FROM clew_items
+SELECT id, version, updated_at, expires_at IS NULL OR expires_at > ?,
+    EXISTS (SELECT 1 FROM clew_item_outbox o WHERE o.id = i.id) FROM clew_items i
 WHERE namespace = (SELECT id FROM clew_namespaces WHERE path = ?) AND key = ?
 """
 
@@ -150,7 +153,8 @@ def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, no
         ),
     )  # fmt: skip
     keep_index(connection, old.id, write.words, write.marks, write.vectors)
-    keep_waiting(connection, old.id, write.waiting, now_us)
+    if old.waits or write.waiting is not None:
+        keep_waiting(connection, old.id, write.waiting, now_us)
 
 
 def _fields(write: PreparedWrite) -> str | None:
@@ -168,6 +172,10 @@ def delete_items(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
     connection.executemany("DELETE FROM clew_item_vectors WHERE id = ?", doomed)
     connection.executemany("DELETE FROM clew_item_outbox WHERE id = ?", doomed)
     connection.executemany("DELETE FROM clew_items WHERE id = ?", doomed)
+    connection.executemany(
+        "UPDATE clew_namespaces SET next_sequence = max(next_sequence, ?2 + 1) WHERE id = ?1",
+        [divmod(i, 1 << SEQUENCE_BITS) for i in ids],
+    )
 
 
 def delete_whole(connection: sqlite3.Connection, ids: Sequence[int], now_us: int, keeps: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from clew.errors import Conflict
+from clew.storage.sqlite.items import NEXT_ID
 from clew.storage.sqlite.items_index import fields_of, keep_index, keep_waiting
 from clew.storage.sqlite.items_packs import keep_full_pack
 from clew.storage.sqlite.items_past import versions
@@ -99,15 +100,14 @@ def _current(namespace: Namespace, key: str, row: tuple[Any, ...]) -> Current:
 def _take_in(connection: sqlite3.Connection, memory: Memory, skip: bool) -> int:
     path = (encode(memory.namespace),)
     connection.execute("INSERT OR IGNORE INTO clew_namespaces (path, next_sequence) VALUES (?, 0)", path)
-    find = "SELECT id, next_sequence FROM clew_namespaces WHERE path = ?"
-    space, sequence = connection.execute(find, path).fetchone()
+    find = f"SELECT n.id, {NEXT_ID} FROM clew_namespaces n WHERE n.path = ?"
+    space, next_id = connection.execute(find, path).fetchone()
     if connection.execute(_THERE, (space, memory.key)).fetchone()[0]:
         if skip:
             return 0
         raise Conflict(f"there is a memory {memory.key!r} in {memory.namespace!r} already")
     if memory.item is not None:
-        _insert(connection, memory.item, space << SEQUENCE_BITS | sequence)
-        connection.execute("UPDATE clew_namespaces SET next_sequence = ? WHERE id = ?", (sequence + 1, space))
+        _insert(connection, memory.item, next_id)
     for version in memory.versions:
         _, key, number, value, created_us, updated_us, fields, *rest = version
         kept = value.decode() if isinstance(value, bytes) else value

@@ -1,8 +1,8 @@
 """Packs of what is indexed of neighbouring memories in SQLite: keeping them, and reading a namespace by them.
 
 A pack stands for rows that do not change any more, as far as anybody knows: triggers remove it when one of them does
-(see schema/0002_items.sql), and then the rows themselves are read. Whoever reads them instead of a pack says so, and the
-next writes make the pack anew.
+(see schema/0002_items.sql), and then the rows themselves are read. Whoever reads them instead of a pack says so, and
+the next writes make the pack anew.
 """
 
 from __future__ import annotations

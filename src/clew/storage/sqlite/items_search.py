@@ -135,9 +135,10 @@ class SqliteShelf:
 
     def _build(self, dims: int) -> Corpus:
         spaces = self._connection.execute(
-            "SELECT id, next_sequence FROM clew_namespaces WHERE path >= ? AND path < ? ORDER BY id", self._range
+            f"SELECT n.id, {items.NEXT_ID} FROM clew_namespaces n WHERE n.path >= ? AND n.path < ? ORDER BY n.id",
+            self._range,
         ).fetchall()
-        coded = sum(written for _, written in spaces) > EXACT_ITEMS
+        coded = sum(next_id - (space << SEQUENCE_BITS) for space, next_id in spaces) > EXACT_ITEMS
         ids = [space for space, _ in spaces]
         missing: set[int] = set()
         slabs = read_slabs(self._connection, ids, self._model(dims), dims, coded=coded, missing=missing)

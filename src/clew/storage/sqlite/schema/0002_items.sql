@@ -1,7 +1,8 @@
 -- Long-term memory. Times are microseconds since 1970 UTC.
 
 -- A namespace that holds items, or old versions of them. path: its labels as bytes that sort like them, every prefix a
--- range (see clew.store.namespaces). next_sequence: an item's number is never used again.
+-- range (see clew.store.namespaces). next_sequence: above the numbers of all items that were deleted, since an item's
+-- number is never used again.
 CREATE TABLE clew_namespaces (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     path BLOB NOT NULL UNIQUE,
