@@ -118,10 +118,15 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
         raise Suspended("a question was asked below, and the code caught it")
     if execution.journal is not None:
         returned = value.value if type(value) is final else value
+        if execution.saver is None:
+            execution.values[call.key] = returned
+        try:
+            outcome = b"" if execution.saver is None else encode(returned)
+        except NotRecordable as error:
+            raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
         record = Record(
             key=call.key, name=call.callee.name, fingerprint=digest, arguments=describe(call.args, call.kwargs),
-            state="value", outcome=_outcome(call, returned), attempts=frame.attempt, started_s=started_s,
-            ended_s=time.time(),
+            state="value", outcome=outcome, attempts=frame.attempt, started_s=started_s, ended_s=time.time(),
         )  # fmt: skip
         also = left_by(call, value) if call.scope.remembers_on is not None else ()
         await keep(io, execution, [record], frame.writes, also=also)
@@ -299,17 +304,6 @@ def _replayed(call: Call, record: Record) -> Any:
 def _show_replayed(emitter: Emitter, call: Call, value: Any) -> None:
     emitter.started(call)
     emitter.finished(call, value, replayed=True)
-
-
-def _outcome(call: Call, value: Any) -> bytes:
-    """Encode what a call returned; where nothing is kept, remember it as it is."""
-    if call.execution.saver is None:
-        call.execution.values[call.key] = value
-        return b""
-    try:
-        return encode(value)
-    except NotRecordable as error:
-        raise NotRecordable(f"{call.callee.name!r} returned what cannot be recorded: {error}") from error
 
 
 def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) -> Record:

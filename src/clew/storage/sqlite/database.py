@@ -101,6 +101,8 @@ class SqliteDatabase:
     def write_at_once(self, work: Work[T]) -> T | None:
         """Run `work`, which makes one statement and so is a transaction by itself, if nobody else writes just now.
 
+        The tables of that statement are there.
+
         Returns:
             what it returns, once that is committed; None if it was not run.
 
@@ -113,7 +115,7 @@ class SqliteDatabase:
         try:
             if time.monotonic() >= self._check_at_s:
                 self._check_file()
-            return look(self._writer or self._connect_first(), work)
+            return work(self._writer or self._connect_first())
         except sqlite3.Error as error:
             raise _translated(error, self.path) from error
         finally:

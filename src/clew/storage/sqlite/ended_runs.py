@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from clew.storage.base import End
 from clew.storage.sqlite.packing import WINDOW_BYTES, long_id, packed, short_id, unpacked
 from clew.storage.sqlite.pieces import body_of
 
-RECORD = ", ".join(Record.__struct_fields__)  # so that a record as a tuple is a row
+RECORD = ", ".join(Record.__struct_fields__)
+row_of = attrgetter(*Record.__struct_fields__)  # a record as a row of these columns
 Row = tuple[str, str, bytes, str, RecordState, bytes, int, float, float]  # of these columns
 _MOST_RECORDS = 16  # a longer journal stays where it is, so that a run of thousands of tasks ends at once
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
@@ -42,7 +42,7 @@ from clew.storage.base import (
 from clew.storage.opening import Opened, Setup
 from clew.storage.sqlite import events, leases, limits, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
-from clew.storage.sqlite.ended_runs import RECORD, pack_run
+from clew.storage.sqlite.ended_runs import RECORD, pack_run, row_of
 from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
 from clew.storage.sqlite.packing import short_id
@@ -177,7 +177,7 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
     ).fetchone()
     for record in operation.records:
         connection.execute(
-            f"INSERT OR REPLACE INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})", (run, *astuple(record))
+            f"INSERT OR REPLACE INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})", (run, *row_of(record))
         )
     return Lease(operation.thread, operation.run.id, epoch, (thread, run))
 
@@ -218,7 +218,7 @@ def _add_record(lease: Lease, record: Record, connection: sqlite3.Connection, *,
     With `also_if_asked` whoever calls has seen that the lease is held.
     """
     thread, run = lease.handle
-    row = (run, *astuple(record))
+    row = (run, *row_of(record))
     try:
         if also_if_asked:
             added = connection.execute(_INSERT_RECORD, row)

@@ -6,13 +6,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec.structs import astuple
 
 from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
 from clew.storage.base import DeleteThread, Enqueue, ListQueue
-from clew.storage.sqlite.ended_runs import RECORD, pack_run
+from clew.storage.sqlite.ended_runs import RECORD, pack_run, row_of
 from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
 from clew.storage.sqlite.leases import new_thread, version_of
 from clew.storage.sqlite.packing import long_id, short_id
@@ -113,7 +112,7 @@ def keep_thread(connection: sqlite3.Connection, operation: KeepThread) -> None:
         head = put_run(connection, thread, run)
         connection.executemany(
             f"INSERT INTO clew_records (run, {RECORD}) VALUES (?{', ?' * 9})",
-            [(head, *astuple(record)) for record in records],
+            [(head, *row_of(record)) for record in records],
         )
         pack_run(connection, head, run, [pieces[last] for last in _last_pieces(run) if last in pieces])
     for place in whole.queue:
