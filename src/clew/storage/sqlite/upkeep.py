@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
