@@ -20,6 +20,7 @@ from clew.runner import leases, submitting
 from clew.storage.base import Ask, Enqueue, LeaveQueue
 from clew.storage.postgres import listening, news, wakeups
 from clew.storage.postgres.database import PostgresDatabase
+from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.queue import enqueue
 from clew.testing.contracts.threads import begin, end
 from support.colours import PATIENCE_S, thread
@@ -90,7 +91,7 @@ class TestSending:
 
     def test_one_is_sent_together_with_its_call_or_not_at_all(self, saver: PostgresSaver) -> None:
         def work(connection: psycopg.Connection) -> None:
-            assert enqueue(connection, Enqueue(place()))
+            assert carry_out(connection, enqueue(Enqueue(place())))
             raise KeyError
 
         with pytest.raises(KeyError):
@@ -178,7 +179,8 @@ class TestWaiting:
     ) -> None:
         monkeypatch.setattr(listening, "_RETRY_S", 0.01)
         self._submit_and_wait(saver, elsewhere)
-        listens = "query LIKE 'LISTEN %%' AND pid <> pg_backend_pid()"
+        channel = news.name_of(saver.database.schema)  # others may test on the same server
+        listens = f"query LIKE 'LISTEN \"{channel}\"%%' AND pid <> pg_backend_pid()"
         assert elsewhere.database.read(
             lambda c: c.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {listens}").fetchall()
         )

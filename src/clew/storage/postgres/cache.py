@@ -44,7 +44,7 @@ class PostgresCache(BaseCache):
         self.database = where if isinstance(where, PostgresDatabase) else PostgresDatabase(where, schema=schema)
 
     def get(self, namespace: Namespace, key: str) -> bytes | None:
-        return self.database.read(partial(_get, _at(namespace, key), time.time()))
+        return self.database.transact("glance", partial(_get, _at(namespace, key), time.time()))
 
     def set(self, namespace: Namespace, key: str, data: bytes, ttl_s: float | None) -> None:
         self.database.write(partial(_set, _at(namespace, key), data, ttl_s, time.time()))
@@ -53,7 +53,7 @@ class PostgresCache(BaseCache):
         self.database.write(partial(_clear, _text(namespace)))
 
     async def aget(self, namespace: Namespace, key: str) -> bytes | None:
-        return await self.database.aread(partial(_get, _at(namespace, key), time.time()))
+        return await self.database.atransact("glance", partial(_get, _at(namespace, key), time.time()))
 
     async def aset(self, namespace: Namespace, key: str, data: bytes, ttl_s: float | None) -> None:
         await self.database.awrite(partial(_set, _at(namespace, key), data, ttl_s, time.time()))

@@ -4,7 +4,7 @@ It knows nothing of threads, runs or memories: journals and items hand it functi
 
 `read`, `write` and `look_ahead` (`aread`, `awrite`, `alook_ahead`) run such a function in a transaction of its own,
 with the schema first on the search path, so that tables are named without it: `connection.execute("SELECT … FROM
-clew_items")`; `glance` runs a single statement. No user code runs in there. `call` carries out a Call, which is
+clew_items")`. No user code runs in there. `call` carries out a Call, which is
 committed together with all others that wait: one round trip, one commit. Blocking calls work on the caller's own OS
 thread, async ones on OS threads of this object, or, a call that comes alone, on the caller's loop: one object serves
 blocking code and any number of loops.
@@ -85,11 +85,7 @@ class PostgresDatabase:
         Raises:
             StorageError: the database did not do it.
         """
-        return self._transact("read", work)
-
-    def glance(self, work: Work[T]) -> T:
-        """Run `work`, which makes one statement that only reads, and return what it returns: one round trip."""
-        return self._transact("glance", work)
+        return self.transact("read", work)
 
     def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return what it returns, once that is committed.
@@ -100,19 +96,15 @@ class PostgresDatabase:
             StorageError: nothing of this work was kept, unless the message says that nobody knows.
             Whatever `work` raises: its changes are rolled back.
         """
-        return self._transact("write", work)
+        return self.transact("write", work)
 
     def look_ahead(self, work: Work[T]) -> T:
         """Run `work`, which may write, and take back what it wrote: the view of a transaction that never was."""
-        return self._transact("look_ahead", work)
+        return self.transact("look_ahead", work)
 
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""
         return await self._aside(lambda: self.read(work))
-
-    async def aglance(self, work: Work[T]) -> T:
-        """Like `glance`, off the event loop."""
-        return await self._aside(lambda: self.glance(work))
 
     async def awrite(self, work: Work[T]) -> T:
         """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
@@ -121,6 +113,14 @@ class PostgresDatabase:
     async def alook_ahead(self, work: Work[T]) -> T:
         """Like `look_ahead`, off the event loop."""
         return await self._aside(lambda: self.look_ahead(work))
+
+    def transact(self, kind: Kind, work: Work[T]) -> T:
+        """Run `work` in a transaction of that kind. See `read`, `write`, `look_ahead`; "glance": one statement."""
+        return self._trying(lambda connection: transact(connection, kind, self.schema, work))
+
+    async def atransact(self, kind: Kind, work: Work[T]) -> T:
+        """Like `transact`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
+        return await self._aside(lambda: self.transact(kind, work))
 
     def call(self, call: Call[T]) -> T:
         """Carry out a call and return what it gives, once it is committed together with all that wait.
@@ -258,9 +258,6 @@ class PostgresDatabase:
             if is_gone(connection):
                 raise Lost(error) from error
             raise
-
-    def _transact(self, kind: Kind, work: Work[T]) -> T:
-        return self._trying(lambda connection: transact(connection, kind, self.schema, work))
 
     async def _aside(self, work: Callable[[], T]) -> T:
         return await finished(asyncio.wrap_future(self._opened().threads.submit(work)))

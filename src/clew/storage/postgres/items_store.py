@@ -140,26 +140,10 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
         self.close()
 
     def _transact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
-        match how:
-            case "glance":
-                return self.database.glance(work)
-            case "read":
-                return self.database.read(work)
-            case "write":
-                return self.database.write(work)
-            case "look_ahead":
-                return self.database.look_ahead(work)
+        return self.database.transact(how, work)
 
     async def _atransact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
-        match how:
-            case "glance":
-                return await self.database.aglance(work)
-            case "read":
-                return await self.database.aread(work)
-            case "write":
-                return await self.database.awrite(work)
-            case "look_ahead":
-                return await self.database.alook_ahead(work)
+        return await self.database.atransact(how, work)
 
 
 def _declare(connection: psycopg.Connection, paths: Sequence[tuple[str, ...]]) -> None:

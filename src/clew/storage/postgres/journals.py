@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +38,7 @@ from clew.storage.postgres.calls import BIG, TEXT, Call, Found, Function
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, record_of, run_of
 from clew.storage.postgres.statements import rows
+from clew.storage.postgres.transactions import Kind
 from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ class PostgresSaver(Checkpointer):
         elif call := _call(operation):
             result = self.database.call(call)
         else:
-            run = self.database.read if type(operation) in _READS else self.database.write
-            result = run(partial(_work, operation))
+            result = self.database.transact(_kind(operation), partial(_work, operation))
         return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
@@ -99,8 +98,7 @@ class PostgresSaver(Checkpointer):
         elif call := _call(operation):
             result = await self.database.acall(call)
         else:
-            run = self.database.aread if type(operation) in _READS else self.database.awrite
-            result = await run(partial(_work, operation))
+            result = await self.database.atransact(_kind(operation), partial(_work, operation))
         return result
 
     def close(self) -> None:
@@ -119,8 +117,17 @@ def _call(operation: Operation[Any]) -> Call[Any] | None:
             return leases.renew(operation)
         case AddEvents():
             return events.add_events(operation)
+        case Enqueue():
+            return queue.enqueue(operation)
         case _:
             return None
+
+
+def _kind(operation: Operation[Any]) -> Kind:
+    """Return which transaction carries out an operation for which there is no call."""
+    if type(operation) in _ONE_STATEMENT:
+        return "glance"
+    return "read" if type(operation) in _READS else "write"
 
 
 def _work(operation: Operation[T], connection: psycopg.Connection) -> T:
@@ -161,23 +168,28 @@ def _load_records(connection: psycopg.Connection, operation: LoadRecords) -> lis
     return [record_of(row) for row in found]
 
 
-# The part of a chain up to a piece; what is before its first piece is in a chain that began earlier.
-_PART = (
-    "SELECT part.name, part.before, part.count, part.body, part.chain "
-    "FROM clew_pieces AS last JOIN clew_pieces AS part "
-    "ON part.chain = last.chain AND part.place <= last.place WHERE last.name = %s ORDER BY part.place"
+# The chain of a piece up to it, and, by what is before its first piece, the chains that it goes on from. These began
+# earlier; one that did not is given once, as damaged.
+_PIECES = """
+WITH RECURSIVE last (chain, place, is_damaged) AS (
+    SELECT chain, place, false FROM clew_pieces WHERE name = %s
+    UNION ALL
+    SELECT piece.chain, piece.place, piece.chain >= last.chain
+    FROM last JOIN clew_pieces AS first ON first.chain = last.chain AND first.place = 0
+        JOIN clew_pieces AS piece ON piece.name = first.before
+    WHERE NOT last.is_damaged
 )
+SELECT part.name, part.before, part.count, part.body, last.is_damaged
+FROM last JOIN clew_pieces AS part ON part.chain = last.chain AND part.place <= last.place
+ORDER BY part.chain, part.place
+"""
 
 
 def _load_pieces(connection: psycopg.Connection, operation: LoadPieces) -> list[Piece]:
-    pieces: list[Piece] = []
-    chain, part = math.inf, rows(connection, _PART, (operation.last,))
-    while part:
-        if part[0][4] >= chain:
-            raise UnreadableRecord(f"a saved list is damaged: chain {chain} follows one that began after it")
-        pieces[:0] = [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in part]
-        chain, part = part[0][4], rows(connection, _PART, (part[0][1],))
-    return pieces
+    found = rows(connection, _PIECES, (operation.last,))
+    if any(row[4] for row in found):
+        raise UnreadableRecord("a saved list is damaged: a chain of its pieces follows one that began after it")
+    return [Piece(id=row[0], before=row[1], count=row[2], body=row[3]) for row in found]
 
 
 def _list_threads(connection: psycopg.Connection, operation: ListThreads) -> list[ThreadKey]:
@@ -191,10 +203,10 @@ def _list_threads(connection: psycopg.Connection, operation: ListThreads) -> lis
     return [ThreadKey(*row) for row in found]
 
 
-_READS = (
-    ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadUse, LoadEvents, WalkThreads,
-    ListPieces, LoadThread,
+_ONE_STATEMENT = (
+    ListRuns, LoadRecords, LoadPieces, ListThreads, Watch, ListQueue, FindWork, LoadEvents, WalkThreads, ListPieces,
 )  # fmt: skip
+_READS = (LoadThread, LoadUse)
 _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
     ListRuns: _list_runs,
     LoadRecords: _load_records,
@@ -203,7 +215,6 @@ _WORK: dict[type, Callable[[psycopg.Connection, Any], Any]] = {
     Keep: appending.keep,
     Watch: leases.watch,
     Ask: leases.ask,
-    Enqueue: queue.enqueue,
     StayQueued: queue.stay_queued,
     LeaveQueue: queue.leave_queue,
     ListQueue: queue.list_queue,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clew.engine.records import Queued, ThreadKey, Work
-from clew.storage.base import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued, first_epoch
-from clew.storage.postgres.journals_rows import THREAD, made_thread
+from clew.storage.base import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
+from clew.storage.postgres.calls import BYTES, INT, REAL, TEXT, Call, Function
+from clew.storage.postgres.journals_rows import THREAD, find_thread
 from clew.storage.postgres.statements import change, rows
 
 if TYPE_CHECKING:
@@ -15,23 +16,25 @@ if TYPE_CHECKING:
 _PLACE = "name, owner, until_s, act, input, config, priority, due_s, created_s"
 
 
-def enqueue(connection: psycopg.Connection, operation: Enqueue) -> bool:
+_ENQUEUE = Function(
+    "clew_enqueue", (TEXT, TEXT, TEXT, TEXT, REAL, TEXT, BYTES, BYTES, INT, REAL, REAL), place=0, gives=(TEXT, INT)
+)
+
+
+def enqueue(operation: Enqueue) -> Call[bool]:
+    """Return the call that takes a place."""
     place = operation.place
-    if rows(connection, "SELECT 1 FROM clew_runs WHERE run_id = %s", (place.id,)):
-        return False
-    thread = made_thread(connection, place.thread, first_epoch(place.created_s), place.created_s)
-    is_kept = change(
-        connection,
-        f"INSERT INTO clew_queue (thread, {_PLACE}) VALUES (%s{', %s' * 9}) ON CONFLICT (name) DO NOTHING",
-        (
-            thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
-            place.due_s, place.created_s,
-        ),
+    row = (
+        *place.thread, place.id, place.owner, place.until_s, place.act, place.input, place.config, place.priority,
+        place.due_s, place.created_s,
     )  # fmt: skip
-    # For what is to wait workers look themselves: a job of a later time would stand in the way of one for now.
-    if is_kept and place.owner is None and place.due_s <= place.created_s:
-        rows(connection, "SELECT clew_wake(%s)", (thread,))
-    return bool(is_kept)
+
+    def recover(connection: psycopg.Connection) -> tuple[bool] | None:
+        find_thread(connection, place.thread)  # and wait for the first try to end
+        taken = "SELECT 1 FROM clew_queue WHERE name = %s AND owner IS NOT DISTINCT FROM %s AND created_s = %s"
+        return (True,) if rows(connection, taken, (place.id, place.owner, place.created_s)) else None
+
+    return Call({_ENQUEUE: [row]}, lambda found: bool(found[_ENQUEUE][place.id][0]), recover=recover)
 
 
 def stay_queued(connection: psycopg.Connection, operation: StayQueued) -> bool:

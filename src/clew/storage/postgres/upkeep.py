@@ -148,7 +148,7 @@ def keep_thread(connection: psycopg.Connection, operation: KeepThread) -> None:
         head = put_run(connection, thread, run)
     _put(connection, thread, whole)
     for place in whole.queue:
-        if not enqueue(connection, Enqueue(place)):
+        if not carry_out(connection, enqueue(Enqueue(place))):
             raise _known(place.id)
     change(
         connection,

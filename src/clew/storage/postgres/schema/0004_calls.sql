@@ -233,6 +233,44 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Take places in the queues of threads, made if they are missing; is_kept: 0 where a run or a place has that name. For
+-- what is to wait workers look themselves: a job of a later time would stand in the way of one for now.
+CREATE FUNCTION clew_enqueue(
+    thread_ids text[], workflows text[], names text[], owners text[], untils_s double precision[], acts text[],
+    inputs bytea[], configs bytea[], priorities integer[], dues_s double precision[], creates_s double precision[]
+) RETURNS TABLE (name text, is_kept integer)
+LANGUAGE plpgsql SET search_path FROM CURRENT SET lock_timeout = '30s' SET plan_cache_mode = 'force_generic_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    of_thread bigint;
+BEGIN
+    FOR i IN 1 .. cardinality(names) LOOP
+        clew_enqueue.name := names[i];
+        clew_enqueue.is_kept := 0;
+        IF NOT EXISTS (SELECT 1 FROM clew_runs WHERE run_id = names[i]) THEN
+            LOOP
+                SELECT id INTO of_thread FROM clew_threads
+                    WHERE thread_id = thread_ids[i] AND workflow = workflows[i] FOR NO KEY UPDATE;
+                EXIT WHEN FOUND;
+                INSERT INTO clew_threads (thread_id, workflow, epoch, changed_s)
+                    VALUES (thread_ids[i], workflows[i], trunc(creates_s[i] * 1000000), creates_s[i])
+                    ON CONFLICT DO NOTHING;
+            END LOOP;
+            INSERT INTO clew_queue (
+                thread, name, owner, until_s, act, input, config, priority, due_s, created_s
+            ) VALUES (
+                of_thread, names[i], owners[i], untils_s[i], acts[i], inputs[i], configs[i], priorities[i], dues_s[i],
+                creates_s[i]
+            ) ON CONFLICT ON CONSTRAINT clew_queue_name_key DO NOTHING;
+            IF FOUND THEN
+                clew_enqueue.is_kept := 1;
+                PERFORM clew_wake(of_thread) WHERE owners[i] IS NULL AND dues_s[i] <= creates_s[i];
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+
 -- Put records at the end of the journals of runs that are kept, in place of those with the same keys.
 CREATE FUNCTION clew_put_records(
     run_ids text[], keys text[], names text[], fingerprints bytea[], arguments text[], states text[],
