@@ -1,4 +1,4 @@
-"""One SQLite file: connections, transactions, migrations, and the mapping of SQLite's errors to ours.
+"""One SQLite file: connections, transactions and migrations.
 
 It knows nothing of threads, runs or memories: journals and items hand it functions of a connection.
 
@@ -21,10 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from clew.errors import ClewError, SchemaMismatch, StorageError, Unavailable, UsageError
+from clew.errors import Unavailable, UsageError
 from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
+from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, errors, translated
 from clew.storage.sqlite.migrations import migrate
 from clew.storage.sqlite.rings import Admission
 from clew.storage.sqlite.transactions import Work, attempt, look, transact
@@ -36,7 +37,6 @@ else:
 
 T = TypeVar("T")
 
-_BUSY_TIMEOUT_S = 30.0
 _PAGE_SIZE_BYTES = 4096  # what a turn writes to the log is pages: larger ones double it
 _MOST_PER_COMMIT = 256
 _CHECK_EVERY_S = 0.001  # whether the file is still there: to ask costs half as much as to commit a record
@@ -92,7 +92,7 @@ class SqliteDatabase:
             try:  # nobody else writes: no queue, no batch
                 return transact(self._connect_writer(), work)
             except sqlite3.Error as error:
-                raise _translated(error, self.path) from error
+                raise translated(error, self.path) from error
             finally:
                 writes.end_alone()
         value: T = writes.run(work)
@@ -117,7 +117,7 @@ class SqliteDatabase:
                 self._check_file()
             return work(self._writer or self._connect_first())
         except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
         finally:
             writes.end_alone()
 
@@ -141,13 +141,13 @@ class SqliteDatabase:
     def glance(self, work: Work[T]) -> T:
         """Run `work`, which makes one statement and so sees one consistent state by itself, and return its result."""
         if self.in_memory:
-            with self._group().alone(), _errors(self.path):
+            with self._group().alone(), errors(self.path):
                 return look(self._connect_writer(), work)
         connection = self._reader()
         try:
             return look(connection, work)
         except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
         finally:
             connection.in_use.release()
 
@@ -184,7 +184,7 @@ class SqliteDatabase:
         Raises:
             Unavailable: another process reads or writes for too long; or there is no space left.
         """
-        with self._group().alone(), _errors(self.path):
+        with self._group().alone(), errors(self.path):
             connection = self._connect_writer()
             connection.execute("VACUUM")
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -249,7 +249,7 @@ class SqliteDatabase:
                 self._process = processes.here
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
-        with _errors(self.path):
+        with errors(self.path):
             try:
                 transact(self._connect_writer(), partial(_carry_out_all, batch=batch))
             except Exception:
@@ -263,7 +263,7 @@ class SqliteDatabase:
         return self._writer or self._connect_first()
 
     def _connect_first(self) -> sqlite3.Connection:
-        with self._open_lock, _errors(self.path):
+        with self._open_lock, errors(self.path):
             if self._writer is not None:  # another OS thread was quicker
                 return self._writer
             connection = self._connect()
@@ -312,7 +312,7 @@ class SqliteDatabase:
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             self._connect_writer()  # which looks whether the tables are ours
-            with self._open_lock, _errors(self.path):
+            with self._open_lock, errors(self.path):
                 connection = self._local.connection = self._connect()
                 self._readers.add(connection)
         return connection
@@ -320,7 +320,7 @@ class SqliteDatabase:
     def _connect(self) -> _Connection:
         self._check_open()
         connection = sqlite3.connect(
-            self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
+            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
             factory=_Connection,
         )  # fmt: skip
         try:
@@ -374,34 +374,4 @@ def _carry_out_each(connection: sqlite3.Connection, batch: list[Waiting[Work[Any
         try:
             write.value = attempt(connection, write.work)
         except Exception as error:
-            write.fail(_translated(error, path) if isinstance(error, sqlite3.Error) else error)
-
-
-@contextlib.contextmanager
-def _errors(path: str) -> Generator[None]:
-    """Map SQLite's errors to ours, in this one place, with the cause kept."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _translated(error, path) from error
-
-
-def _translated(error: sqlite3.Error, path: str) -> ClewError:
-    text, name = str(error), getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_NOTADB"):
-        return SchemaMismatch(f"{path!r} is not a SQLite database ({text}); choose another file")
-    if name.startswith("SQLITE_CORRUPT"):
-        return Unavailable(f"the database {path!r} is damaged ({text}); restore it from a copy")
-    if name.startswith("SQLITE_READONLY"):
-        return Unavailable(f"the database {path!r} is read-only ({text}); make the file and its folder writable")
-    if name.startswith("SQLITE_CANTOPEN"):
-        folder = os.path.dirname(os.path.realpath(path))
-        why = "" if os.path.isdir(folder) else f": the folder {folder!r} does not exist"
-        return Unavailable(f"cannot open the database {path!r}{why} ({text})")
-    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return Unavailable(f"cannot write the database {path!r} ({text}); nothing of this write was kept: free space")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Unavailable(f"another process has kept {path!r} locked for {_BUSY_TIMEOUT_S:.0f} s ({text}); try again")
-    if isinstance(error, sqlite3.ProgrammingError):
-        return Unavailable(f"the database {path!r} was closed ({text}); open a new Database")
-    return StorageError(f"{path!r}: {text}")
+            write.fail(translated(error, path) if isinstance(error, sqlite3.Error) else error)
