@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clew.store.codes import code_of, codes_of
 from clew.store.corpus import Corpus
+from clew.store.ranking import cosine
 
 DIMS = 8
 Row = tuple[int, bytes, bytes, bytes]
@@ -51,7 +53,47 @@ def test_a_changed_corpus_is_the_one_built_anew(seed: int, coded: bool, monkeypa
         assert same(corpus, built(rows, coded=coded))
 
 
-def test_a_corpus_of_which_nothing_has_changed_is_the_same_object() -> None:
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_wide_corpus_that_is_extended_finds_what_one_built_anew_finds(
+    seed: int, coded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    monkeypatch.setattr("clew.store.corpus._MOST_UNSORTED", 20)
+    monkeypatch.setattr("clew.store.corpus._LATE_SHARE", 0)
+    rows = {item: row(item, chance, coded=coded) for item in chance.sample(range(100), 40)}
+    corpus = built(rows, coded=coded)
+    query = np.array([chance.gauss(0, 1) for _ in range(DIMS)], dtype="<f4").tobytes()
+    for _ in range(4):
+        new = {item: row(item, chance, coded=coded) for item in chance.sample(range(120), chance.randrange(8))}
+        gone = [item for item in chance.sample(range(120), 5) if item not in new]
+        rows = {item: kept for item, kept in (rows | new).items() if item not in gone}
+        corpus = corpus.changed([new[item] for item in sorted(new)], gone)
+        anew = built(rows, coded=coded)
+        assert there(corpus, np.arange(len(corpus))) == sorted(rows)
+        for term in range(30):
+            assert there(corpus, corpus.postings(term).owners) == there(anew, anew.postings(term).owners)
+        assert meanings(corpus, query) == meanings(anew, query)
+
+
+def there(corpus: Corpus, places: Any) -> list[int]:
+    """Give the ids of the items at some places that are not gone, sorted."""
+    gone = [] if corpus.gone is None else corpus.gone
+    return sorted(corpus.ids[np.setdiff1d(places, gone)].tolist())
+
+
+def meanings(corpus: Corpus, query: bytes) -> dict[int, float]:
+    """Give each item's similarity with a query; of those that are there and have one."""
+    found = np.round(cosine(corpus, query).astype(float), 4)
+    left = there(corpus, np.flatnonzero(~np.isnan(found)))
+    return {item: found[np.flatnonzero(corpus.ids == item)[-1]] for item in left}
+
+
+@pytest.mark.parametrize("most_unsorted", [0, 20_000])
+def test_a_corpus_of_which_nothing_has_changed_is_the_same_object(
+    most_unsorted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.store.corpus._MOST_UNSORTED", most_unsorted)
     corpus = Corpus([(1, b"", b"", b"")], DIMS)
     assert corpus.changed([], [2, 3]) is corpus
 

@@ -82,8 +82,7 @@ def find_surroundings(
 
     borders = edges = spaces[1:] != spaces[:-1]
     grouped, labels = False, []
-    asks, fields = _read(marks)
-    for values in fields:
+    for values in _read(marks):
         changes = (values[1:] != values[:-1]) | borders
         kinds = len(np.unique(values))
         if not 2 <= kinds <= len(values) // 2:
@@ -102,7 +101,33 @@ def find_surroundings(
         starts=starts,
         grouped=grouped,
         labels=tuple(labels),
-        asks=np.flatnonzero(asks),
+        asks=np.flatnonzero(_asks(marks)),
+    )
+
+
+def extended(around: Surroundings, spaces: NDArray[np.int64], marks: Marks) -> Surroundings:
+    """Give what surrounds some items and others behind them, which have neighbours among themselves alone.
+
+    Args:
+        around: what surrounds the first ones; it also says which fields label.
+        spaces, marks: of the others.
+    """
+    import numpy as np
+
+    size, known = len(around.stretches), len(around.starts) - 1
+    changes = np.concatenate([[True], spaces[1:] != spaces[:-1]])[: len(spaces)]
+    _, held, owners = _pairs(marks)
+    labels = []
+    for by_value in around.labels:
+        more = {value: size + owners[held == value] for value in by_value.keys() & set(held.tolist())}
+        labels.append(by_value | {value: np.concatenate([by_value[value], items]) for value, items in more.items()})
+    return Surroundings(
+        ordered=around.ordered,
+        stretches=np.concatenate([around.stretches, known - 1 + np.cumsum(changes)]),
+        starts=np.concatenate([around.starts[:-1], size + np.flatnonzero(changes), [size + len(spaces)]]),
+        grouped=around.grouped,
+        labels=tuple(labels),
+        asks=np.concatenate([around.asks, size + np.flatnonzero(_asks(marks))]),
     )
 
 
@@ -172,19 +197,32 @@ def _by_value(values: NDArray[np.uint32]) -> dict[int, NDArray[np.intp]]:
     return dict(zip(kinds.tolist(), np.split(order, first[1:]), strict=True))
 
 
-def _read(marks: Marks) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
-    """Give which items ask, and the values of each field that at least half of the items have, 0 where one has not."""
+def _asks(marks: Marks) -> NDArray[np.bool_]:
+    """Give which items ask."""
     import numpy as np
 
     sizes, flat = marks
-    flags = (np.cumsum(sizes) - sizes)[sizes > 0]
     asks = np.zeros(len(sizes), bool)
-    asks[sizes > 0] = flat[flags] & 1
+    asks[sizes > 0] = flat[(np.cumsum(sizes) - sizes)[sizes > 0]] & 1
+    return asks
+
+
+def _pairs(marks: Marks) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.intp]]:
+    """Give the hashes of the name and of the value of every short field, and whose it is."""
+    import numpy as np
+
+    sizes, flat = marks
     is_pair = np.ones(len(flat), bool)
-    is_pair[flags] = False
-    pairs = flat[is_pair].reshape(-1, 2)
-    named, held = np.ascontiguousarray(pairs[:, 0]), pairs[:, 1]
-    owners = np.repeat(np.arange(len(sizes)), np.maximum(sizes - 1, 0) // 2)
+    is_pair[(np.cumsum(sizes) - sizes)[sizes > 0]] = False
+    named, held = np.ascontiguousarray(flat[is_pair].reshape(-1, 2).T)
+    return named, held, np.repeat(np.arange(len(sizes)), np.maximum(sizes - 1, 0) // 2)
+
+
+def _read(marks: Marks) -> list[NDArray[np.uint32]]:
+    """Give the values of each field that at least half of the items have, 0 where one has not."""
+    import numpy as np
+
+    sizes, (named, held, owners) = marks.lengths, _pairs(marks)
     names, counts = np.unique(named, return_counts=True)
     fields = []
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_FIELDS]:
@@ -194,7 +232,7 @@ def _read(marks: Marks) -> tuple[NDArray[np.bool_], list[NDArray[np.uint32]]]:
         values = np.zeros(len(sizes), dtype=np.uint32)
         values[owners[rows]] = held[rows]
         fields.append(values)
-    return asks, fields
+    return fields
 
 
 def _neighbours_are_alike(

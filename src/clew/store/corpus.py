@@ -6,14 +6,16 @@ that have changed. Read by `ranking`. It knows no database and no scores.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clew.errors import UnreadableRecord
 from clew.store.codes import code_bytes, code_of, ones
-from clew.store.context import Marks, Surroundings, find_surroundings
+from clew.store.context import Marks, Surroundings, extended, find_surroundings
 from clew.store.parts import Whole
+from clew.store.postings import Postings, Sorted, merge_terms, of_term, runs_of, sort_terms
 from clew.store.slabs import DAMAGED, Slab, slabs_of
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T", bound="np.generic")
+_Row = tuple[int, bytes, bytes, bytes]
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
 _LOOKUPS_BEFORE_SORTING = 64  # about four queries: sorting costs as much as some sixty lookups without it
 _MOST_UNSORTED = 20_000  # items; of more, terms are sorted at once and kept sorted alone
 _MOST_KNOWN_PER_ITEM = 4  # entries of postings that are kept, beside the first thousands
+_LATE_SHARE = 64  # one item in so many may come late: more often, sorting them in would take longer than it saves
 _BYTES_PER_ITEM = 100  # what is kept besides the big arrays, about: those postings, marks, surroundings
 
 
@@ -43,60 +47,6 @@ class IndexRow(NamedTuple):
     words: bytes
     marks: bytes
     vectors: bytes
-
-
-class _Sorted(NamedTuple):
-    """Every term's items, sorted by term, then by item."""
-
-    terms: NDArray[np.uint32]
-    owners: NDArray[np.int32]
-    times: NDArray[np.uint8]
-
-
-class Postings(NamedTuple):
-    """Which items have a term, sorted, and how many times each."""
-
-    owners: NDArray[np.intp]
-    times: NDArray[np.uint8]
-
-
-def _runs(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
-    """Give where each run of equal values begins and how long it is; 255 stands for all that are longer."""
-    import numpy as np
-
-    begins = np.ones(len(values) + 1, bool)
-    np.not_equal(values[1:], values[:-1], out=begins[1:-1])
-    edges = np.flatnonzero(begins)
-    return edges[:-1], np.minimum(edges[1:] - edges[:-1], 255).astype(np.uint8)
-
-
-def _sort(terms: NDArray[np.uint32], owners: NDArray[np.int32]) -> _Sorted:
-    """Sort terms and the items that have them, each pair once."""
-    import numpy as np
-
-    both = np.sort(terms.astype(np.uint64) << np.uint64(32) | owners.astype(np.uint64))
-    first, times = _runs(both)
-    both = both[first]
-    return _Sorted((both >> np.uint64(32)).astype(np.uint32), (both & np.uint64(2**32 - 1)).astype(np.int32), times)
-
-
-def _merge(old: _Sorted, new: _Sorted, old_size: int, size: int, chosen: NDArray[np.intp]) -> _Sorted:
-    """Merge the terms of two corpora, of whose items, numbered through, some are chosen."""
-    import numpy as np
-
-    place = np.full(size, -1, dtype=np.int32)
-    place[chosen] = np.arange(len(chosen), dtype=np.int32)
-    owners = place[: max(1, old_size)][old.owners]
-    stays = owners >= 0
-    left = _Sorted(old.terms[stays], owners[stays], old.times[stays])
-    right = new._replace(owners=place[old_size:][new.owners])
-    keys = [part.terms.astype(np.uint64) << np.uint64(32) | part.owners.astype(np.uint64) for part in (left, right)]
-    at = np.searchsorted(keys[0], keys[1])
-    return _Sorted(
-        np.insert(left.terms, at, right.terms),
-        np.insert(left.owners, at, right.owners),
-        np.insert(left.times, at, right.times),
-    )
 
 
 def vector_bytes(dims: int, *, coded: bool) -> int:
@@ -156,8 +106,12 @@ class Corpus:
     """
 
     whole: Whole | None = None  # of which it is a part; None: all items are in it
+    gone: NDArray[np.intp] | None = None  # items that are not there any more, to be left out
+    _base: Corpus | None = None  # what it was extended from, and by which rows; None for what is gone
+    _late: Mapping[int, _Row | None] = MappingProxyType({})
+    _late_sorted: Sorted | None = None
 
-    def __init__(self, rows: Iterable[tuple[int, bytes, bytes, bytes]], dims: int, *, coded: bool = False) -> None:
+    def __init__(self, rows: Iterable[_Row], dims: int, *, coded: bool = False) -> None:
         self._take_in(slabs_of(rows, vector_bytes(dims, coded=coded)), dims, coded)
 
     @classmethod
@@ -211,11 +165,67 @@ class Corpus:
             return len(owners)
         return self.whole.having.get(term, round(float(self.whole.weights[owners].sum())))
 
-    def changed(self, rows: Sequence[tuple[int, bytes, bytes, bytes]], gone: Collection[int] = ()) -> Corpus:
+    def changed(self, rows: Sequence[_Row], gone: Collection[int] = ()) -> Corpus:
         """Give the corpus with other rows in place of those of the same ids, new rows at their places, others gone.
 
-        Takes a few copies of the arrays, not a look at every item.
+        Takes a few copies of the arrays, not a look at every item. In a wide corpus what is new comes last, with no
+        neighbours but each other, until it has become a share worth sorting in.
         """
+        if not self.is_wide:
+            return self._joined(rows, gone)
+        base = self._base or self
+        lost = [*base.ids[base._places(gone)].tolist(), *self._late.keys() & set(gone)]
+        if not rows and not lost:
+            return self
+        late = {**self._late, **{row[0]: row for row in rows}, **dict.fromkeys(lost)}
+        new = [row for _, row in sorted(late.items()) if row is not None]
+        if len(late) * _LATE_SHARE > len(base):
+            return base._joined(new, list(late))
+        longer: Corpus = object.__new__(Corpus)
+        longer._base, longer._late, longer.gone = base, late, base._places(late)
+        longer._extend(base, Corpus(new, base.dims, coded=base.coded))
+        return longer
+
+    def _places(self, ids: Iterable[int]) -> NDArray[np.intp]:
+        """Give the places of those of some ids that are here; all are in the order of ids."""
+        import numpy as np
+
+        wanted = np.array(sorted(ids), dtype=np.int64)
+        at = np.minimum(np.searchsorted(self.ids, wanted), len(self) - 1)
+        here: NDArray[np.intp] = at[self.ids[at] == wanted]
+        return here
+
+    def _extend(self, base: Corpus, new: Corpus) -> None:
+        """Become the items of a wide corpus, and others behind them."""
+        import numpy as np
+
+        self.dims, self.coded = base.dims, base.coded
+        self.ids = np.concatenate([base.ids, new.ids])
+        self.lengths = np.concatenate([base.lengths, new.lengths])
+        self.marks = Marks(
+            np.concatenate([base.marks.lengths, new.marks.lengths]),
+            np.concatenate([base.marks.numbers, new.marks.numbers]),
+        )
+        self._take_parts(np.concatenate([np.bincount(part.vector_owners, minlength=len(part)) for part in (base, new)]))
+        self.vectors = np.concatenate([base.vectors, new.vectors])
+        self.codes = np.concatenate([base.codes, new.codes], axis=1)
+        self._known_entries, self._known = 0, {}
+        self._keep_sorted(base._sorted)
+        self._late_sorted = new._sorted._replace(owners=new._sorted.owners + np.int32(len(base)))
+        self.__dict__["surroundings"] = extended(base.surroundings, new.ids >> SEQUENCE_BITS, new.marks)
+        base._lie_in(self)
+
+    def _lie_in(self, longer: Corpus) -> None:
+        """Have the arrays of a corpus that goes on behind this one, so that they are in memory once."""
+        self.ids, self.lengths = longer.ids[: len(self)], longer.lengths[: len(self)]
+        self.marks = Marks(
+            longer.marks.lengths[: len(self)], longer.marks.numbers[: len(self.marks.numbers)]
+        )  # fmt: skip
+        vectors = len(self.vector_owners)
+        self.vector_owners, self.vectors = longer.vector_owners[:vectors], longer.vectors[: len(self.vectors)]
+        self.codes = longer.codes[:, : self.codes.shape[1]]
+
+    def _joined(self, rows: Sequence[_Row], gone: Collection[int] = ()) -> Corpus:
         import numpy as np
 
         new = Corpus(rows, self.dims, coded=self.coded)
@@ -249,7 +259,7 @@ class Corpus:
         self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
         self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
         if old.is_wide or new.is_wide:
-            self._keep_sorted(_merge(old._sorted, new._sorted, len(old), len(old) + len(new), chosen))
+            self._keep_sorted(merge_terms(old._sorted, new._sorted, len(old), len(old) + len(new), chosen))
         else:
             self.terms = _pick(_ragged(pieces, old.lengths, new.lengths), old.terms, new.terms)
             self.owners = np.repeat(np.arange(len(chosen), dtype=np.int32), self.lengths)
@@ -309,26 +319,25 @@ class Corpus:
 
         self._lookups += 1
         if self._lookups > _LOOKUPS_BEFORE_SORTING:
-            terms, owners, times = self._sorted
-            start, end = (
-                np.searchsorted(terms, np.uint32(term), "left"),
-                np.searchsorted(terms, np.uint32(term), "right"),
-            )
-            return Postings(owners[start:end].astype(np.intp), times[start:end])
+            found = of_term(self._sorted, term)
+            if self._late_sorted is None:
+                return found
+            late = of_term(self._late_sorted, term)
+            return Postings(np.concatenate([found.owners, late.owners]), np.concatenate([found.times, late.times]))
         hits = self.owners[np.flatnonzero(self.terms == np.uint32(term))]
-        first, times = _runs(hits)
+        first, times = runs_of(hits)
         return Postings(hits[first].astype(np.intp), times)
 
     @cached_property
-    def _sorted(self) -> _Sorted:
-        return _sort(self.terms, self.owners)
+    def _sorted(self) -> Sorted:
+        return sort_terms(self.terms, self.owners)
 
     def _sort_if_wide(self) -> None:
         self.is_wide = False
         if len(self) > _MOST_UNSORTED:
-            self._keep_sorted(_sort(self.terms, self.owners))
+            self._keep_sorted(sort_terms(self.terms, self.owners))
 
-    def _keep_sorted(self, given: _Sorted) -> None:
+    def _keep_sorted(self, given: Sorted) -> None:
         """Keep the terms of a wide corpus in this form alone: it is asked often, and large."""
         import numpy as np
 

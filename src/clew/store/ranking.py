@@ -64,6 +64,8 @@ def rank(
         return []
     scores = _scores(corpus, search)
     open_ = np.ones(len(corpus), bool) if allowed is None else np.isin(corpus.ids, list(allowed))
+    if corpus.gone is not None:
+        open_[corpus.gone] = False
     if corpus.coded and fetch is not None and scores.meaning is not None:
         _score_again(corpus, search, scores, open_, fetch)
     if search.min_score is not None:
