@@ -10,7 +10,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import pytest
@@ -62,6 +62,7 @@ def found_in(path: Path) -> Iterator[str]:
     """Yield what a file does by names that are not written there."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    named = {id(node.args[0]) for node in ast.walk(tree) if _imports_what_is_written(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
@@ -70,11 +71,20 @@ def found_in(path: Path) -> Iterator[str]:
             called = node.func.id if isinstance(node.func, ast.Name) else ""
             called = node.func.attr if isinstance(node.func, ast.Attribute) and _runs(node.func) else called
             by_name = called == "getattr" and not isinstance(node.args[1], ast.Constant)
-            if by_name or called in CALLS_THAT_RUN_BYTES:
+            if by_name or (called in CALLS_THAT_RUN_BYTES and id(node) not in named):
                 inside = [
                     function for function in functions if function.lineno <= node.lineno <= (function.end_lineno or 0)
                 ]
                 yield f"{inside[-1].name if inside else 'top'} {called}"
+
+
+def _imports_what_is_written(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Say whether it is late(globals(), "module"), with modules that are written there: an import at another time."""
+    match node:
+        case ast.Call(func=ast.Name(id="late"), args=[ast.Call(func=ast.Name(id="globals")), *modules]):
+            return all(isinstance(module, ast.Constant) for module in modules)
+        case _:
+            return False
 
 
 def _runs(called: ast.Attribute) -> bool:
@@ -107,6 +117,7 @@ def test_the_reasons_are_about_places_that_are_there() -> None:
         "def f(name):\n    return getattr(module, name)()",
         "def f(text):\n    return eval(text)",
         "def f(data):\n    return serializer.loads(data)",
+        "def f(name):\n    late(globals(), name)",
     ],
 )
 def test_the_reader_of_sources_sees_it(source: str, tmp_path: Path) -> None:
