@@ -158,6 +158,32 @@ def test_the_index_is_asked_where_the_prefix_is_a_large_part_of_all(
     assert [f"using {name}" in plan for plan in plans] == [True, False]
 
 
+def kept_as(store: PostgresStore) -> str:
+    typed = (
+        "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attname = 'embedding' AND attrelid = %s::regclass"
+    )
+    [(name,)] = store.database.read(lambda connection: rows(connection, typed, ("clew_item_nearby",)))
+    return str(name).rpartition(".")[2]
+
+
+def test_vectors_are_kept_in_half_precision_unless_asked_otherwise(store: PostgresStore) -> None:
+    fill(store, "mine", 300)
+    store.setup()
+    best = keys(store.search(("mine",), query="topic1 number", limit=5))
+    try:
+        assert kept_as(store) == "halfvec"
+        store.setup(halfvec=False)
+        store.put(("mine", "s0"), "new", {"text": "topic1 number"})
+        store.setup()  # which leaves that as it is
+        assert kept_as(store) == "vector"
+        assert len(indexes(store.database)) == 1
+        assert keys(store.search(("mine",), query="topic1 number", limit=6)) == ["new", *best]
+    finally:
+        store.setup(halfvec=True)
+    assert kept_as(store) == "halfvec"
+    assert keys(store.search(("mine",), query="topic1 number", limit=6)) == ["new", *best]
+
+
 def test_what_is_gone_or_has_expired_is_not_found(store: PostgresStore, clock: Clock) -> None:
     fill(store, "mine", 120)
     store.setup()

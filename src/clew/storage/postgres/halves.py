@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-# Half precision has 11 bits, and pgvector compares directions: numbers up to 2,047 are short and lose nothing.
-_LARGEST = 2047
+# pgvector compares directions. Half precision goes up to 65,504, and numbers of 16 bits are short.
+_LARGEST = 32_767
 
 
 def halves_text(vectors: bytes, dims: int) -> str:
-    """Give float32 vectors as pgvector reads them, a line each: their directions, in half precision."""
+    """Give float32 vectors as pgvector reads them, a line each: their directions, in 15 bits and a sign."""
     import numpy as np
 
     rows_ = np.frombuffer(vectors, dtype="<f4").reshape(-1, dims)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 INDEXED_VECTORS = 50_000  # of one model: with fewer, comparing all takes a tenth of a second, and puts stay quick
 _IN_VAIN = 4  # times as many as it would without a filter may an index look at, before items are compared one by one
 _MOST_SEARCHED = 1_000  # at once, of pgvector
-_MOST_INDEXED_DIMS = 4_000  # of pgvector
+_MOST_INDEXED_DIMS = {"halfvec": 4_000, "vector": 2_000}  # of pgvector, by type
 LEAST_SHARE = 10_000  # an index is quicker where the items below the prefix, squared, are more than this times all
 
 _NAME = "clew_item_nearby_{model:d}_{dims:d}"
 _LOOK = f"""
-SELECT quote_ident(s.nspname), c.reltuples::float8,
+SELECT quote_ident(s.nspname), t.typname::text, c.reltuples::float8,
     coalesce((SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(%(index)s)), false),
     (SELECT coalesce(sum(next_sequence), 0)::bigint FROM clew_namespaces n WHERE {BELOW}),
     EXISTS (SELECT 1 FROM clew_item_index x JOIN clew_namespaces n ON n.id = x.namespace
@@ -37,7 +37,7 @@ FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'embed
 WHERE c.oid = to_regclass('clew_item_nearby')
 """
 _PLACE = """
-SELECT quote_ident(s.nspname) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+SELECT quote_ident(s.nspname), t.typname::text FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
     JOIN pg_namespace s ON s.oid = t.typnamespace
 WHERE a.attrelid = to_regclass(%s) AND a.attname = 'embedding'
 """
@@ -49,12 +49,12 @@ SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.inde
 _LARGE = "SELECT model, dims FROM {table} GROUP BY model, dims HAVING count(*) >= %s AND dims <= %s"
 _MAKE = (
     "CREATE INDEX CONCURRENTLY {name} ON {table} USING hnsw "
-    "((embedding::{place}.halfvec({dims:d})) {place}.halfvec_cosine_ops) WHERE model = {model:d} AND dims = {dims:d}"
+    "((embedding::{place}.{type}({dims:d})) {place}.{type}_cosine_ops) WHERE model = {model:d} AND dims = {dims:d}"
 )
 _BY_INDEX = f"""
 SELECT v.id FROM clew_item_nearby v
 WHERE {{comparable}} AND (SELECT {BELOW} FROM clew_namespaces n WHERE n.id = v.namespace) AND {{is_open}}
-ORDER BY v.embedding::{{place}}.halfvec({{dims:d}}) OPERATOR({{place}}.<=>) %(query)s::{{place}}.halfvec({{dims:d}})
+ORDER BY v.embedding::{{place}}.{{type}}({{dims:d}}) OPERATOR({{place}}.<=>) %(query)s::{{place}}.{{type}}({{dims:d}})
 LIMIT %(most)s
 """
 # A vector of length 0 is as far from everything as one that has nothing in common with it. OFFSET 0: so that nothing is
@@ -62,7 +62,7 @@ LIMIT %(most)s
 _ONE_BY_ONE = """
 WITH open AS MATERIALIZED ({open})
 SELECT id FROM (
-    SELECT v.id, coalesce(nullif(v.embedding OPERATOR({place}.<=>) %(query)s::{place}.halfvec, 'NaN'), 1) AS distance
+    SELECT v.id, coalesce(nullif(v.embedding OPERATOR({place}.<=>) %(query)s::{place}.{type}, 'NaN'), 1) AS distance
     FROM open JOIN clew_item_nearby v ON {same} WHERE {comparable} OFFSET 0) AS compared
 GROUP BY id ORDER BY min(distance), id DESC LIMIT %(most)s
 """
@@ -80,6 +80,7 @@ class Nearby(Struct, frozen=True, kw_only=True):
 
     Args:
         place: the schema of pgvector, quoted.
+        type: of pgvector, as which they are kept.
         model: number of the embedder.
         dims: length of the vectors.
         items_below: how many items were ever written there.
@@ -88,6 +89,7 @@ class Nearby(Struct, frozen=True, kw_only=True):
     """
 
     place: str
+    type: str
     model: int
     dims: int
     items_below: int
@@ -117,10 +119,12 @@ def find_nearby(connection: psycopg.Connection, paths: dict[str, Any], model: in
     """
     name = _NAME.format(model=model, dims=dims)
     found = rows(connection, _LOOK, {**paths, "model": model, "index": name})
-    if not found or found[0][4]:
+    if not found or found[0][5]:
         return None
-    place, total, has_index, below, _ = found[0]
-    return Nearby(place=place, model=model, dims=dims, items_below=below, all_vectors=total, has_index=has_index)
+    place, type_, total, has_index, below, _ = found[0]
+    return Nearby(
+        place=place, type=type_, model=model, dims=dims, items_below=below, all_vectors=total, has_index=has_index
+    )
 
 
 def nearest(
@@ -139,7 +143,9 @@ def nearest(
         most: of ids, about.
     """
     values = {**values, "most": most, **(allowed.parameters if allowed else {})}
-    names: dict[str, Any] = {"place": nearby.place, "dims": nearby.dims, "comparable": nearby.comparable}
+    names: dict[str, Any] = {
+        "place": nearby.place, "type": nearby.type, "dims": nearby.dims, "comparable": nearby.comparable,
+    }  # fmt: skip
     if nearby.asks_index:
         is_open = f"(SELECT {LIVE} AND {allowed.sql} FROM clew_items i WHERE i.id = v.id)" if allowed else "true"
         _prefer_index(connection, most, nearby.most_looked_at(most))
@@ -178,9 +184,15 @@ def _prefer_index(connection: psycopg.Connection, wanted: int, looked_at: int) -
     )
 
 
-def make_table(connection: psycopg.Connection) -> None:
-    """Make what the rest of this file reads, where there is pgvector by now, or where it may be made."""
-    rows(connection, "SELECT clew_make_nearby()")
+def make_table(connection: psycopg.Connection, halfvec: bool | None = None) -> None:
+    """Make what the rest of this file reads, where there is pgvector by now, or where it may be made.
+
+    Args:
+        halfvec: see PostgresStore.setup.
+    """
+    [(is_there,)] = rows(connection, "SELECT clew_make_nearby()")
+    if is_there and halfvec is not None:
+        rows(connection, "SELECT clew_keep_nearby_as(%s)", ("halfvec" if halfvec else "vector",))
 
 
 def make_indexes(connection: psycopg.Connection, schema: str) -> None:
@@ -196,11 +208,12 @@ def make_indexes(connection: psycopg.Connection, schema: str) -> None:
     found = rows(connection, _PLACE, (table,))
     if not found or rows(connection, _UNDER_WAY, (table,)):
         return
-    place, there = found[0][0], dict(rows(connection, _INDEXES, (table,)))
-    for model, dims in rows(connection, _LARGE.format(table=table), (INDEXED_VECTORS, _MOST_INDEXED_DIMS)):
+    (place, type_), there = found[0], dict(rows(connection, _INDEXES, (table,)))
+    for model, dims in rows(connection, _LARGE.format(table=table), (INDEXED_VECTORS, _MOST_INDEXED_DIMS[type_])):
         name = _NAME.format(model=model, dims=dims)
         if there.pop(name, None) is not True:
             connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{name}".encode())  # half made
-            connection.execute(_MAKE.format(name=name, table=table, place=place, model=model, dims=dims).encode())
+            made = _MAKE.format(name=name, table=table, place=place, type=type_, model=model, dims=dims)
+            connection.execute(made.encode())
     for name in there:
         connection.execute(f"DROP INDEX CONCURRENTLY {schema}.{name}".encode())  # of a model that has few or none now

@@ -106,14 +106,20 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
         if writes:
             await self.database.acall(write_call([self._kept(write) for write in writes], self._clock()))
 
-    def setup(self) -> Done:
+    def setup(self, *, halfvec: bool | None = None) -> Done:
         """Make the tables now rather than at the first use. May be awaited, and called at any time.
 
         Also what searches by meaning need where there are tens of thousands of vectors: a table for pgvector, where
         that is there by now, and its indexes, which takes minutes for a million. Call `reindex` after it if there
         were memories before there was pgvector.
+
+        Args:
+            halfvec: how pgvector keeps vectors from now on, for all who use these tables: in half precision, in which
+                up to 4,000 dimensions can have an index, or, with False, in single precision, in twice the room and
+                with up to 2,000. None: as before, and at first in half precision; what is near is ranked by the whole
+                vectors in either case. Others wait while what is kept is changed.
         """
-        self.database.write(make_table)
+        self.database.write(lambda connection: make_table(connection, halfvec))
         self.database.apart(lambda connection: make_indexes(connection, quote(self.database.schema)))
         return Done()
 

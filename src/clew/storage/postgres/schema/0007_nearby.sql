@@ -9,9 +9,26 @@ BEGIN
     RETURN false;
 END $$;
 
+-- Let vectors be kept in the table as pgvector's type `kept_as`, halfvec or vector.
+CREATE FUNCTION clew_make_keep_nearby(place text, kept_as text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $make$
+BEGIN
+    EXECUTE format($keep$
+        CREATE OR REPLACE FUNCTION clew_keep_nearby(of_id bigint, of_model integer, its_halves text) RETURNS boolean
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            DELETE FROM clew_item_nearby WHERE id = of_id;
+            INSERT INTO clew_item_nearby (id, model, dims, embedding)
+                SELECT of_id, of_model, %1$s.vector_dims(half::%1$s.%2$s), half::%1$s.%2$s
+                FROM string_to_table(its_halves, E'\n') AS half;
+            RETURN its_halves IS NOT NULL;
+        END $$
+    $keep$, place, kept_as);
+END $make$;
+
 -- Make the table, where there is none and the extension is there or may be made; say whether there is one now.
--- halfvec: what is near is ranked by the vectors themselves afterwards, so that half of the bits do, and more than
--- 2,000 dimensions can have an index.
+-- halfvec, unless clew_keep_nearby_as says otherwise: what is near is ranked by the vectors themselves afterwards, so that
+-- half of the bits do, and more than 2,000 dimensions can have an index.
 CREATE FUNCTION clew_make_nearby() RETURNS boolean
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $make$
 DECLARE
@@ -44,17 +61,7 @@ BEGIN
     CREATE INDEX clew_item_nearby_id ON clew_item_nearby (id);
     CREATE INDEX clew_item_nearby_namespace ON clew_item_nearby (namespace);
     CREATE INDEX clew_item_index_far ON clew_item_index (namespace) WHERE model IS NOT NULL AND NOT is_near;
-    EXECUTE format($keep$
-        CREATE OR REPLACE FUNCTION clew_keep_nearby(of_id bigint, of_model integer, its_halves text) RETURNS boolean
-        LANGUAGE plpgsql AS $$
-        BEGIN
-            DELETE FROM clew_item_nearby WHERE id = of_id;
-            INSERT INTO clew_item_nearby (id, model, dims, embedding)
-                SELECT of_id, of_model, %1$s.vector_dims(half::%1$s.halfvec), half::%1$s.halfvec
-                FROM string_to_table(its_halves, E'\n') AS half;
-            RETURN its_halves IS NOT NULL;
-        END $$
-    $keep$, place);
+    PERFORM clew_make_keep_nearby(place, 'halfvec');
     CREATE FUNCTION clew_forget_nearby() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
     BEGIN
         DELETE FROM clew_item_nearby WHERE id IN (SELECT id FROM gone);
@@ -64,5 +71,29 @@ BEGIN
         FOR EACH STATEMENT EXECUTE FUNCTION clew_forget_nearby();
     RETURN true;
 END $make$;
+
+-- Keep the vectors that are there, and those to come, as another of pgvector's types. Its indexes go: they are made anew.
+CREATE FUNCTION clew_keep_nearby_as(wanted text) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    kept  record;
+    index regclass;
+BEGIN
+    LOCK TABLE clew_item_nearby IN ACCESS EXCLUSIVE MODE;
+    SELECT t.typname AS type, quote_ident(n.nspname) AS place INTO kept
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE a.attrelid = 'clew_item_nearby'::regclass AND a.attname = 'embedding';
+    IF kept.type = wanted THEN
+        RETURN;
+    END IF;
+    FOR index IN SELECT i.indexrelid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_am m ON m.oid = c.relam WHERE i.indrelid = 'clew_item_nearby'::regclass AND m.amname = 'hnsw' LOOP
+        EXECUTE format('DROP INDEX %s', index);
+    END LOOP;
+    EXECUTE format(
+        'ALTER TABLE clew_item_nearby ALTER COLUMN embedding TYPE %1$s.%2$I USING embedding::%1$s.%2$I', kept.place, wanted
+    );
+    PERFORM clew_make_keep_nearby(kept.place, wanted);
+END $$;
 
 SELECT clew_make_nearby();
