@@ -58,7 +58,7 @@ def _all_measured(cases: list[Case], options: argparse.Namespace) -> dict[tuple[
     figures: dict[tuple[str, str], list[float]] = defaultdict(list)
     RESULTS.mkdir(exist_ok=True)
     with (
-        _postgres() as address,
+        postgres() as address,
         tempfile.TemporaryDirectory(dir=SHM) as kept,
         (RESULTS / "figures.jsonl").open("w", encoding="utf-8") as lines,
     ):
@@ -97,7 +97,7 @@ def _machine() -> str:
 
 
 @contextlib.contextmanager
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """Give the address of a server for the length of the run: that of CLEW_BENCH_POSTGRES, or one of our own."""
     given = os.environ.get("CLEW_BENCH_POSTGRES")
     if given:
