@@ -22,7 +22,6 @@ from clew.runner.channels import Channel
 from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
 from clew.runner.io import run_blocking
-from clew.runner.memory import RunStore
 from clew.runner.requests import Request
 from clew.runner.saved import NOTHING
 from clew.runner.settings import Settings
@@ -33,9 +32,9 @@ from clew.runner.workflows import run_workflow
 if TYPE_CHECKING:
     import asyncio
 
-    from clew.runner import async_io
+    from clew.runner import async_io, memory
 else:
-    late(globals(), "asyncio", "clew.runner.async_io")
+    late(globals(), "asyncio", "clew.runner.async_io", "clew.runner.memory")
 
 T = TypeVar("T")
 
@@ -216,7 +215,7 @@ def _nested(frame: Frame, settings: Settings, request: Request) -> Any:
         workflow=settings.callee.name,
         config=_handed_down(outer.config, request.config),
         context=outer.context if request.context is None else request.context,
-        store=outer.store if settings.store is None else RunStore(settings.store),
+        store=outer.store if settings.store is None else memory.RunStore(settings.store),
         previous=NOTHING,
         remembers_on=_own_thread(frame, settings, request),
     )

@@ -6,17 +6,23 @@ import contextlib
 import functools
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from clew.errors import Conflict
+from clew.late import late
 from clew.runner.dispatching import heed
 from clew.runner.logs import fields
 from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
+
+if TYPE_CHECKING:
+    import socket
+else:
+    late(globals(), "socket")  # only runs that are kept have leases
 
 LEASE_S = float(os.environ.get("CLEW_LEASE_S") or 30)  # the same in all processes; tests of frozen ones shorten it
 _RENEW_EVERY_S = LEASE_S / 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.codec.values import decode
 from clew.engine.activities import WatchedRun
@@ -15,6 +15,7 @@ from clew.engine.pacing import Limit
 from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import InvalidOption, InvalidResume, NotInWorkflow, Suspended
+from clew.late import late
 from clew.runner import ending, saved, taking
 from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame, Scope
@@ -22,7 +23,6 @@ from clew.runner.io import RunnerIO
 from clew.runner.leases import keeper
 from clew.runner.logs import logged
 from clew.runner.loops import cancellations
-from clew.runner.memory import RunStore
 from clew.runner.procedures import produce
 from clew.runner.requests import Request, thread_of
 from clew.runner.saved import Saved
@@ -33,6 +33,11 @@ from clew.runner.turns import turns
 from clew.runner.waiting import Waiting
 from clew.runner.watching import watched
 from clew.storage.base import Checkpointer, Lease
+
+if TYPE_CHECKING:
+    from clew.runner import memory
+else:
+    late(globals(), "clew.runner.memory")
 
 
 async def run_workflow(io: RunnerIO, settings: Settings, request: Request) -> Result:
@@ -215,7 +220,7 @@ async def _execute(
 ) -> Result:
     scope = Scope(
         workflow=settings.callee.name, config=request.config, context=request.context,
-        store=RunStore(settings.store) if settings.store is not None else None, previous=previous,
+        store=memory.RunStore(settings.store) if settings.store is not None else None, previous=previous,
     )  # fmt: skip
     call = Call(execution, settings.callee, "", (input,), {}, None, scope)
     emitter = execution.emitter
