@@ -200,6 +200,28 @@ class TestOrder:
         with working(saver, flow):
             assert flow.invoke(2, thread()) == [1, 2]
 
+    def test_a_worker_alone_begins_those_first_that_wait_longest(self, saver: Checkpointer) -> None:
+        order: list[int] = []
+        flow = entrypoint(checkpointer=saver, name="flow")(order.append)
+        handles = [flow.submit(x, thread(str(x))) for x in range(30)]
+        with working(saver, flow, concurrency=1):
+            for handle in handles:
+                handle.result(PATIENCE_S)
+        assert order == list(range(30))
+
+    def test_workers_that_look_at_once_carry_out_everything_once_and_what_is_urgent_first(
+        self, saver: Checkpointer
+    ) -> None:
+        order: list[int] = []
+        flow = entrypoint(checkpointer=saver, name="flow")(order.append)
+        handles = [flow.submit(x, thread(str(x)), priority=x % 2) for x in range(60)]
+        with working(saver, flow), working(saver, flow), working(saver, flow):
+            for handle in handles:
+                handle.result(PATIENCE_S)
+        assert sorted(order) == list(range(60))
+        first = order[:15]  # of two workers one may find nothing urgent left while the other still carries it out
+        assert sum(x % 2 for x in first) == len(first)
+
     def test_no_more_run_side_by_side_than_the_limit_of_their_workflow(self, saver: Checkpointer) -> None:
         lock, under_way, most = threading.Lock(), [0], [0]
 

@@ -152,11 +152,13 @@ class Work(Struct, frozen=True, kw_only=True):
         owner: who holds its lease, if that has not run out; it may be dead all the same. None: nobody.
         why: its run "crashed", a submitted call is "queued", or a question's time is over, or a run was handed over
             ("due").
+        priority: of a submitted call; 0 for what is to go on.
     """
 
     thread: ThreadKey
     owner: str | None
     why: Literal["crashed", "queued", "due"]
+    priority: int = 0
 
 
 class Piece(Struct, frozen=True, kw_only=True):

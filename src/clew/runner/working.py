@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import random
 import threading
 import time
 from collections import Counter
@@ -38,6 +39,7 @@ log = logging.getLogger("clew.workers")
 _PAGE = 100
 _MOST_LOOKED_AT = 100_000
 _FIRST = {"crashed": 0, "due": 1, "queued": 2}
+_MOST_SPREAD = 64
 
 
 class WorkLoop:
@@ -70,6 +72,7 @@ class WorkLoop:
         self._under_way: dict[ThreadKey, Reins] = {}
         self._futures: set[Future[Recovered | None]] = set()
         self._complained: dict[ThreadKey, str] = {}
+        self._spread = 0  # by how many places work is moved, so that workers that look at once try different ones
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung by a signal's handler
         self._has_room = threading.Event()
         self._stops = False
@@ -156,11 +159,18 @@ class WorkLoop:
     def _in_order(self, found: Sequence[Work]) -> list[Work]:
         """Return what nobody is at, as far as is known here: what crashed first, then questions whose time is over.
 
+        Of equals those that wait longest come first, but the more often other workers were quicker, the less strictly.
         Last comes what could not be carried out before, so that it takes nobody's place.
         """
         living = {owner for owner in {work.owner for work in found} if owner is not None and not is_dead(owner)}
         free = [work for work in found if work.owner not in living and work.thread not in self._under_way]
-        return sorted(free, key=lambda work: (work.thread in self._complained, _FIRST[work.why]))
+        moved = {work.thread: place + random.random() * self._spread for place, work in enumerate(free)}
+        return sorted(
+            free,
+            key=lambda work: (
+                work.thread in self._complained, _FIRST[work.why], -work.priority, moved[work.thread]
+            ),
+        )  # fmt: skip
 
     def _begin(self, work: Work, threads: ThreadPoolExecutor) -> None:
         known, reins = self._known[work.thread.workflow], Reins()
@@ -187,7 +197,10 @@ class WorkLoop:
         if error is None:
             self._complained.pop(thread, None)
             if not ended.cancelled() and ended.result() is not None:
+                self._spread = max(self._spread - 1, 0)
                 self._bell.put(None)  # there may be more to do, there or elsewhere
+            else:
+                self._spread = min(self._spread + 8, _MOST_SPREAD)
         elif self._complained.get(thread) != str(error):  # it is tried again and again: said once is enough
             self._complained[thread] = str(error)
             _complain(thread, error)

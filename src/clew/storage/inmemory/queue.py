@@ -114,7 +114,8 @@ def _work_on(key: ThreadKey, thread: Thread, operation: FindWork) -> tuple[int, 
     first = next((place for place in thread.queue.values() if _counts(place, now_s)), None)
     if first is None or first.owner is not None:
         return None
-    return first.priority, max(first.due_s, first.created_s), Work(thread=key, owner=None, why="queued")
+    work = Work(thread=key, owner=None, why="queued", priority=first.priority)
+    return first.priority, max(first.due_s, first.created_s), work
 
 
 def add_events(journals: Journals, operation: AddEvents) -> None:

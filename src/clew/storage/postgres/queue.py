@@ -101,4 +101,4 @@ def find_work(connection: psycopg.Connection, operation: FindWork) -> list[Work]
             "limit": operation.limit,
         },
     )  # fmt: skip
-    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3]) for row in found]
+    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3], priority=row[4]) for row in found]

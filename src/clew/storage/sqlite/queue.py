@@ -136,4 +136,4 @@ def find_work(connection: sqlite3.Connection, operation: FindWork) -> Sequence[W
     rows = connection.execute(
         FIND_WORK, (json.dumps(list(operation.workflows)), operation.now_s, operation.machine, operation.limit)
     )
-    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3]) for row in rows]
+    return [Work(thread=ThreadKey(row[0], row[1]), owner=row[2], why=row[3], priority=row[4]) for row in rows]

@@ -217,7 +217,8 @@ class FindingWork:
     def test_the_highest_priority_comes_first_and_then_who_waits_longest(self, saver: Checkpointer) -> None:
         for id, priority, created_s in (("a", 0, 2.0), ("b", 1, 3.0), ("c", 0, 1.0)):
             saver.execute(Enqueue(place(id, thread=ThreadKey(id, "flow"), priority=priority, created_s=created_s)))
-        assert [each.thread.thread_id for each in work(saver, now_s=9)] == ["b", "c", "a"]
+        found = [(each.thread.thread_id, each.priority) for each in work(saver, now_s=9)]
+        assert found == [("b", 1), ("c", 0), ("a", 0)]
         assert [each.thread.thread_id for each in work(saver, now_s=9, limit=1)] == ["b"]
 
 
