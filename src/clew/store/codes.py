@@ -21,9 +21,9 @@ def code_of(vectors: bytes, dims: int) -> bytes:
     import numpy as np
 
     signs = np.packbits(np.frombuffer(vectors, dtype="<f4").reshape(-1, dims) > 0, axis=1)
-    codes = np.zeros((len(signs), code_bytes(dims)), dtype=np.uint8)
-    codes[:, : signs.shape[1]] = signs
-    return codes.tobytes()
+    if unused := code_bytes(dims) - signs.shape[1]:
+        signs = np.pad(signs, ((0, 0), (0, unused)))
+    return signs.tobytes()
 
 
 def codes_of(vectors: Sequence[bytes], dims: int) -> list[bytes]:

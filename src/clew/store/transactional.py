@@ -214,14 +214,14 @@ class TransactionalStore(IndexingStore[S]):
 
     def _finish(self, plan: _Plan, embedded: Embedded) -> None:
         """Put the vectors into the drafts, or the reason why they wait for them."""
-        plan.writes, plan.pending = self._finished(plan.drafts, embedded), self._finished(plan.ahead, embedded)
+        plan.writes = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.drafts]
+        plan.pending = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.ahead]
+        if self.settings.embedder is None:
+            return
         if any(write.waiting for write in plan.writes):
             self._some_wait = True
             log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
         plan.outbox_is_due = self._outbox_is_due(embedded)
-
-    def _finished(self, drafts: list[Draft], embedded: Embedded) -> list[PreparedWrite]:
-        return [self._kept(finish_write(draft, embedded, self.settings)) for draft in drafts]
 
     def _kept(self, write: PreparedWrite) -> PreparedWrite:
         return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write

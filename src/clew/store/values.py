@@ -42,7 +42,7 @@ def copy_value(value: object) -> dict[str, Any]:
     Raises:
         InvalidValue: the message names the place inside the value.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidValue(f'a memory is a dictionary, not {type(value).__name__}: wrap it, as in {{"data": ...}}')
     copy: dict[str, Any] = _plain_container(value, None, 0)
     return copy
@@ -81,6 +81,8 @@ def read_value(data: bytes | str, namespace: tuple[str, ...], key: str) -> dict[
 
 def _plain(value: object, place: _Place, depth: int) -> object:
     """Give a copy made of the exact JSON types, or say what is wrong and where."""
+    if type(value) is str and value.isascii() and "\x00" not in value:  # nearly all there is
+        return value
     if isinstance(value, str):
         if (wrong := _unwritable(value)) is not None:
             raise InvalidValue(f"{_shown(place)} {wrong}")
@@ -113,6 +115,8 @@ def _plain_container(value: object, place: _Place, depth: int) -> Any:
 
 
 def _plain_name(name: object, place: _Place) -> str:
+    if type(name) is str and name.isascii() and "\x00" not in name:
+        return name
     if not isinstance(name, str):
         raise InvalidValue(f"{_shown(place)} has a key that is not text: {name!r}; turn it into a str")
     if (wrong := _unwritable(name)) is not None:

@@ -41,8 +41,8 @@ class SqliteKeeper(SqliteMover):
 
     def apply(self, state: sqlite3.Connection, writes: Sequence[PreparedWrite], now: datetime) -> None:
         items.apply_writes(state, writes, now)
-        with suppress(KeyError):  # another OS thread may be quicker
-            if self._known.missing_packs:
+        if self._known.missing_packs:
+            with suppress(KeyError):  # another OS thread was quicker
                 keep_pack(state, self._known.missing_packs.pop())
 
     def refresh(self, state: sqlite3.Connection, places: Sequence[Place], now: datetime) -> None:
