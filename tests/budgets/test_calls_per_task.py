@@ -12,7 +12,19 @@ from typing import Any
 
 import pytest
 
-from clew import Checkpointer, InMemorySaver, PostgresSaver, SqliteSaver, Workflow, entrypoint, task
+from clew import Checkpointer, InMemorySaver, PostgresSaver, PostgresStore, SqliteSaver, Workflow, entrypoint, task
+from clew.engine.records import Queued, ThreadKey
+from clew.storage.base import (
+    Enqueue,
+    ListQueue,
+    ListRuns,
+    ListThreads,
+    Load,
+    LoadEvents,
+    LoadPieces,
+    LoadRecords,
+    Operation,
+)
 from clew.storage.postgres.database import PostgresDatabase
 from support.colours import PATIENCE_S, thread
 from support.counting import calls, heard_statements, traced
@@ -110,6 +122,40 @@ def test_a_recorded_task_is_one_round_trip(
     turn = seen[1] - seen[0]
     assert turn <= 4  # it looks, begins and ends
     assert seen[2] - seen[1] - turn <= 20 + 2  # two more may be this process asking after its lease
+
+
+THREAD = ThreadKey("1", "flow")
+ONE_ROUND_TRIP: list[Operation[Any]] = [
+    Load(THREAD), LoadRecords("r"), ListRuns(THREAD), LoadPieces("p"), ListThreads(), ListQueue(THREAD),
+    LoadEvents("r"), Enqueue(Queued(id="p", thread=THREAD, created_s=1.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", ONE_ROUND_TRIP, ids=lambda operation: type(operation).__name__)
+def test_a_plain_read_and_a_submission_are_one_round_trip(
+    operation: Operation[Any], postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saver = PostgresSaver(postgres_database)
+    with traced(monkeypatch) as trace:
+        seen = []
+        for _ in range(3):  # the first time a session learns the statement
+            saver.execute(operation)
+            seen.append(trace.round_trips())
+    assert seen[2] - seen[1] == 1
+
+
+def test_a_memory_is_read_and_written_in_one_round_trip(
+    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PostgresStore(postgres_database)
+    seen = []
+    with traced(monkeypatch) as trace:
+        for number in range(2):
+            store.put(("a",), "k", {"n": number})
+            seen.append(trace.round_trips())
+            store.get(("a",), "k")
+            seen.append(trace.round_trips())
+    assert [seen[2] - seen[1], seen[3] - seen[2]] == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["none", "sqlite"])

@@ -52,12 +52,21 @@ class Traced:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._known: set[int] = set()
+        self._heard: list[psycopg.Connection] = []
 
     def listen(self, connection: psycopg.Connection) -> None:
-        if id(connection) not in self._known:
-            self._known.add(id(connection))
+        if connection not in self._heard:
+            self._heard.append(connection)
             connection.pgconn.trace(self._file.fileno())
+
+    def stop(self) -> None:
+        """Listen no more. Else libpq would go on writing to whatever is opened next in the place of the file.
+
+        Such as the socket of another connection, which the server would close then.
+        """
+        for connection in self._heard:
+            if not connection.closed:
+                connection.pgconn.untrace()
 
     def round_trips(self) -> int:
         """Count how often the server has said so far that it waits for what comes next."""
@@ -78,5 +87,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
                 yield connection
 
         monkeypatch.setattr(Connections, "borrowed", borrowed_and_traced)
-        yield trace
-        monkeypatch.undo()
+        try:
+            yield trace
+        finally:
+            monkeypatch.undo()
+            trace.stop()
