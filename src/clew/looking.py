@@ -18,8 +18,8 @@ from clew.runner.sync_io import BLOCKING
 from clew.storage.base import Checkpointer
 
 __all__ = [
-    "ShownCall", "ShownQuestion", "ShownRun", "ShownThread", "ShownTree", "alist_runs", "alist_threads", "ashow_run",
-    "kept_call", "list_runs", "list_threads", "show_run",
+    "ShownCall", "ShownQuestion", "ShownRun", "ShownThread", "ShownTree", "akept_call", "alist_runs", "alist_threads",
+    "ashow_run", "kept_call", "list_runs", "list_threads", "show_run",
 ]  # fmt: skip
 
 AnyKept = Database | Checkpointer
@@ -111,6 +111,13 @@ def kept_call(
     Raises: see `show_run`.
     """
     return run_blocking(_kept_call(BLOCKING, where, thread_id, run_id, workflow))
+
+
+async def akept_call(
+    where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
+) -> tuple[dict[str, Any], Any]:
+    """Like `kept_call`, for async code."""
+    return await _kept_call(AsyncIO(), where, thread_id, run_id, workflow)
 
 
 async def _kept_call(

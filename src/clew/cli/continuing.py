@@ -107,13 +107,8 @@ def _call_to_repeat(
     Raises:
         UsageError: the thread has no such checkpoint.
     """
-    if checkpoint is None:
-        named, run_id = {"thread_id": thread}, None
-    else:
-        named, run_id = (
-            {"thread_id": thread, "checkpoint_id": checkpoint},
-            _run_with(saver, workflow, thread, checkpoint),
-        )
+    named = {"thread_id": thread} if checkpoint is None else {"thread_id": thread, "checkpoint_id": checkpoint}
+    run_id = None if checkpoint is None else _run_with(saver, workflow, thread, checkpoint)
     try:
         config, context = kept_call(saver, thread, run_id=run_id, workflow=workflow)
     except NoSuchThread:
