@@ -66,3 +66,33 @@ def test_a_caller_that_is_interrupted_leaves_nobody_waiting() -> None:
         first.join(PATIENCE_S)
         behind.join(PATIENCE_S)
     assert sorted(done) == [1, 2]
+
+
+def test_an_async_caller_that_comes_alone_is_served_on_its_loop_and_others_by_the_os_thread() -> None:
+    on_loop: list[int] = []
+
+    async def carry_out_here(work: int) -> int:
+        on_loop.append(work)
+        await asyncio.sleep(0)
+        return work
+
+    async def main(group: GroupCommit[int]) -> list[Any]:
+        alone = [await group.arun(1), await group.arun(2)]
+        return alone + await asyncio.gather(*[group.arun(number) for number in (3, 4, 5)])
+
+    with closing(GroupCommit(carry_out, most=10, name="test", on_loop=carry_out_here)) as group:
+        assert asyncio.run(main(group)) == [1, 2, 3, 4, 5]
+    assert on_loop == [1, 2, 3]
+
+
+def test_one_that_fails_on_its_loop_leaves_the_way_free() -> None:
+    async def fail(work: int) -> int:
+        raise KeyError(work)
+
+    async def main(group: GroupCommit[int]) -> None:
+        for number in range(2):
+            with pytest.raises(KeyError):
+                await group.arun(number)
+
+    with closing(GroupCommit(carry_out, most=10, name="test", on_loop=fail)) as group:
+        asyncio.run(main(group))

@@ -12,6 +12,8 @@ from clew.storage.postgres import wakeups
 if TYPE_CHECKING:
     import psycopg
 
+_FROZEN = "30s"  # a process that stops while it migrates for longer lets the next one do it
+
 
 def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
     """Run the scripts that were not run yet, in one transaction.
@@ -31,7 +33,9 @@ def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
     if at == len(_scripts()) and not wakeups.scripts(wakeups_at):
         return
     with connection.transaction():
-        # Released with the transaction, so that a pooler may hand the session on.
+        # For all who start together wait for whoever came first. Like the lock, it goes with the transaction, so that a
+        # pooler may hand the session on.
+        connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (_FROZEN,))
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_of(schema),))
         for statement in pending(connection, schema, shown):
             connection.execute(statement.encode())
