@@ -205,10 +205,7 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
     """
     match op:
         case GetOp():
-            return PreparedGet(
-                namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl),
-                past=None if op.as_of is None else check_as_of(op.as_of),
-            )  # fmt: skip
+            return draft_get(op)
         case HistoryOp():
             return PreparedHistory(namespace=check_namespace(op.namespace), key=check_key(op.key))
         case ListNamespacesOp():
@@ -217,6 +214,18 @@ def draft_read(op: Op, settings: Settings) -> PreparedRead:
             return _draft_search(op, settings)
         case _:
             raise UsageError(f"{op!r} is no operation of a store: use GetOp, PutOp, SearchOp, HistoryOp, ...")
+
+
+def draft_get(op: GetOp) -> PreparedGet:
+    """Check a GetOp.
+
+    Raises:
+        UsageError: InvalidNamespaceError or InvalidValue.
+    """
+    return PreparedGet(
+        namespace=check_namespace(op.namespace), key=check_key(op.key), refresh=bool(op.refresh_ttl),
+        past=None if op.as_of is None else check_as_of(op.as_of),
+    )  # fmt: skip
 
 
 def with_vectors(

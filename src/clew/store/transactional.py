@@ -30,6 +30,7 @@ from clew.store.planning import (
     PreparedRead,
     PreparedSearch,
     PreparedWrite,
+    draft_get,
     draft_read,
     draft_write,
     finish_write,
@@ -79,7 +80,7 @@ class TransactionalStore(IndexingStore[S]):
         """See BaseStore.execute."""
         if not pending and len(ops) == 1 and isinstance(op := ops[0], GetOp) and op.as_of is None:
             # The most frequent call of all: one statement, which sees one state by itself.
-            item, reading = self._transact("glance", partial(self._glance, draft_read(op, self.settings)))
+            item, reading = self._transact("glance", partial(self._glance, draft_get(op)))
             if reading.ending:
                 self._transact("write", partial(self._refresh_ending, reading))
             return [item]
@@ -106,7 +107,7 @@ class TransactionalStore(IndexingStore[S]):
         """See BaseStore.aexecute."""
         if not pending and len(ops) == 1 and isinstance(op := ops[0], GetOp) and op.as_of is None:
             # The most frequent call of all: one statement, which sees one state by itself.
-            item, reading = await self._atransact("glance", partial(self._glance, draft_read(op, self.settings)))
+            item, reading = await self._atransact("glance", partial(self._glance, draft_get(op)))
             if reading.ending:
                 await self._atransact("write", partial(self._refresh_ending, reading))
             return [item]
@@ -226,9 +227,9 @@ class TransactionalStore(IndexingStore[S]):
     def _kept(self, write: PreparedWrite) -> PreparedWrite:
         return self._keeper.sealed(write) if isinstance(self._keeper, SealedKeeper) else write
 
-    def _glance(self, read: PreparedRead, state: S) -> tuple[Any, Reading]:
+    def _glance(self, read: PreparedGet, state: S) -> tuple[Item | None, Reading]:
         reading = Reading(now=self._clock(), committed=True)
-        return self._read(read, reading, state), reading
+        return self._get(state, read, reading), reading
 
     def _carry_out(self, plan: _Plan, results: list[Any], state: S) -> Reading:
         """Put the results of reads at their places, and apply what is to be applied in the same transaction."""
