@@ -1,6 +1,6 @@
 """What a task costs beside its own body, counted: calls of functions, statements, commits, round trips.
 
-The bounds are today's figures. The goals are 25 calls where nothing is kept and 40 with SQLite; see docs/performance.md.
+The bounds are near today's figures; for the goals, see docs/performance.md.
 """
 
 from __future__ import annotations
