@@ -23,8 +23,8 @@ from clew import BaseStore, Checkpointer, Database, PostgresSaver, entrypoint, t
 from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Conflict, InvalidOption, SchemaMismatch, Unavailable
 from clew.storage.base import Append, Begin, End, ListRuns, ListThreads, Load, LoadRecords
+from clew.storage.postgres import connections, exchanging, sessions
 from clew.storage.postgres import database as database_module
-from clew.storage.postgres import exchanging, sessions
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.texts import from_held, to_held
 from support import postgres as servers
@@ -328,6 +328,24 @@ class TestLostConnections:
             saver.execute(Append(lease=lease, records=[record("a")]))
             go_on.set()
             stuck.result()  # it was taken back, and done again
+
+    def test_a_write_that_is_interrupted_leaves_no_session_that_is_busy(
+        self, database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        saver = PostgresSaver(database)
+        lease = saver.execute(begin())
+        append = Append(lease=lease, records=[record("a")], end=End(status="done", value=b"v", ended_s=3.0))
+
+        def interrupt(*_: object, **__: object) -> bool:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(exchanging, "wait", interrupt)
+            patch.setattr(connections, "wait", lambda *_, **__: False)
+            with pytest.raises(KeyboardInterrupt):
+                saver.execute(append)
+        assert saver.execute(Load(THREAD)) is not None
+        assert len(list(saver.execute(ListRuns(THREAD)))) == 1
 
 
 class Losing:

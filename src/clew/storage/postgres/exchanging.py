@@ -133,16 +133,14 @@ def _send(pgconn: PGconn, statement: Statement, prepared: set[bytes] | None) -> 
 
 def _piped(pgconn: PGconn, statements: Sequence[Statement], prepared: set[bytes] | None) -> Talk[list[PGresult]]:
     """Send statements in a pipeline. Between two synchronizations the server takes them as one transaction."""
-    is_ok = driver().pq.ConnStatus.OK
     pgconn.enter_pipeline_mode()
-    try:
-        for statement in statements:
-            _send(pgconn, statement, prepared)
-        pgconn.pipeline_sync()
-        results = yield from _results(pgconn, len(statements), is_piped=True)
-    finally:
-        if pgconn.status == is_ok:
-            pgconn.exit_pipeline_mode()
+    for statement in statements:
+        _send(pgconn, statement, prepared)
+    pgconn.pipeline_sync()
+    results = yield from _results(pgconn, len(statements), is_piped=True)
+    # Not where somebody interrupts this: then the session is of no use any more, and its pool closes it.
+    if pgconn.status == driver().pq.ConnStatus.OK:
+        pgconn.exit_pipeline_mode()
     return [_checked(result) for result in results]
 
 
