@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clew.engine.unset import UNSET
 from clew.errors import WouldWait
+from clew.late import late
 from clew.runner import futures, pools
-from clew.runner.async_io import AsyncIO
 from clew.runner.callee import Callee
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.futures import Finished, Future
 from clew.runner.io import run_blocking
-from clew.runner.loop_futures import LoopFuture, on_loop
 from clew.runner.procedures import recalled, run_call
 from clew.runner.sync_io import BLOCKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from clew.runner import async_io, loop_futures
+else:
+    late(globals(), "asyncio", "clew.runner.async_io", "clew.runner.loop_futures")
 
 
 def start_call(
@@ -44,7 +49,7 @@ def start_call(
     if scope is not None:
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
         call.place = frame.call.place  # it takes none of its own: the calls below it share that of the call above it
-    is_on_loop = frame.loop is not None and frame.on_loop()
+    is_on_loop = frame.loop is not None and asyncio._get_running_loop() is frame.loop
     journal = execution.journal
     if journal is not None and key in journal.records and (found := recalled(call, journal)) is not None:
         return _replayed(found[0], frame.loop if is_on_loop else None)
@@ -132,16 +137,18 @@ def _to_loop(call: Call) -> Future[Any]:
     return future
 
 
-def _from_loop(call: Call) -> LoopFuture[Any]:
+def _from_loop(call: Call) -> loop_futures.LoopFuture[Any]:
     """Any task called by async code."""
+    if call.callee.is_async and call.execution.places is None:
+        return loop_futures.on_loop(call, run_call(async_io.ON_LOOP, call))
     loop = asyncio.get_running_loop()
     if call.callee.is_async:
-        return on_loop(call, _on_own_loop(call, loop))
-    return on_loop(call, _with_place(call, loop, partial(_on_pool, call, loop)), on_pool=True)
+        return loop_futures.on_loop(call, _on_own_loop(call, loop))
+    return loop_futures.on_loop(call, _with_place(call, loop, partial(_on_pool, call, loop)), on_pool=True)
 
 
 def _on_own_loop(call: Call, loop: asyncio.AbstractEventLoop) -> Coroutine[Any, Any, Any]:
-    return _with_place(call, loop, lambda: run_call(AsyncIO(), call))
+    return _with_place(call, loop, lambda: run_call(async_io.ON_LOOP, call))
 
 
 def _with_place(

@@ -8,17 +8,22 @@ itself.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures._base import FINISHED, PENDING, RUNNING
 from contextvars import Context, copy_context
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from clew.late import late
 from clew.runner import pools
 from clew.runner.frame import Call, Frame
 from clew.runner.io import would_wait
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    late(globals(), "asyncio")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
