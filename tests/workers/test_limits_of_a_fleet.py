@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Shop:
         )
 
     @contextlib.contextmanager
-    def workers(self, count: int, *options: str, lease_s: float = 30) -> Iterator[list[subprocess.Popen[bytes]]]:
+    def workers(self, count: int, *options: str, lease_s: float = 30) -> Generator[list[subprocess.Popen[bytes]]]:
         """Start workers that look by themselves often."""
         command = [sys.executable, "-W", "error", "-c", CLEW, "worker", "app.py:every", "--poll", "0.05", *options]
         environment = {**os.environ, "CLEW_LEASE_S": str(lease_s)}
