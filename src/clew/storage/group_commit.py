@@ -91,23 +91,20 @@ class GroupCommit(Generic[W]):
         unit: Waiting[W, Any] = Waiting(work)
         gate = unit.gate = threading.Lock()
         gate.acquire()
-        self._waiting.append(unit)
-        while not unit.done:
-            if self._lock.acquire(blocking=False):
-                self._commit_batch()
-            else:
-                # Not for the lock: to get it only to see that others did the work would hold up those who need it.
-                self._wait(unit, gate)
-        return unit.result()
-
-    def _wait(self, unit: Waiting[W, Any], gate: threading.Lock) -> None:
         try:
-            gate.acquire()
+            self._waiting.append(unit)
+            while not unit.done:
+                if self._lock.acquire(blocking=False):
+                    self._commit_batch()
+                else:
+                    # Not for the lock: to get it only to see that others did the work would hold up those who need it.
+                    gate.acquire()
         except BaseException:  # such as Ctrl-C: it may have been chosen to commit for the others
             with contextlib.suppress(ValueError):  # it is being carried out
                 self._waiting.remove(unit)
             self._wake_next()
             raise
+        return unit.result()
 
     async def arun(self, work: W) -> Any:
         """Like `run`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
