@@ -30,8 +30,9 @@ def describe(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     match args:
         case (arg,) if not kwargs:
             return str(arg) if type(arg) is int and -_SHORT < arg < _SHORT else _text(arg, 0)
-    texts = [_text(arg, 0) for arg in args] + [f"{name}={_text(value, 0)}" for name, value in kwargs.items()]
-    return _cut(", ".join(texts), _MOST_TEXT)
+        case _:
+            named = [f"{name}={_text(value, 0)}" for name, value in kwargs.items()]
+            return _cut(", ".join([*(_text(arg, 0) for arg in args), *named]), _MOST_TEXT)
 
 
 def _text(value: Any, depth: int) -> str:
