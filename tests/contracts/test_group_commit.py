@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -37,9 +37,19 @@ def test_async_callers_are_served_after_a_blocking_one_did_the_work_of_one() -> 
         assert asyncio.run(main(group)) == [1, 3]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, whatever a loop of an earlier test has left to hear of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_caller_that_is_interrupted_leaves_nobody_waiting() -> None:
     working, go_on = threading.Event(), threading.Event()
     done: list[int] = []
+    caller = threading.get_ident()
 
     def carry_out_slowly(batch: list[Waiting[Any, Any]]) -> None:
         working.set()
@@ -54,7 +64,7 @@ def test_a_caller_that_is_interrupted_leaves_nobody_waiting() -> None:
             behind.start()
             while len(group._waiting) < 2:
                 pass
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(caller, signal.SIGINT)
 
         first, behind = (threading.Thread(target=lambda n=n: done.append(group.run(n)), daemon=True) for n in (1, 2))
         first.start()
