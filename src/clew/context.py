@@ -67,7 +67,7 @@ async def asleep(seconds: float) -> None:
     Raises:
         NotInWorkflow: nothing runs here.
     """
-    await procedures.pause(async_io.AsyncIO(), frame.running(), seconds)
+    await procedures.pause(async_io.ON_LOOP, frame.running(), seconds)
 
 
 def get_store() -> BaseStore:

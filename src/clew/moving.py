@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from clew.database import Database
 from clew.errors import InvalidOption
 from clew.runner import moving
-from clew.runner.async_io import AsyncIO
+from clew.runner.async_io import ON_LOOP
 from clew.runner.io import run_blocking
 from clew.runner.moving import Moved
 from clew.runner.sync_io import BLOCKING
@@ -45,7 +45,7 @@ def export_lines(database: Database, *, threads: bool = True, memories: bool = T
 async def aexport_lines(database: Database, *, threads: bool = True, memories: bool = True) -> AsyncIterator[bytes]:
     """Like `export_lines`, for async code."""
     _check(threads, memories)
-    io, saver = AsyncIO(), database.checkpointer
+    io, saver = ON_LOOP, database.checkpointer
     async for line in moving.give(io, saver, movable(database), threads=threads, memories=memories):
         yield line
 
@@ -98,7 +98,7 @@ async def aimport_lines(
     """Like `import_lines`, for async code."""
     store = movable(database)
     moved = await moving.take(
-        AsyncIO(), database.checkpointer, store, aiter(lines), skip_existing=skip_existing, seen=progress
+        ON_LOOP, database.checkpointer, store, aiter(lines), skip_existing=skip_existing, seen=progress
     )
     await store.aembed_waiting()
     return moved

@@ -40,7 +40,7 @@ class ShowsStates:
 
     async def aget_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
         """Like `get_state`, for async code."""
-        return await states.get_state(async_io.AsyncIO(), *self._kept(config), subgraphs=subgraphs)
+        return await states.get_state(async_io.ON_LOOP, *self._kept(config), subgraphs=subgraphs)
 
     def get_state_history(
         self,
@@ -77,7 +77,7 @@ class ShowsStates:
         """Like `get_state_history`, for async code."""
         saver, thread, _ = self._kept(config)
         for snapshot in await states.get_history(
-            async_io.AsyncIO(), saver, thread, filter=filter, before=before, limit=limit
+            async_io.ON_LOOP, saver, thread, filter=filter, before=before, limit=limit
         ):
             yield snapshot
 
@@ -102,7 +102,7 @@ class ShowsStates:
     async def aupdate_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
         """Like `update_state`, for async code."""
         self._check_node(as_node)
-        return await states.update_state(async_io.AsyncIO(), *self._kept(config), values)
+        return await states.update_state(async_io.ON_LOOP, *self._kept(config), values)
 
     def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:
         saver = self._settings.kept_by

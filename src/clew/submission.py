@@ -60,7 +60,7 @@ class Handle:
 
     async def astatus(self) -> HandleStatus:
         """Like `status`, for async code."""
-        return await submitting.status(async_io.AsyncIO(), self._ticket)
+        return await submitting.status(async_io.ON_LOOP, self._ticket)
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for a worker to carry it out, and return what `invoke` would return, questions included.
@@ -78,7 +78,7 @@ class Handle:
 
     async def aresult(self, timeout_s: float | None = None) -> Any:
         """Like `result`, for async code."""
-        return launching.Output.of(await submitting.result(async_io.AsyncIO(), self._ticket, timeout_s), "v1")
+        return launching.Output.of(await submitting.result(async_io.ON_LOOP, self._ticket, timeout_s), "v1")
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.aresult().__await__()
@@ -92,7 +92,7 @@ class Handle:
 
     async def acancel(self) -> bool:
         """Like `cancel`, for async code."""
-        return await submitting.cancel(async_io.AsyncIO(), self._ticket)
+        return await submitting.cancel(async_io.ON_LOOP, self._ticket)
 
     def stream(self) -> Iterator[Any]:
         """Yield what happens in the run, wherever it is carried out, in the shape that `submit` was asked for.
@@ -114,7 +114,7 @@ class Handle:
         """Like `stream`, for async code."""
         want, reader = self._reader()
         try:
-            while events := await submitting.read_on(async_io.AsyncIO(), reader):
+            while events := await submitting.read_on(async_io.ON_LOOP, reader):
                 for event in events:
                     yield want.shape(event)
         finally:
@@ -189,7 +189,7 @@ class Submits(Generic[InputT]):
         want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(await submitting.submit(async_io.AsyncIO(), saver, input, options, place), want)
+        return Handle(await submitting.submit(async_io.ON_LOOP, saver, input, options, place), want)
 
     def submitted(self, id: str, config: Config) -> Handle:
         """Return the handle of a call with an input that was submitted before, perhaps by another process.

@@ -12,7 +12,7 @@ from clew.engine.journal import Journal
 from clew.engine.records import Run, ThreadKey
 from clew.errors import ReplayError, Suspended
 from clew.runner import saved
-from clew.runner.async_io import AsyncIO
+from clew.runner.async_io import ON_LOOP
 from clew.runner.execution import Execution
 from clew.runner.frame import Call, Scope
 from clew.runner.io import RunnerIO, run_blocking
@@ -66,7 +66,7 @@ def _check_run(settings: Settings, saver: Checkpointer, thread: ThreadKey, run: 
     records = saver.execute(LoadRecords(run.id))
     journal = Journal(records, settings.on_mismatch, f"workflow {thread.workflow!r} on thread {thread.thread_id!r}")
     if settings.callee.is_async:
-        problem = asyncio.run(_replay(AsyncIO(), settings, saver, thread, run, journal))
+        problem = asyncio.run(_replay(ON_LOOP, settings, saver, thread, run, journal))
     else:
         replay = _replay(BLOCKING, settings, saver, thread, run, journal)
         problem = copy_context().run(run_blocking, replay)  # or the caller would be inside the run from then on

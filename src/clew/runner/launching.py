@@ -67,7 +67,7 @@ def invoke(settings: Settings, request: Request) -> Result:
         return Result(value=_nested(frame, settings, request).result())
     if not settings.callee.is_async:
         return copy_context().run(run_blocking, run_workflow(BLOCKING, settings, request))
-    return _on_some_loop(run_workflow(async_io.AsyncIO(), settings, request))
+    return _on_some_loop(run_workflow(async_io.ON_LOOP, settings, request))
 
 
 async def ainvoke(settings: Settings, request: Request) -> Result:
@@ -154,7 +154,7 @@ _detached: set[asyncio.Task[Result]] = set()
 def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> None:
     try:
         if settings.callee.is_async:
-            asyncio.run(run_workflow(async_io.AsyncIO(), settings, request))
+            asyncio.run(run_workflow(async_io.ON_LOOP, settings, request))
         else:
             run_blocking(run_workflow(BLOCKING, settings, request))
     finally:
@@ -163,7 +163,7 @@ def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> N
 
 async def _run_async(settings: Settings, request: Request) -> Result:
     if settings.callee.is_async:
-        return await run_workflow(async_io.AsyncIO(), settings, request)
+        return await run_workflow(async_io.ON_LOOP, settings, request)
     loop = asyncio.get_running_loop()
     request = replace(request, loop=loop)
     context = copy_context()

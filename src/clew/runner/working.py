@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from clew.engine.records import ThreadKey, Work
 from clew.errors import LimitReached, StorageError, UnreadableRecord
 from clew.runner import launching, pools
-from clew.runner.async_io import AsyncIO
+from clew.runner.async_io import ON_LOOP
 from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import run_blocking
 from clew.runner.leases import is_dead, this_machine
@@ -177,7 +177,7 @@ class WorkLoop:
         self._under_way[work.thread] = reins
         if known.settings.callee.is_async:
             assert self._loop is not None
-            procedure = carry_out(AsyncIO(), known, work, self._terms, reins)
+            procedure = carry_out(ON_LOOP, known, work, self._terms, reins)
             ended = asyncio.run_coroutine_threadsafe(procedure, self._loop)
         else:
             ended = threads.submit(copy_context().run, _blocking, known, work, self._terms, reins)
@@ -266,14 +266,14 @@ def _blocking(known: Known, work: Work, terms: Terms, reins: Reins | None = None
     """Carry out work for blocking code."""
     reins = reins or Reins()
     if known.settings.callee.is_async:
-        return asyncio.run(carry_out(AsyncIO(), known, work, terms, reins))
+        return asyncio.run(carry_out(ON_LOOP, known, work, terms, reins))
     return run_blocking(carry_out(BLOCKING, known, work, terms, reins))
 
 
 async def _on_loop(known: Known, work: Work, terms: Terms) -> Recovered | None:
     """Carry out work for async code."""
     if known.settings.callee.is_async:
-        return await carry_out(AsyncIO(), known, work, terms, Reins())
+        return await carry_out(ON_LOOP, known, work, terms, Reins())
     terms = replace(terms, loop=asyncio.get_running_loop())
     context = copy_context()
     return await asyncio.get_running_loop().run_in_executor(

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 FENCED_OFF = "CLW01"
 CHANGED = "CLW02"
 BUSY = "CLW03"
-LIMIT = "CLW04"
+OTHER_VERSION = "CLW04"
+LIMIT = "CLW05"
 EXISTS = "23505"  # unique_violation
 NOT_PREPARED = "26000"  # invalid_sql_statement_name
 

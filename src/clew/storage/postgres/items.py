@@ -15,6 +15,7 @@ from msgspec import json
 from clew.errors import ClewError, InvalidValue, Unavailable, VersionConflict
 from clew.storage.postgres.calls import BIG, BYTES, INT, TEXT, Call, Found, Function
 from clew.storage.postgres.exchanging import carry_out
+from clew.storage.postgres.failing import OTHER_VERSION
 from clew.storage.postgres.halves import halves_text
 from clew.storage.postgres.sessions import prepared
 from clew.storage.postgres.statements import change, rows
@@ -33,7 +34,6 @@ JOINED = "clew_items i JOIN clew_namespaces n ON n.id = i.namespace"
 BELOW = "n.path >= %(start)s AND n.path < %(end)s"
 LIVE = "(i.expires_at IS NULL OR i.expires_at > %(now)s)"
 
-_OTHER_VERSION = "CLW04"
 _TOO_LONG = "54000"  # program_limit_exceeded
 _COLUMNS_OF_WRITE = (
     BYTES, TEXT, TEXT, BIG, INT, TEXT, BYTES, BYTES, TEXT, BYTES, BYTES, BYTES, TEXT, TEXT, INT, TEXT, TEXT, BIG, BIG,
@@ -64,7 +64,7 @@ def refused_write(writes: Sequence[PreparedWrite], error: psycopg.Error) -> Clew
             "a key or a namespace is too long for an index of PostgreSQL, which keeps 2,704 bytes of it, compressed: "
             f"keep it in the value ({error.diag.message_primary})"
         )
-    if error.sqlstate != _OTHER_VERSION:
+    if error.sqlstate != OTHER_VERSION:
         return None
     place, version = map(int, (error.diag.message_detail or "0 0").split())
     write = writes[place]

@@ -87,7 +87,7 @@ class SqliteDatabase:
             StorageError: nothing of this work was kept.
             Whatever `work` raises: its changes are rolled back.
         """
-        writes = self._writes if self._process == processes.here and not self._closed else self._group()
+        writes = self._group()
         if writes.try_alone():
             try:  # nobody else writes: no queue, no batch
                 return transact(self._connect_writer(), work)
@@ -109,6 +109,7 @@ class SqliteDatabase:
         Raises:
             As `write` does.
         """
+        # What _group and _connect_writer do, without a call of its own for each recorded task.
         writes = self._writes if self._process == processes.here and not self._closed else self._group()
         if not writes.try_alone():
             return None

@@ -14,7 +14,7 @@ CREATE TABLE clew_begun (
 CREATE INDEX clew_begun_last ON clew_begun (workflow, begun_s);
 
 -- Refuse runs that their workflow's limit does not let in now, and take note of those that it does. Called before
--- clew_begin takes their threads. Error: CLW04 the limit is reached; detail: when one more may begin, or empty: once
+-- clew_begin takes their threads. Error: CLW05 the limit is reached; detail: when one more may begin, or empty: once
 -- another has ended.
 CREATE FUNCTION clew_limit(
     workflows text[], thread_ids text[], concurrencies bigint[], rates bigint[], pers_s double precision[],
@@ -37,7 +37,7 @@ BEGIN
                 WHERE workflow = workflows[i] AND thread_id <> thread_ids[i] AND until_s > nows_s[i]
                     AND owner <> ALL (dead);
             IF others >= concurrencies[i] THEN
-                RAISE EXCEPTION 'the limit is reached' USING ERRCODE = 'CLW04', DETAIL = '';
+                RAISE EXCEPTION 'the limit is reached' USING ERRCODE = 'CLW05', DETAIL = '';
             END IF;
         END IF;
         IF rates[i] IS NOT NULL THEN
@@ -46,7 +46,7 @@ BEGIN
             SELECT begun_s INTO first_s FROM clew_begun WHERE workflow = workflows[i]
                 ORDER BY begun_s DESC LIMIT 1 OFFSET rates[i] - 1;
             IF FOUND THEN
-                RAISE EXCEPTION 'the limit is reached' USING ERRCODE = 'CLW04', DETAIL = (first_s + pers_s[i])::text;
+                RAISE EXCEPTION 'the limit is reached' USING ERRCODE = 'CLW05', DETAIL = (first_s + pers_s[i])::text;
             END IF;
             INSERT INTO clew_begun VALUES (workflows[i], nows_s[i]);
         END IF;
