@@ -6,7 +6,9 @@ The bounds are near today's figures; for the goals, see docs/performance.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from clew.storage.base import (
 from clew.storage.postgres.database import PostgresDatabase
 from support.colours import PATIENCE_S, thread
 from support.counting import calls, heard_statements, traced
+from support.postgres import fresh_schema
 
 
 @task
@@ -109,11 +112,16 @@ def test_async_tasks_that_end_together_share_a_commit(tmp_path: Path, monkeypatc
     assert heard.count("BEGIN IMMEDIATE") < 200
 
 
-def test_a_recorded_task_is_one_round_trip(
-    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def one_session(postgres: str) -> Iterator[PostgresDatabase]:
+    """A database that is never asked for two things at once, so that it keeps one session, which learns once."""
+    with fresh_schema(postgres) as schema, contextlib.closing(PostgresDatabase(postgres, schema=schema)) as database:
+        yield database
+
+
+def test_a_recorded_task_is_one_round_trip(one_session: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     with traced(monkeypatch) as trace:
-        flow = one_after_another(PostgresSaver(postgres_database))
+        flow = one_after_another(PostgresSaver(one_session))
         flow.invoke(1, thread("warm"))
         seen = [trace.round_trips()]
         for n in (0, 20):
@@ -133,9 +141,9 @@ ONE_ROUND_TRIP: list[Operation[Any]] = [
 
 @pytest.mark.parametrize("operation", ONE_ROUND_TRIP, ids=lambda operation: type(operation).__name__)
 def test_a_plain_read_and_a_submission_are_one_round_trip(
-    operation: Operation[Any], postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    operation: Operation[Any], one_session: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saver = PostgresSaver(postgres_database)
+    saver = PostgresSaver(one_session)
     with traced(monkeypatch) as trace:
         seen = []
         for _ in range(3):  # the first time a session learns the statement
@@ -145,9 +153,9 @@ def test_a_plain_read_and_a_submission_are_one_round_trip(
 
 
 def test_a_memory_is_read_and_written_in_one_round_trip(
-    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    one_session: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = PostgresStore(postgres_database)
+    store = PostgresStore(one_session)
     seen = []
     with traced(monkeypatch) as trace:
         for number in range(2):

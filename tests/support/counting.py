@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import pytest
 
 from clew.storage.postgres.connections import Connections
 from clew.storage.sqlite.database import SqliteDatabase
+
+_ASKED = re.compile(rb"\tF\t\d+\t(Sync|Query)\b")  # as libpq's trace shows them; F is for from here
 
 
 def calls(work: Callable[[], object]) -> int:
@@ -69,9 +72,12 @@ class Traced:
                 connection.pgconn.untrace()
 
     def round_trips(self) -> int:
-        """Count how often the server has said so far that it waits for what comes next."""
+        """Count how often the server was told so far that an answer is waited for.
+
+        libpq writes what it sends to the file at once, but what it receives only when it sends again.
+        """
         self._file.seek(0)
-        return sum(b"ReadyForQuery" in line for line in self._file)
+        return len(_ASKED.findall(self._file.read()))
 
 
 @contextlib.contextmanager
