@@ -23,11 +23,12 @@ from clew import BaseStore, Checkpointer, Database, PostgresSaver, entrypoint, t
 from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Conflict, InvalidOption, SchemaMismatch, Unavailable
 from clew.storage.base import Append, Begin, End, ListRuns, ListThreads, Load, LoadRecords
-from clew.storage.postgres import connections, exchanging, sessions
+from clew.storage.postgres import connections, exchanging, migrations, sessions
 from clew.storage.postgres import database as database_module
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.texts import from_held, to_held
 from support import postgres as servers
+from support.working import eventually
 
 THREAD = ThreadKey("1", "flow")
 
@@ -194,6 +195,42 @@ class TestSchemas:
         command = [sys.executable, "-W", "error", "-c", program]
         started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(10)]
         assert [(each.communicate()[1], each.returncode) for each in started] == [("", 0)] * 10
+
+    def test_tables_are_seen_as_they_are_now_also_within_a_transaction(
+        self, postgres: str, postgres_schema: str
+    ) -> None:
+        with (
+            psycopg.connect(postgres, autocommit=True) as first,
+            psycopg.connect(postgres, autocommit=True) as second,
+        ):
+            first.execute(f"CREATE SCHEMA {postgres_schema}".encode())
+            with second.transaction():
+                assert migrations.version(second, postgres_schema, "here") == (0, None)
+                first.execute(
+                    f"CREATE TABLE {postgres_schema}.clew_schema AS SELECT 1 AS version, 'w' AS wakeups".encode()
+                )
+                assert migrations.version(second, postgres_schema, "here") == (1, "w")
+
+    @pytest.mark.parametrize("is_made", [False, True], ids=["no schema", "an empty schema"])
+    def test_who_waited_for_another_to_make_the_tables_finds_them(
+        self, is_made: bool, postgres: str, postgres_schema: str
+    ) -> None:
+        waits = "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory' AND NOT granted"
+        with (
+            psycopg.connect(postgres, autocommit=True) as first,
+            psycopg.connect(postgres, autocommit=True) as second,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            if is_made:
+                first.execute(f"CREATE SCHEMA {postgres_schema}".encode())
+            with first.transaction():
+                first.execute("SELECT pg_advisory_xact_lock(%s)", (migrations.lock_of(postgres_schema),))
+                waiting = threads.submit(migrations.migrate, second, postgres_schema, "here")
+                eventually(lambda: first.execute(waits, (second.info.backend_pid,)).fetchone() == (1,))
+                for statement in migrations.pending(first, postgres_schema, "here"):
+                    first.execute(statement.encode())
+            waiting.result()
+            assert migrations.pending(second, postgres_schema, "here") == []
 
     def test_what_is_pending_can_be_read_and_run_by_somebody_else(
         self, database: PostgresDatabase, postgres: str

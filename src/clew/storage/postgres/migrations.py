@@ -36,7 +36,7 @@ def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
         # For all who start together wait for whoever came first. Like the lock, it goes with the transaction, so that a
         # pooler may hand the session on.
         connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (_FROZEN,))
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_of(schema),))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(schema),))
         for statement in pending(connection, schema, shown):
             connection.execute(statement.encode())
 
@@ -52,11 +52,15 @@ def pending(connection: psycopg.Connection, schema: str, shown: str) -> list[str
     if at == len(scripts) and not for_wakeups:
         return []
     quoted = quote(schema)
-    if wakeups_at is None:
-        _check_free(connection, schema, shown)
-    made = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (quoted,)).fetchone()
+    there = _found(connection, schema)
+    if wakeups_at is None and there and "procrastinate_jobs" in there:
+        # Its workers would take our wake-ups.
+        raise SchemaMismatch(
+            f"schema {schema!r} of {shown} holds the procrastinate tables of another program; give clew a schema of "
+            "its own: schema=..."
+        )
     return [
-        *([] if made and made[0] else [f"CREATE SCHEMA {quoted};"]),
+        *([f"CREATE SCHEMA {quoted};"] if there is None else []),
         f"SET LOCAL search_path TO {quoted};",
         *scripts[at:],
         *for_wakeups,
@@ -75,11 +79,9 @@ def version(connection: psycopg.Connection, schema: str, shown: str) -> tuple[in
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
         raise SchemaMismatch(f"the database {shown} keeps text as {encoding}; clew needs one made with ENCODING 'UTF8'")
-    table = f"{quote(schema)}.clew_schema"
-    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    if not found or not found[0]:
+    if "clew_schema" not in (_found(connection, schema) or ()):
         return 0, None
-    row = connection.execute(f"SELECT version, wakeups FROM {table}".encode()).fetchone()
+    row = connection.execute(f"SELECT version, wakeups FROM {quote(schema)}.clew_schema".encode()).fetchone()
     at, wakeups_at = (int(row[0]), str(row[1])) if row else (0, None)
     if at > len(_scripts()):
         raise SchemaMismatch(
@@ -89,19 +91,17 @@ def version(connection: psycopg.Connection, schema: str, shown: str) -> tuple[in
     return at, wakeups_at
 
 
-def _check_free(connection: psycopg.Connection, schema: str, shown: str) -> None:
-    """Refuse a schema in which another program keeps jobs: its workers would take our wake-ups.
+def _found(connection: psycopg.Connection, schema: str) -> set[str] | None:
+    """Return which of the tables that tell whose a schema is stand in it; None if there is no such schema.
 
-    Raises:
-        SchemaMismatch: it does.
+    The catalog's own tables say so as of now. to_regclass and its like may tell, within a transaction, what the session
+    looked up before it, and so miss what others made while this one waited for the lock.
     """
-    table = f"{quote(schema)}.procrastinate_jobs"
-    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    if found and found[0]:
-        raise SchemaMismatch(
-            f"schema {schema!r} of {shown} holds the procrastinate tables of another program; give clew a schema of "
-            "its own: schema=..."
-        )
+    rows = connection.execute(
+        "SELECT relname FROM pg_catalog.pg_namespace AS n LEFT JOIN pg_catalog.pg_class ON relnamespace = n.oid"
+        " AND relname IN ('clew_schema', 'procrastinate_jobs') WHERE nspname = %s", (schema,)
+    ).fetchall()  # fmt: skip
+    return {name for (name,) in rows if name} if rows else None
 
 
 def quote(name: str) -> str:
@@ -109,7 +109,7 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _lock_of(schema: str) -> int:
+def lock_of(schema: str) -> int:
     """Return the number of the lock under which a schema is migrated, the same for every process."""
     return int.from_bytes(hashlib.sha256(b"clew migrates " + schema.encode()).digest()[:8], "big", signed=True)
 

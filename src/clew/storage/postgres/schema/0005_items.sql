@@ -382,9 +382,9 @@ DECLARE
     index_name text := 'clew_items_by_' || left(encode(sha256(convert_to(steps::text, 'UTF8')), 'hex'), 16);
 BEGIN
     PERFORM pg_advisory_xact_lock('clew_items'::regclass::oid::bigint);
-    IF to_regclass(index_name) IS NULL THEN
+    IF to_regclass(index_name) IS NULL THEN  -- which may not know yet what another made while this one waited
         EXECUTE format(
-            'CREATE INDEX %I ON clew_items (jsonb_hash_extended(doc #> %L::text[], 0), namespace, updated_at, id)',
+            'CREATE INDEX IF NOT EXISTS %I ON clew_items (jsonb_hash_extended(doc #> %L::text[], 0), namespace, updated_at, id)',
             index_name, steps
         );
         EXECUTE format('COMMENT ON INDEX %I IS %L', index_name, 'of the field ' || array_to_string(steps, '.'));
