@@ -27,16 +27,17 @@ def filled(path: Path, size: int, **settings: Any) -> SqliteStore:
     return store
 
 
-def steps(store: SqliteStore, work: Callable[[SqliteStore], object]) -> int:
-    """Count the tens of steps that SQLite takes to read."""
-    count, reader = [0], store.database._connect_reader()
+def steps(store: SqliteStore, work: Callable[[SqliteStore], object], *, writes: bool = False) -> int:
+    """Count the tens of steps that SQLite takes to read, or to write."""
+    database = store.database
+    count, connection = [0], database._connect_writer() if writes else database._connect_reader()
 
     def tick() -> None:
         count[0] += 1
 
-    reader.set_progress_handler(tick, 10)
+    connection.set_progress_handler(tick, 10)
     work(store)
-    reader.set_progress_handler(None, 0)
+    connection.set_progress_handler(None, 0)
     return count[0]
 
 
@@ -79,6 +80,26 @@ def test_a_read_takes_as_many_steps_in_a_store_ten_times_as_large(
 ) -> None:
     few, many = (steps(store, read) for store in stores)
     assert many <= 1.2 * few + 30
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.put(("u", "3"), "new", {"of": {"user": "Ann"}}),
+        lambda store: store.put(("u", "3"), "33", {"of": {"user": "Ann"}}),
+        lambda store: store.delete(("u", "3"), "33"),
+        lambda store: store.sweep_ttl(),
+        lambda store: store.delete_namespace(("u", "3")),
+    ],
+)
+def test_a_write_takes_as_many_steps_in_a_store_ten_times_as_large(
+    tmp_path: Path, write: Callable[[SqliteStore], object]
+) -> None:
+    few, many = (
+        steps(filled(tmp_path / f"{size}.db", size, filter_fields=["of.user"]), write, writes=True)
+        for size in (FEW, MANY)
+    )
+    assert many <= 1.2 * few + 5
 
 
 def test_a_search_after_a_put_reads_that_item_alone(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ CREATE INDEX clew_items_newest ON clew_items (updated_at);
 CREATE INDEX clew_items_newest_in ON clew_items (namespace, updated_at);
 
 -- Fields of values that were declared for filters (path: as JSON paths are written), and the items by what they have
--- there, short values alone. Kept by triggers, so that no program that writes to the file can leave an item out.
+-- there, short values alone. Kept by triggers, so that no program that writes to the file can leave an item out. (They
+-- name the value first: SQLite compares whole rows as it would compare their first columns, and finds them in an index
+-- only if these, like the index, take the values as they are.)
 CREATE TABLE clew_filter_fields (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL UNIQUE
@@ -62,8 +64,8 @@ END;
 
 CREATE TRIGGER clew_item_replacing BEFORE UPDATE OF value, updated_at ON clew_items
 WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
-    DELETE FROM clew_item_fields WHERE (field, value, namespace, updated_at, id) IN (
-        SELECT * FROM clew_items_by_field WHERE id = old.id);
+    DELETE FROM clew_item_fields WHERE (value, field, namespace, updated_at, id) IN (
+        SELECT value, field, namespace, updated_at, id FROM clew_items_by_field WHERE id = old.id);
 END;
 
 CREATE TRIGGER clew_item_replaced AFTER UPDATE OF value, updated_at ON clew_items
@@ -72,8 +74,8 @@ WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
 END;
 
 CREATE TRIGGER clew_item_removing BEFORE DELETE ON clew_items WHEN EXISTS (SELECT 1 FROM clew_filter_fields) BEGIN
-    DELETE FROM clew_item_fields WHERE (field, value, namespace, updated_at, id) IN (
-        SELECT * FROM clew_items_by_field WHERE id = old.id);
+    DELETE FROM clew_item_fields WHERE (value, field, namespace, updated_at, id) IN (
+        SELECT value, field, namespace, updated_at, id FROM clew_items_by_field WHERE id = old.id);
 END;
 
 -- Values that were replaced, deleted or expired. value: NULL in the row of version 0, which stands for all versions
