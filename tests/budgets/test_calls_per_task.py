@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from clew import Checkpointer, InMemorySaver, PostgresSaver, PostgresStore, SqliteSaver, Workflow, entrypoint, task
@@ -31,6 +32,7 @@ from clew.storage.postgres.database import PostgresDatabase
 from support.colours import PATIENCE_S, thread
 from support.counting import calls, heard_statements, traced
 from support.postgres import fresh_schema
+from support.working import eventually
 
 
 @task
@@ -130,6 +132,27 @@ def test_a_recorded_task_is_one_round_trip(one_session: PostgresDatabase, monkey
     turn = seen[1] - seen[0]
     assert turn <= 4  # it looks, begins and ends
     assert seen[2] - seen[1] - turn <= 20 + 2  # two more may be this process asking after its lease
+
+
+def test_a_run_reads_no_other_threads_before_the_tables_are_analyzed(postgres: str, postgres_schema: str) -> None:
+    runs = 150
+    with contextlib.closing(PostgresDatabase(postgres, schema=postgres_schema)) as database:
+        flow = one_after_another(PostgresSaver(database))
+        for number in range(runs):
+            flow.invoke(1, thread(str(number)))
+    asked = (
+        "SELECT sum(idx_tup_read) + (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = %s) "
+        "FROM pg_stat_user_indexes WHERE schemaname = %s"
+    )
+    read: list[int] = []
+    with psycopg.connect(postgres, autocommit=True) as connection:
+
+        def is_told() -> bool:
+            read[:] = connection.execute(asked, (postgres_schema, postgres_schema)).fetchone() or ()
+            return read[0] > runs
+
+        eventually(is_told)  # sessions tell it when they end
+    assert read[0] < 20 * runs  # each thread would read 75 others
 
 
 THREAD = ThreadKey("1", "flow")
