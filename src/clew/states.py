@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class ShowsStates:
         before: Config | None = None,
         limit: int | None = None,
     ) -> Iterator[StateSnapshot]:
-        """Show the checkpoints of a thread, newest first.
+        """Show the checkpoints of a thread, newest first, each read when it is asked for.
 
         Args:
             config: names the thread.
@@ -62,7 +63,7 @@ class ShowsStates:
             ValueError: there is no checkpointer, or no thread_id.
         """
         saver, thread, _ = self._kept(config)
-        yield from io.run_blocking(
+        yield from io.each_blocking(
             states.get_history(sync_io.BLOCKING, saver, thread, filter=filter, before=before, limit=limit)
         )
 
@@ -76,10 +77,10 @@ class ShowsStates:
     ) -> AsyncIterator[StateSnapshot]:
         """Like `get_state_history`, for async code."""
         saver, thread, _ = self._kept(config)
-        for snapshot in await states.get_history(
-            async_io.ON_LOOP, saver, thread, filter=filter, before=before, limit=limit
-        ):
-            yield snapshot
+        history = states.get_history(async_io.ON_LOOP, saver, thread, filter=filter, before=before, limit=limit)
+        async with contextlib.aclosing(history):
+            async for snapshot in history:
+                yield snapshot
 
     def update_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
         """Set the value of a thread by hand: the next run gets it as `previous`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -98,6 +98,26 @@ def run_blocking(procedure: Coroutine[Any, Any, T]) -> T:
         result: T = finished.value
         return result
     raise would_wait(procedure)
+
+
+def each_blocking(procedure: AsyncGenerator[T]) -> Iterator[T]:
+    """Give what a procedure yields whose IO never waits, each when it is asked for.
+
+    Raises:
+        WouldWait: it reached an await that waits.
+        Whatever the procedure raises.
+    """
+    try:
+        while True:
+            yield run_blocking(_next_of(procedure))
+    except StopAsyncIteration:
+        return
+    finally:
+        run_blocking(procedure.aclose())
+
+
+async def _next_of(procedure: AsyncGenerator[T]) -> T:
+    return await anext(procedure)
 
 
 def would_wait(procedure: Coroutine[Any, Any, Any]) -> WouldWait:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from clew.codec.growing import Chain, Path
@@ -21,6 +21,7 @@ from clew.runner.taking import answered_questions, find_place, previous_of, ques
 from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 
 _TRIES = 10
+_FIRST_RUNS, _MORE_RUNS = 8, 100
 
 
 async def get_state(
@@ -55,8 +56,8 @@ async def get_history(
     filter: Mapping[str, Any] | None = None,
     before: Mapping[str, Any] | None = None,
     limit: int | None = None,
-) -> list[StateSnapshot]:
-    """Show the checkpoints of a thread, newest first.
+) -> AsyncGenerator[StateSnapshot]:
+    """Show the checkpoints of a thread, newest first, each read when it is asked for.
 
     Args:
         io: the verbs.
@@ -68,20 +69,29 @@ async def get_history(
     """
     run_id, at_end_of_it = run_of(str(((before or {}).get("configurable") or {}).get("checkpoint_id", "")))
     newest = await io.keep(saver, Load(thread, run_id)) if run_id else None
-    if before is not None and newest is None:
-        return []
-    found: list[StateSnapshot] = []
+    if (before is not None and newest is None) or limit == 0:
+        return
+    given = 0
     near: dict[Path, Chain] = {}
-    for run in await io.keep(saver, ListRuns(thread, newest.number + 1 if newest else None)):
-        if limit is not None and len(found) >= limit:
-            break
+    async for run in _runs(io, saver, thread, newest.number + 1 if newest else None):
         is_newest = newest is not None and run.id == newest.id
-        found += [
-            snapshot
-            for snapshot in await _checkpoints(io, saver, thread, run, near)
-            if matches(snapshot, filter) and not (is_newest and not (at_end_of_it and snapshot.next))
-        ]
-    return found[:limit]
+        for snapshot in await _checkpoints(io, saver, thread, run, near):
+            if matches(snapshot, filter) and not (is_newest and not (at_end_of_it and snapshot.next)):
+                yield snapshot
+                given += 1
+                if given == limit:
+                    return
+
+
+async def _runs(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, before: int | None) -> AsyncGenerator[Run]:
+    """Give the runs of a thread, newest first: a few, then more at a time, for most who ask want the newest."""
+    most = _FIRST_RUNS
+    while page := await io.keep(saver, ListRuns(thread, before, most)):
+        for run in page:
+            yield run
+        if len(page) < most:
+            return
+        before, most = page[-1].number, _MORE_RUNS
 
 
 async def _checkpoints(
