@@ -36,7 +36,7 @@ from clew.storage.opening import Opened, Setup
 from clew.storage.postgres import appending, events, leases, limits, queue, upkeep
 from clew.storage.postgres.calls import BIG, TEXT, Call, Found, Function
 from clew.storage.postgres.database import PostgresDatabase
-from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, record_of, run_of
+from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, records_of, run_of
 from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind
 from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads
@@ -165,7 +165,7 @@ def _load_records(connection: psycopg.Connection, operation: LoadRecords) -> lis
         "ORDER BY id",
         (operation.run_id,) if operation.name is None else (operation.run_id, operation.name),
     )
-    return [record_of(row) for row in found]
+    return records_of(found)
 
 
 # The chain of a piece up to it, and, by what is before its first piece, the chains that it goes on from. These began

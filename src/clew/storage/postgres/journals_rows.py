@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import starmap
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from clew.engine.records import Record, Run, ThreadKey
@@ -18,8 +21,9 @@ RUN = (
 RUN_COLUMNS = (
     TEXT, INT, TEXT, TEXT, TEXT, INT, TEXT, BYTES, BYTES, BYTES, TEXT, BYTES, BYTES, REAL, REAL, INT, INT,
 )  # fmt: skip
-RECORD = "key, name, fingerprint, arguments, state, outcome, attempts, started_s, ended_s"
+RECORD = ", ".join(Record.__struct_fields__)
 RECORD_COLUMNS = (TEXT, TEXT, BYTES, TEXT, TEXT, BYTES, INT, REAL, REAL)
+columns_of = attrgetter(*Record.__struct_fields__)  # a record as a row of the columns `RECORD`
 THREAD = "(SELECT id FROM clew_threads WHERE thread_id = %s AND workflow = %s)"
 
 
@@ -40,20 +44,9 @@ def columns_of_run(run: Run) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def record_of(row: tuple[Any, ...]) -> Record:
-    """Return the record in a row of the columns `RECORD`."""
-    return Record(
-        key=row[0], name=row[1], fingerprint=row[2], arguments=row[3], state=row[4], outcome=row[5], attempts=row[6],
-        started_s=row[7], ended_s=row[8],
-    )  # fmt: skip
-
-
-def columns_of(record: Record) -> tuple[Any, ...]:
-    """Return a record as a row of the columns `RECORD`."""
-    return (
-        record.key, record.name, record.fingerprint, record.arguments, record.state, record.outcome, record.attempts,
-        record.started_s, record.ended_s,
-    )  # fmt: skip
+def records_of(found: Iterable[tuple[Any, ...]]) -> list[Record]:
+    """Return the records in rows of the columns `RECORD`."""
+    return list(starmap(Record, found))
 
 
 def put_run(connection: psycopg.Connection, thread: int, run: Run) -> int:

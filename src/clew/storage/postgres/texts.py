@@ -38,4 +38,7 @@ def held(value: Any) -> Any:
 
 def given_back(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a row with the texts that were held."""
-    return tuple([from_held(value) if type(value) is str and _MARK in value else value for value in row])
+    for value in row:
+        if type(value) is str and _MARK in value:
+            return tuple([from_held(each) if type(each) is str else each for each in row])
+    return row  # as nearly all are

@@ -19,7 +19,7 @@ from clew.storage.postgres.journals_rows import (
     find_thread,
     made_thread,
     put_run,
-    record_of,
+    records_of,
     run_of,
 )
 from clew.storage.postgres.leases import PUT_RECORDS, changed
@@ -125,7 +125,7 @@ def load_thread(connection: psycopg.Connection, operation: LoadThread) -> WholeT
 def _runs(connection: psycopg.Connection, thread: int) -> list[tuple[Run, list[Record]]]:
     runs = rows(connection, f"SELECT {RUN}, id FROM clew_runs WHERE thread = %s ORDER BY number", (thread,))
     journal = f"SELECT {RECORD} FROM clew_records WHERE run = %s ORDER BY id"
-    return [(run_of(row), [record_of(record) for record in rows(connection, journal, row[-1:])]) for row in runs]
+    return [(run_of(row), records_of(rows(connection, journal, row[-1:]))) for row in runs]
 
 
 def _pieces(connection: psycopg.Connection, thread: int) -> list[Piece]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from itertools import chain, starmap
 from typing import Any
 
@@ -41,8 +42,11 @@ def records_of(connection: sqlite3.Connection, run: int) -> list[Record]:
     """
     ended = f"SELECT {PACKED} FROM clew_runs WHERE id = ? AND packed IS NOT NULL"
     row = connection.execute(ended, (run,)).fetchone()
-    journal = f"SELECT {RECORD} FROM clew_records WHERE run = ? ORDER BY id"
-    later: list[Row] = connection.execute(journal, (run,)).fetchall()  # than what was packed, if anything was
+    # Their ids first: sorting what is only found by (run, key) would carry each row, outcome and all, into a table.
+    those = "SELECT id FROM clew_records WHERE run = ?"
+    later: Iterable[Row] = connection.execute(  # than what was packed, if anything was
+        f"SELECT {RECORD} FROM clew_records WHERE id IN ({those}) ORDER BY id", (run,)
+    )
     return list(starmap(Record, chain(unpack_run(row).records if row else (), later)))
 
 
