@@ -134,11 +134,10 @@ def _needs(run: Run, work: Work) -> bool:
 
 async def _submitted(io: RunnerIO, known: Known, thread: ThreadKey) -> _Job | None:
     """Return the first submitted call of a queue, or None if there is none."""
-    now_s = time.time()
-    queue = await io.keep(known.saver, ListQueue(thread))
-    place = next((place for place in queue if place.owner is None and place.due_s <= now_s), None)
-    if place is None:
+    places = await io.keep(known.saver, ListQueue(thread, due_s=time.time()))
+    if not places:
         return None
+    place = places[0]
     return _Job(request=_request(known, CallOptions.decode(place.config), input=_input(place)), place=place)
 
 

@@ -220,8 +220,7 @@ async def read_on(io: RunnerIO, reader: Reader) -> Sequence[Event]:
 
 async def _look(io: RunnerIO, ticket: Ticket) -> tuple[HandleStatus, Run | None]:
     # The queue first: a place that has gone from it has become part of a run, unless it was taken out.
-    places = await io.keep(ticket.saver, ListQueue(ticket.thread))
-    if any(place.id == ticket.id for place in places):
+    if await io.keep(ticket.saver, ListQueue(ticket.thread, ticket.id)):
         return "queued", None
     head = await io.keep(ticket.saver, Load(ticket.thread))
     if head is not None and head.id == ticket.run_id:

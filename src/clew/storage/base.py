@@ -255,9 +255,17 @@ class LeaveQueue(Operation[bool], frozen=True):
 
 
 class ListQueue(Operation[Sequence[Queued]], frozen=True):
-    """Read the queue of a thread, first come first."""
+    """Read the queue of a thread, first come first.
+
+    Args:
+        thread: whose.
+        id: only the place of that id, or None.
+        due_s: only the first submitted call whose time has come by then, or None.
+    """
 
     thread: ThreadKey
+    id: str | None = None
+    due_s: float | None = None
 
 
 class FindWork(Operation[Sequence[Work]], frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -44,7 +45,12 @@ def leave_queue(journals: Journals, operation: LeaveQueue) -> bool:
 
 def list_queue(journals: Journals, operation: ListQueue) -> list[Queued]:
     thread = journals.threads.get(operation.thread)
-    return list(thread.queue.values()) if thread else []
+    places = thread.queue.values() if thread else ()
+    if operation.id is not None:
+        return [place for place in places if place.id == operation.id]
+    if operation.due_s is not None:
+        return list(islice((p for p in places if p.owner is None and p.due_s <= operation.due_s), 1))
+    return list(places)
 
 
 def _thread_of(journals: Journals, place_id: str) -> Thread | None:

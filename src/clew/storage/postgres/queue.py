@@ -47,7 +47,13 @@ def leave_queue(connection: psycopg.Connection, operation: LeaveQueue) -> bool:
 
 
 def list_queue(connection: psycopg.Connection, operation: ListQueue) -> list[Queued]:
-    found = rows(connection, f"SELECT {_PLACE} FROM clew_queue WHERE thread = {THREAD} ORDER BY id", operation.thread)
+    which, values = "ORDER BY id", tuple[Any, ...]()
+    if operation.id is not None:
+        which, values = "AND name = %s", (operation.id,)
+    elif operation.due_s is not None:
+        which, values = "AND owner IS NULL AND due_s <= %s ORDER BY id LIMIT 1", (operation.due_s,)
+    sql = f"SELECT {_PLACE} FROM clew_queue WHERE thread = {THREAD} {which}"
+    found = rows(connection, sql, (*operation.thread, *values))
     return [_place(operation.thread, row) for row in found]
 
 
@@ -76,17 +82,18 @@ WHERE (owner IS NULL OR until_s <= %(now_s)s) AND workflow = ANY (%(workflows)s)
 
 _QUEUED = """
 SELECT thread_id, workflow, NULL, 'queued', place.priority, greatest(place.due_s, place.created_s)
-FROM clew_queue AS place
-    CROSS JOIN LATERAL (SELECT * FROM clew_threads WHERE id = place.thread OFFSET 0) AS clew_threads
-WHERE place.owner IS NULL AND place.due_s <= %(now_s)s
+FROM (SELECT DISTINCT thread FROM clew_queue WHERE owner IS NULL AND due_s <= %(now_s)s OFFSET 0) AS called
+    CROSS JOIN LATERAL (SELECT * FROM clew_threads WHERE id = called.thread OFFSET 0) AS clew_threads
+    CROSS JOIN LATERAL (
+        SELECT * FROM clew_queue AS first WHERE first.thread = called.thread
+            AND CASE WHEN first.owner IS NULL THEN first.due_s <= %(now_s)s ELSE first.until_s > %(now_s)s END
+        ORDER BY id LIMIT 1
+    ) AS place
+WHERE place.owner IS NULL
     AND (clew_threads.owner IS NULL OR clew_threads.until_s <= %(now_s)s)
     AND (clew_threads.due_s IS NULL OR clew_threads.due_s > %(now_s)s)
     AND workflow = ANY (%(workflows)s)
     AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS DISTINCT FROM 'running'
-    AND NOT EXISTS (
-        SELECT 1 FROM clew_queue AS earlier WHERE earlier.thread = place.thread AND earlier.id < place.id
-            AND CASE WHEN earlier.owner IS NULL THEN earlier.due_s <= %(now_s)s ELSE earlier.until_s > %(now_s)s END
-    )
 """
 
 _FIND_WORK = f"{_CRASHED} UNION ALL {_DUE} UNION ALL {_QUEUED} ORDER BY 5 DESC, 6 LIMIT %(limit)s"

@@ -49,10 +49,15 @@ def leave_queue(connection: sqlite3.Connection, operation: LeaveQueue) -> bool:
 
 
 def list_queue(connection: sqlite3.Connection, operation: ListQueue) -> list[Queued]:
+    which, values = "ORDER BY id", tuple[Any, ...]()
+    if operation.id is not None:
+        which, values = "AND name = ?", (operation.id,)
+    elif operation.due_s is not None:
+        which, values = "AND owner IS NULL AND due_s <= ? ORDER BY id LIMIT 1", (operation.due_s,)
     rows = connection.execute(
         f"SELECT {_PLACE} FROM clew_queue "
-        "WHERE thread = (SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?) ORDER BY id",
-        operation.thread,
+        f"WHERE thread = (SELECT id FROM clew_threads WHERE thread_id = ? AND workflow = ?) {which}",
+        (*operation.thread, *values),
     )
     return [_place(operation.thread, row) for row in rows]
 
@@ -72,7 +77,7 @@ def check_first(connection: sqlite3.Connection, thread: int, operation: Begin) -
     """
     found = connection.execute(
         "SELECT owner FROM clew_queue WHERE thread = ?1 AND (owner IS NULL OR owner <> ?2) "
-        "AND (?3 IS NULL OR id < (SELECT id FROM clew_queue WHERE name = ?3)) "
+        f"AND id < CASE WHEN ?3 IS NULL THEN {2**63 - 1} ELSE (SELECT id FROM clew_queue WHERE name = ?3) END "
         "AND CASE WHEN owner IS NULL THEN due_s <= ?4 ELSE until_s > ?4 END ORDER BY id",
         (thread, operation.owner, operation.queued, operation.now_s),
     )
@@ -117,16 +122,17 @@ WHERE due_s <= ?2 AND (owner IS NULL OR until_s <= ?2) AND workflow IN (SELECT v
 
 _QUEUED = """
 SELECT thread_id, workflow, NULL, 'queued', place.priority, max(place.due_s, place.created_s)
-FROM clew_queue AS place JOIN clew_threads ON clew_threads.id = place.thread
-WHERE place.owner IS NULL AND place.due_s <= ?2
+FROM (SELECT DISTINCT thread FROM clew_queue INDEXED BY clew_queue_due WHERE owner IS NULL AND due_s <= ?2) AS called
+    CROSS JOIN clew_threads ON clew_threads.id = called.thread
+    CROSS JOIN clew_queue AS place ON place.id = (
+        SELECT id FROM clew_queue AS first WHERE first.thread = called.thread
+            AND CASE WHEN first.owner IS NULL THEN first.due_s <= ?2 ELSE first.until_s > ?2 END ORDER BY id LIMIT 1
+    )
+WHERE place.owner IS NULL
     AND (clew_threads.owner IS NULL OR clew_threads.until_s <= ?2)
     AND (clew_threads.due_s IS NULL OR clew_threads.due_s > ?2)
     AND workflow IN (SELECT value FROM json_each(?1))
     AND (SELECT status FROM clew_runs WHERE clew_runs.id = head) IS NOT 'running'
-    AND NOT EXISTS (
-        SELECT 1 FROM clew_queue AS earlier WHERE earlier.thread = place.thread AND earlier.id < place.id
-            AND CASE WHEN earlier.owner IS NULL THEN earlier.due_s <= ?2 ELSE earlier.until_s > ?2 END
-    )
 """
 
 FIND_WORK = f"SELECT * FROM ({_CRASHED} UNION ALL {_DUE} UNION ALL {_QUEUED}) ORDER BY 5 DESC, 6 LIMIT ?4"

@@ -114,6 +114,19 @@ class Queueing:
         assert [*saver.execute(ListQueue(THREAD))] == places
         assert [*saver.execute(ListQueue(OTHER))] == []
 
+    def test_one_place_is_found_by_its_id(self, saver: Checkpointer) -> None:
+        for each in (place("q1"), place("q2"), place("q3", thread=OTHER)):
+            saver.execute(Enqueue(each))
+        assert [*saver.execute(ListQueue(THREAD, "q2"))] == [place("q2")]
+        assert [*saver.execute(ListQueue(THREAD, "q3"))] == []
+
+    def test_the_first_submitted_call_whose_time_has_come_is_found(self, saver: Checkpointer) -> None:
+        for each in (waits("q1", "b"), place("q2", due_s=9.0), place("q3", due_s=5.0), place("q4", due_s=5.0)):
+            saver.execute(Enqueue(each))
+        assert [found.id for found in saver.execute(ListQueue(THREAD, due_s=5.0))] == ["q3"]
+        assert [found.id for found in saver.execute(ListQueue(THREAD, due_s=9.0))] == ["q2"]
+        assert [*saver.execute(ListQueue(THREAD, due_s=4.9))] == []
+
     @pytest.mark.parametrize("thread", [THREAD, OTHER])
     def test_an_id_is_queued_once(self, saver: Checkpointer, thread: ThreadKey) -> None:
         begin(saver, "r1")

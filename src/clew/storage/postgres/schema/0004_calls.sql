@@ -165,7 +165,9 @@ DECLARE
 BEGIN
     SELECT owner INTO first FROM clew_queue
         WHERE thread = of_thread AND owner IS DISTINCT FROM by_owner AND (owner IS NULL OR owner <> ALL (evicts))
-            AND (served IS NULL OR id < (SELECT id FROM clew_queue WHERE name = served))
+            AND id < CASE
+                WHEN served IS NULL THEN 9223372036854775807 ELSE (SELECT id FROM clew_queue WHERE name = served)
+            END
             AND CASE WHEN owner IS NULL THEN due_s <= now_s ELSE until_s > now_s END
         ORDER BY id LIMIT 1;
     IF FOUND THEN

@@ -15,7 +15,8 @@ CREATE TABLE clew_queue (
 ) STRICT;
 
 CREATE INDEX clew_queue_thread ON clew_queue (thread, id);
-CREATE INDEX clew_queue_due ON clew_queue (due_s) WHERE owner IS NULL;
+CREATE INDEX clew_queue_callers ON clew_queue (thread) WHERE owner IS NOT NULL;
+CREATE INDEX clew_queue_due ON clew_queue (due_s, thread) WHERE owner IS NULL;
 
 CREATE TABLE clew_events (
     run    INTEGER NOT NULL REFERENCES clew_runs (id) ON DELETE CASCADE,
