@@ -52,7 +52,7 @@ def start_call(
     is_on_loop = frame.loop is not None and asyncio._get_running_loop() is frame.loop
     journal = execution.journal
     if journal is not None and key in journal.records and (found := recalled(call, journal)) is not None:
-        return _replayed(found[0], frame.loop if is_on_loop else None)
+        return _ended(found[0]) if is_on_loop else Finished(found[0])
     if is_on_loop:
         return _from_loop(call)
     if callee.is_async:
@@ -86,11 +86,9 @@ def _finished(work: Callable[[], Any]) -> Finished[Any]:
         return Finished(error=error)
 
 
-def _replayed(value: Any, loop: asyncio.AbstractEventLoop | None) -> Any:
-    """Return the future of a recorded call: nothing has to run, and nobody has to wait."""
-    if loop is None:
-        return Finished(value)
-    future = loop.create_future()
+def _ended(value: Any) -> asyncio.Future[Any]:
+    """Return the future of a recorded call for async code: nothing has to run, and nobody has to wait."""
+    future = asyncio.get_running_loop().create_future()
     future.set_result(value)
     return future
 

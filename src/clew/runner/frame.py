@@ -200,8 +200,9 @@ class Frame(Struct, eq=False):
                 return counter.next_key_of(job, key_name, partial(fingerprint, args, kwargs))
         elif (here := asyncio.current_task(loop)) is not self.home:
             return counter.next_key_of(here, key_name, partial(fingerprint, args, kwargs))
-        counter.counts[key_name] += 1  # as Counter.next_key does, without a call of its own for each task
-        return f"{counter.path}{key_name}#{counter.counts[key_name]}"
+        # As Counter.next_key does, without a call of its own for each task.
+        counter.counts[key_name] = number = counter.counts[key_name] + 1
+        return f"{counter.path}{key_name}#{number}"
 
     def next_order(self) -> tuple[int, ...]:
         """Return what sorts the next call that this body makes among those of the run."""
