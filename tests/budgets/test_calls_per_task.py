@@ -102,6 +102,21 @@ def test_how_many_statements_and_commits_a_turn_takes(tmp_path: Path, monkeypatc
     assert len(heard) <= 16
 
 
+def test_the_newest_checkpoints_are_shown_without_a_look_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = heard_statements(monkeypatch)
+    flow, counts = one_after_another(SqliteSaver(tmp_path / "db")), list[int]()
+    for runs in (20, 200):
+        for _ in range(runs):
+            flow.invoke(0, thread(str(runs)))
+        heard.clear()
+        shown = [snapshot for snapshot, _ in zip(flow.get_state_history(thread(str(runs))), range(4), strict=False)]
+        assert [(snapshot.metadata or {})["step"] for snapshot in shown] == [2 * runs - 2 - n for n in range(4)]
+        counts.append(len(heard))
+    assert counts[0] == counts[1] <= 40
+
+
 def test_async_tasks_that_end_together_share_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = heard_statements(monkeypatch)
 
