@@ -74,6 +74,21 @@ def test_how_many_calls_a_task_takes(kind: str, most: int, tmp_path: Path) -> No
     assert per_task(saver_of(kind, tmp_path)) <= most
 
 
+def test_how_many_calls_the_answer_of_a_recorded_task_takes() -> None:
+    counted: list[float] = []
+
+    @entrypoint(checkpointer=InMemorySaver())
+    def flow(n: int) -> None:
+        counted.append(calls(lambda: [step(i).result() for i in range(n)]) / n)
+        if len(counted) == 1:
+            raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        flow.invoke(100, thread("1"))
+    flow.invoke(None, thread("1"))
+    assert counted[1] <= 18
+
+
 @pytest.mark.parametrize("kind", ["none", "memory", "sqlite"])
 def test_a_late_task_takes_no_more_calls_than_an_early_one(kind: str, tmp_path: Path) -> None:
     saver = saver_of(kind, tmp_path)
