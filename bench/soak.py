@@ -25,7 +25,8 @@ from pathlib import Path
 
 from bench.soaking import THREADS, Kept, config, workflows
 from clew.engine.records import ThreadKey
-from clew.storage.base import ListQueue, Load
+from clew.storage.base import Load
+from clew.storage.queueing import ListQueue
 
 LEASE_S = 2.0
 PATIENCE_S = 120.0

@@ -28,7 +28,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "integrations": {"errors", "face", "store", "contracts"},
     "shell": {"errors", "face", "learn", "integrations", "store", "contracts"},
 }
-CONTRACTS = {"clew.storage.base", "clew.storage.cache", "clew.storage.news", "clew.storage.upkeep"}
+CONTRACTS = {
+    "clew.storage.base",
+    "clew.storage.cache",
+    "clew.storage.news",
+    "clew.storage.queueing",
+    "clew.storage.upkeep",
+}
 SHELL = {"cli", "server", "studio"}
 OUTER_ROOMS = {"integrations", "shell"}
 CORE_DEPENDENCIES = {"msgspec", "numpy"}

@@ -17,18 +17,9 @@ import pytest
 
 from clew import Checkpointer, InMemorySaver, PostgresSaver, PostgresStore, SqliteSaver, Workflow, entrypoint, task
 from clew.engine.records import Queued, ThreadKey
-from clew.storage.base import (
-    Enqueue,
-    ListQueue,
-    ListRuns,
-    ListThreads,
-    Load,
-    LoadEvents,
-    LoadPieces,
-    LoadRecords,
-    Operation,
-)
+from clew.storage.base import ListRuns, ListThreads, Load, LoadEvents, LoadPieces, LoadRecords, Operation
 from clew.storage.postgres.database import PostgresDatabase
+from clew.storage.queueing import Enqueue, ListQueue
 from support.colours import PATIENCE_S, thread
 from support.counting import calls, heard_statements, traced
 from support.postgres import fresh_schema

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clew import SqliteSaver
-from clew.storage.base import Enqueue, ListQueue
+from clew.storage.queueing import Enqueue, ListQueue
 from clew.testing.contracts.threads import THREAD, begin, place
 
 FEW, MANY = 50, 500

@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from clew import SqliteSaver, ThreadBusy
-from clew.storage.base import (
-    Append,
-    Enqueue,
-)
+from clew.storage.base import Append
+from clew.storage.queueing import Enqueue
 from clew.storage.sqlite.queue import FIND_WORK
 from clew.testing.contracts import CheckpointerContract
 from clew.testing.contracts.threads import (

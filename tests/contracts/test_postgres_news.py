@@ -17,11 +17,12 @@ from clew.engine.events import StreamMode
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import SchemaMismatch
 from clew.runner import leases, submitting
-from clew.storage.base import Ask, Enqueue, LeaveQueue
+from clew.storage.base import Ask
 from clew.storage.postgres import listening, news, wakeups
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.exchanging import carry_out
 from clew.storage.postgres.queue import enqueue
+from clew.storage.queueing import Enqueue, LeaveQueue
 from clew.testing.contracts.threads import begin, end
 from support.colours import PATIENCE_S, thread
 from support.processes import start

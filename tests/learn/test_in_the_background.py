@@ -14,7 +14,7 @@ from clew import Database, Workflow, interrupt
 from clew.agents import create_agent
 from clew.engine.records import ThreadKey
 from clew.learn import Learn, alearn_later, create_learner, learn_later
-from clew.storage.base import ListQueue
+from clew.storage.queueing import ListQueue
 from clew.testing import fake_clock
 from support.learning import Student
 from support.scripted import ON_1, Script, calls

@@ -14,7 +14,7 @@ from clew import (
     SqliteSaver,
     entrypoint,
 )
-from clew.storage.base import ListQueue
+from clew.storage.queueing import ListQueue
 from support.busy import THREAD, TwoTasks, in_queue, runs_of, until_asked
 from support.colours import Colour, Gate, thread
 from support.processes import start

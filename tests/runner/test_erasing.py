@@ -16,7 +16,7 @@ from clew import Conflict, Database, EncryptionKeys, entrypoint, get_store, inte
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import InvalidOption
 from clew.runner.submitting import CallOptions
-from clew.storage.base import Enqueue, ListQueue
+from clew.storage.queueing import Enqueue, ListQueue
 
 SECRETS = ["quokka", "zanzibar", "ann-the-first", "thread-of-ann", "once-of-ann", "marmalade", "obsidian"]
 

@@ -20,7 +20,7 @@ from clew import Command, Conflict, Database, EncryptionKeys, entrypoint, get_st
 from clew.engine.records import Queued, ThreadKey
 from clew.errors import InvalidExport, InvalidOption, UnreadableRecord
 from clew.runner.moving import Moved
-from clew.storage.base import Enqueue, FindWork, ListQueue
+from clew.storage.queueing import Enqueue, FindWork, ListQueue
 from clew.storage.upkeep import LoadThread, WalkThreads, WholeThread
 from clew.store.moving import Memory
 from clew.store.transactional import TransactionalStore

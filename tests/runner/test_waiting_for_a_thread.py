@@ -19,7 +19,8 @@ from clew import (
 from clew.engine.records import Queued
 from clew.errors import InvalidOption
 from clew.runner import leases, waiting
-from clew.storage.base import Enqueue, LeaveQueue, ListQueue, Operation
+from clew.storage.base import Operation
+from clew.storage.queueing import Enqueue, LeaveQueue, ListQueue
 from support.busy import THREAD, TwoTasks, in_line, in_queue
 from support.colours import Colour, Gate, result, thread
 

@@ -12,7 +12,8 @@ from clew import (
 from clew.codec.values import decode
 from clew.engine.records import ThreadKey
 from clew.runner.turns import turns
-from clew.storage.base import ListQueue, ListRuns
+from clew.storage.base import ListRuns
+from clew.storage.queueing import ListQueue
 from support.colours import PATIENCE_S, Colour, Gate, result
 
 THREAD = ThreadKey("1", "flow")

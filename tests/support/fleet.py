@@ -19,7 +19,8 @@ from typing import Any
 from clew import Checkpointer, PostgresSaver, entrypoint, task
 from clew.engine.records import ThreadKey
 from clew.errors import StorageError
-from clew.storage.base import ListQueue, ListRuns
+from clew.storage.base import ListRuns
+from clew.storage.queueing import ListQueue
 
 LEASE_S = 2.0
 TASK_S = 0.02

@@ -14,7 +14,8 @@ from clew.engine.subjects import owned_prefixes, owns_thread
 from clew.runner.io import RunnerIO
 from clew.runner.pruning import walk
 from clew.runner.submitting import CallOptions
-from clew.storage.base import Checkpointer, DeleteThread, ListQueue, ListRuns
+from clew.storage.base import Checkpointer, DeleteThread, ListRuns
+from clew.storage.queueing import ListQueue
 from clew.storage.upkeep import ForgetDeleted
 from clew.store.keeper import Erased as Memories
 from clew.store.keeper import How

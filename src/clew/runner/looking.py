@@ -21,7 +21,8 @@ from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, S
 from clew.errors import InvalidOption, NoSuchThread, UnreadableRecord
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead, this_machine
-from clew.storage.base import Checkpointer, FindWork, ListQueue, ListRuns, ListThreads, Load, LoadPieces, LoadRecords
+from clew.storage.base import Checkpointer, ListRuns, ListThreads, Load, LoadPieces, LoadRecords
+from clew.storage.queueing import FindWork, ListQueue
 from clew.storage.upkeep import WalkThreads
 
 _PAGE = 1000

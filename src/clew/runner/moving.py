@@ -14,7 +14,8 @@ from clew.runner import lines
 from clew.runner.io import RunnerIO
 from clew.runner.lines import End, Header, Line, MemoryLine, ThreadLine, ThreadParts
 from clew.runner.pruning import walk
-from clew.storage.base import Checkpointer, ListQueue, ListRuns
+from clew.storage.base import Checkpointer, ListRuns
+from clew.storage.queueing import ListQueue
 from clew.storage.upkeep import KeepThread, LoadThread, WholeThread
 from clew.store.moving import Memory, indexed_here
 from clew.store.sealing import is_sealed

@@ -35,7 +35,8 @@ from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.submitting import CallOptions, kept_options
 from clew.runner.workflows import run_found
-from clew.storage.base import Append, Begin, Checkpointer, End, LeaveQueue, ListQueue, Load
+from clew.storage.base import Append, Begin, Checkpointer, End, Load
+from clew.storage.queueing import LeaveQueue, ListQueue
 
 log = logging.getLogger("clew.workers")
 

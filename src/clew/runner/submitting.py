@@ -27,7 +27,8 @@ from clew.runner.execution import Result
 from clew.runner.io import RunnerIO
 from clew.runner.publishing import END, decoded
 from clew.runner.watching import watched
-from clew.storage.base import Ask, Checkpointer, Enqueue, LeaveQueue, ListQueue, Load, LoadEvents, LoadRecords
+from clew.storage.base import Ask, Checkpointer, Load, LoadEvents, LoadRecords
+from clew.storage.queueing import Enqueue, LeaveQueue, ListQueue
 
 HandleStatus = Literal["queued", "running", "done", "failed", "interrupted", "cancelled"]
 

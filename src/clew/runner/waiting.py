@@ -18,7 +18,8 @@ from clew.errors import Conflict, StorageError, ThreadBusy
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, called, this_process
 from clew.runner.turns import Turn
-from clew.storage.base import Ask, Asked, Checkpointer, Enqueue, LeaveQueue, ListQueue, StayQueued
+from clew.storage.base import Ask, Asked, Checkpointer
+from clew.storage.queueing import Enqueue, LeaveQueue, ListQueue, StayQueued
 
 #: What a new input does where another run has the thread; see `entrypoint`.
 OnConflict = Literal["queue", "reject", "interrupt", "rollback"]

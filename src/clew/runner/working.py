@@ -32,7 +32,8 @@ from clew.runner.logs import fields
 from clew.runner.recovering import Known, Recovered, Terms, carry_out
 from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
-from clew.storage.base import Checkpointer, FindWork, LoadUse
+from clew.storage.base import Checkpointer, LoadUse
+from clew.storage.queueing import FindWork
 
 log = logging.getLogger("clew.workers")
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from clew.codec.encryption import EncryptionKeys, Place
 from clew.engine.records import Piece, Queued, Record, Run, ThreadKey
 from clew.errors import UsageError
-from clew.storage import base, upkeep
+from clew.storage import base, queueing, upkeep
 from clew.storage.base import Checkpointer, Operation
 from clew.storage.upkeep import WholeThread
 
@@ -191,7 +191,7 @@ _SEAL: dict[type, Callable[[_Seals, Any], Any]] = {
     base.Begin: _Seals.begin,
     base.Append: _Seals.append,
     base.Keep: _Seals.keep,
-    base.Enqueue: lambda seals, enqueue: replace(enqueue, place=seals.queued(enqueue.place)),
+    queueing.Enqueue: lambda seals, enqueue: replace(enqueue, place=seals.queued(enqueue.place)),
     base.AddEvents: lambda seals, add: replace(add, events=seals.events(add.lease.run_id, add.events)),
     upkeep.KeepThread: lambda seals, keep: replace(keep, whole=seals.whole(keep.whole)),
 }
@@ -201,13 +201,14 @@ _OPEN: dict[type, Callable[[_Seals, Any, Any], Any]] = {
     base.LoadRecords: lambda seals, load, records: seals.opened_records(load.run_id, records),
     base.LoadPieces: lambda seals, load, pieces: [seals.piece(piece, open=True) for piece in pieces],
     base.Keep: lambda seals, keep, run: seals.run(keep.thread, run, open=True),
-    base.ListQueue: lambda seals, ask, queue: [seals.queued(queued, open=True) for queued in queue],
+    queueing.ListQueue: lambda seals, ask, queue: [seals.queued(queued, open=True) for queued in queue],
     base.LoadEvents: lambda seals, load, events: seals.opened_events(load.run_id, events),
     upkeep.LoadThread: lambda seals, load, whole: whole and seals.whole(whole, open=True),
 }
 _WITHOUT_VALUES: frozenset[type] = frozenset(
     {
-        base.ListThreads, upkeep.WalkThreads, base.Renew, base.Watch, base.Ask, base.StayQueued, base.LeaveQueue,
-        base.FindWork, base.LoadUse, base.DeleteThread, upkeep.ForgetDeleted, upkeep.ListPieces, upkeep.Prune,
+        base.ListThreads, upkeep.WalkThreads, base.Renew, base.Watch, base.Ask, base.LoadUse, base.DeleteThread,
+        queueing.StayQueued, queueing.LeaveQueue, queueing.FindWork, upkeep.ForgetDeleted, upkeep.ListPieces,
+        upkeep.Prune,
     }
 )  # fmt: skip

@@ -17,12 +17,8 @@ from clew.storage.base import (
     Begin,
     Checkpointer,
     End,
-    Enqueue,
-    FindWork,
     Keep,
     Lease,
-    LeaveQueue,
-    ListQueue,
     ListRuns,
     ListThreads,
     Load,
@@ -32,7 +28,6 @@ from clew.storage.base import (
     LoadUse,
     Operation,
     Renew,
-    StayQueued,
     Watch,
     removed,
 )
@@ -41,6 +36,7 @@ from clew.storage.inmemory.database import InMemoryDatabase
 from clew.storage.inmemory.items_state import apply_writes
 from clew.storage.inmemory.threads import Journals, Thread
 from clew.storage.opening import Opened, Setup
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 
 T = TypeVar("T")
 

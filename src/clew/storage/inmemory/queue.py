@@ -9,17 +9,9 @@ from msgspec.structs import replace
 
 from clew.engine.records import Queued, ThreadKey, Work
 from clew.errors import Conflict, ThreadBusy
-from clew.storage.base import (
-    AddEvents,
-    Begin,
-    Enqueue,
-    FindWork,
-    LeaveQueue,
-    ListQueue,
-    LoadEvents,
-    StayQueued,
-)
+from clew.storage.base import AddEvents, Begin, LoadEvents
 from clew.storage.inmemory.threads import Journals, Thread
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 
 
 def enqueue(journals: Journals, operation: Enqueue) -> bool:

@@ -15,11 +15,7 @@ from clew.storage.base import (
     Begin,
     Checkpointer,
     DeleteThread,
-    Enqueue,
-    FindWork,
     Keep,
-    LeaveQueue,
-    ListQueue,
     ListRuns,
     ListThreads,
     Load,
@@ -29,7 +25,6 @@ from clew.storage.base import (
     LoadUse,
     Operation,
     Renew,
-    StayQueued,
     Watch,
 )
 from clew.storage.opening import Opened, Setup
@@ -39,6 +34,7 @@ from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.postgres.journals_rows import RECORD, RUN, RUN_COLUMNS, THREAD, records_of, run_of
 from clew.storage.postgres.statements import rows
 from clew.storage.postgres.transactions import Kind
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 from clew.storage.upkeep import ForgetDeleted, KeepThread, ListPieces, LoadThread, Prune, WalkThreads
 
 if TYPE_CHECKING:

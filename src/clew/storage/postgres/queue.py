@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from clew.engine.records import Queued, ThreadKey, Work
-from clew.storage.base import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 from clew.storage.postgres.calls import BYTES, INT, REAL, TEXT, Call, Function
 from clew.storage.postgres.journals_rows import THREAD, find_thread
 from clew.storage.postgres.statements import change, rows
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 
 if TYPE_CHECKING:
     import psycopg

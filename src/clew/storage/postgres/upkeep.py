@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clew.engine.records import Piece, Record, Run, ThreadKey
 from clew.errors import Conflict
-from clew.storage.base import DeleteThread, Enqueue, ListQueue, first_epoch
+from clew.storage.base import DeleteThread, first_epoch
 from clew.storage.postgres.appending import KEEP_PIECES, piece_refusal, piece_rows
 from clew.storage.postgres.calls import Call, Function
 from clew.storage.postgres.exchanging import carry_out
@@ -25,6 +25,7 @@ from clew.storage.postgres.journals_rows import (
 from clew.storage.postgres.leases import PUT_RECORDS, changed
 from clew.storage.postgres.queue import enqueue, list_queue
 from clew.storage.postgres.statements import change, rows
+from clew.storage.queueing import Enqueue, ListQueue
 from clew.storage.upkeep import (
     ELSEWHERE,
     ForgetDeleted,

@@ -20,12 +20,8 @@ from clew.storage.base import (
     Begin,
     Checkpointer,
     End,
-    Enqueue,
-    FindWork,
     Keep,
     Lease,
-    LeaveQueue,
-    ListQueue,
     ListRuns,
     ListThreads,
     Load,
@@ -35,11 +31,11 @@ from clew.storage.base import (
     LoadUse,
     Operation,
     Renew,
-    StayQueued,
     Watch,
     removed,
 )
 from clew.storage.opening import Opened, Setup
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 from clew.storage.sqlite import events, leases, limits, queue, upkeep
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.ended_runs import RECORD, pack_run, row_of

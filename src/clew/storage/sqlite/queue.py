@@ -9,7 +9,8 @@ from typing import Any
 
 from clew.engine.records import Queued, ThreadKey, Work
 from clew.errors import Conflict, ThreadBusy
-from clew.storage.base import Begin, Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
+from clew.storage.base import Begin
+from clew.storage.queueing import Enqueue, FindWork, LeaveQueue, ListQueue, StayQueued
 from clew.storage.sqlite.leases import made_thread
 from clew.storage.sqlite.packing import short_id
 

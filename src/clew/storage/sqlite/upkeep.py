@@ -9,7 +9,8 @@ from typing import Any
 from clew.codec.growing import last_pieces
 from clew.engine.records import Piece, Run, ThreadKey
 from clew.errors import Conflict, UnreadableRecord
-from clew.storage.base import DeleteThread, Enqueue, ListQueue
+from clew.storage.base import DeleteThread
+from clew.storage.queueing import Enqueue, ListQueue
 from clew.storage.sqlite.ended_runs import RECORD, pack_run, row_of
 from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
 from clew.storage.sqlite.leases import new_thread, version_of

@@ -13,7 +13,8 @@ import pytest
 from clew import Checkpointer, Limit
 from clew.engine.records import ThreadKey
 from clew.errors import Conflict, LimitReached, ThreadBusy
-from clew.storage.base import Enqueue, LoadUse
+from clew.storage.base import LoadUse
+from clew.storage.queueing import Enqueue
 from clew.testing.contracts.threads import OTHER, begin, end, place, status, waits
 
 ONE = Limit(concurrency=1)

@@ -8,20 +8,8 @@ import pytest
 
 from clew import Checkpointer, Conflict, ThreadBusy
 from clew.engine.records import ThreadKey, Work
-from clew.storage.base import (
-    AddEvents,
-    Append,
-    Ask,
-    End,
-    Enqueue,
-    LeaveQueue,
-    ListQueue,
-    LoadEvents,
-    LoadRecords,
-    Renew,
-    StayQueued,
-    Watch,
-)
+from clew.storage.base import AddEvents, Append, Ask, End, LoadEvents, LoadRecords, Renew, Watch
+from clew.storage.queueing import Enqueue, LeaveQueue, ListQueue, StayQueued
 from clew.testing.contracts.threads import (
     LONG_S,
     OTHER,

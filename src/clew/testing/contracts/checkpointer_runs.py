@@ -17,7 +17,6 @@ from clew.storage.base import (
     Begin,
     DeleteThread,
     End,
-    Enqueue,
     Keep,
     ListRuns,
     ListThreads,
@@ -26,6 +25,7 @@ from clew.storage.base import (
     LoadPieces,
     LoadRecords,
 )
+from clew.storage.queueing import Enqueue
 from clew.testing.contracts.threads import (
     LONG_S,
     OTHER,

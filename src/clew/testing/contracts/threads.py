@@ -11,14 +11,8 @@ from msgspec.structs import replace
 
 from clew import Checkpointer
 from clew.engine.records import Piece, Queued, Record, Run, ThreadKey, Work
-from clew.storage.base import (
-    Append,
-    Begin,
-    End,
-    FindWork,
-    Lease,
-    Load,
-)
+from clew.storage.base import Append, Begin, End, Lease, Load
+from clew.storage.queueing import FindWork
 
 THREAD = ThreadKey("1", "flow")
 OTHER = ThreadKey("2", "flow")
