@@ -223,13 +223,14 @@ class TestOrder:
         assert sum(x % 2 for x in first) == len(first)
 
     def test_no_more_run_side_by_side_than_the_limit_of_their_workflow(self, saver: Checkpointer) -> None:
-        lock, under_way, most = threading.Lock(), [0], [0]
+        lock, under_way, most, meeting = threading.Lock(), [0], [0], threading.Barrier(2)
 
         @entrypoint(checkpointer=saver)
         def flow(x: int) -> None:
             with lock:
                 under_way[0] += 1
                 most[0] = max(most[0], under_way[0])
+            meeting.wait(PATIENCE_S)  # for the one beside it
             threading.Event().wait(0.002)
             with lock:
                 under_way[0] -= 1
