@@ -211,6 +211,18 @@ class TestSchemas:
                 )
                 assert migrations.version(second, postgres_schema, "here") == (1, "w")
 
+    @pytest.mark.parametrize("has_pool", [False, True], ids=["our pool", "the user's pool"])
+    def test_writers_see_what_others_committed_whatever_isolation_is_usual(
+        self, has_pool: bool, postgres: str, postgres_schema: str
+    ) -> None:
+        strict = psycopg.conninfo.make_conninfo(postgres, options="-c default_transaction_isolation=serializable")
+        with ConnectionPool(strict, min_size=1, max_size=1) as pool:
+            source = pool if has_pool else strict
+            with contextlib.closing(PostgresDatabase(source, schema=postgres_schema)) as database:
+                told = database.transact("write", lambda lent: lent.execute("SHOW transaction_isolation").fetchone())
+                assert told == ("read committed",)
+                assert count_flow(PostgresSaver(database)) == [0]
+
     @pytest.mark.parametrize("is_made", [False, True], ids=["no schema", "an empty schema"])
     def test_who_waited_for_another_to_make_the_tables_finds_them(
         self, is_made: bool, postgres: str, postgres_schema: str

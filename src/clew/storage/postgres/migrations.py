@@ -33,6 +33,7 @@ def migrate(connection: psycopg.Connection, schema: str, shown: str) -> None:
     if at == len(_scripts()) and not wakeups.scripts(wakeups_at):
         return
     with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # For all who start together wait for whoever came first. Like the lock, it goes with the transaction, so that a
         # pooler may hand the session on.
         connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", (_FROZEN,))

@@ -21,6 +21,7 @@ _ONLY_ON_REQUEST = 2**31  # how often psycopg sees a statement before it prepare
 # A pooler tells its clients another number than the server's own.
 _SET_UP = (
     "SELECT set_config('search_path', %s, false), set_config('lock_timeout', %s, false), "
+    "set_config('default_transaction_isolation', 'read committed', false), "
     "set_config('idle_in_transaction_session_timeout', %s, false) WHERE pg_backend_pid() = %s"
 )
 

@@ -20,7 +20,8 @@ Work = Callable[["psycopg.Connection"], T]
 Kind = Literal["write", "look_ahead", "read", "glance"]
 
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_BEGIN = {"write": "BEGIN", "look_ahead": "BEGIN", "read": _READ, "glance": _READ}
+_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"  # whatever is usual here: who waited for a lock sees what it guarded
+_BEGIN = {"write": _WRITE, "look_ahead": _WRITE, "read": _READ, "glance": _READ}
 
 
 class Lost(Exception):
