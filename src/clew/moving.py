@@ -8,7 +8,7 @@ from clew.database import Database
 from clew.errors import InvalidOption
 from clew.runner import moving
 from clew.runner.async_io import ON_LOOP
-from clew.runner.io import run_blocking
+from clew.runner.io import each_blocking, run_blocking
 from clew.runner.moving import Moved
 from clew.runner.sync_io import BLOCKING
 from clew.upkeep import Progress, movable
@@ -33,13 +33,8 @@ def export_lines(database: Database, *, threads: bool = True, memories: bool = T
         UnreadableRecord: it is encrypted, and was opened without the keys. With them, lines are plain text.
     """
     _check(threads, memories)
-    given = moving.give(BLOCKING, database.checkpointer, movable(database), threads=threads, memories=memories)
-
-    async def step() -> bytes | None:
-        return await anext(given, None)
-
-    while (line := run_blocking(step())) is not None:
-        yield line
+    saver = database.checkpointer
+    yield from each_blocking(moving.give(BLOCKING, saver, movable(database), threads=threads, memories=memories))
 
 
 async def aexport_lines(database: Database, *, threads: bool = True, memories: bool = True) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from clew import SqliteSaver
 from clew.storage.queueing import Enqueue, ListQueue
 from clew.testing.contracts.threads import THREAD, begin, place
+from support.counting import steps
 
 FEW, MANY = 50, 500
 
@@ -21,17 +22,8 @@ def queued(path: Path, size: int) -> SqliteSaver:
     return saver
 
 
-def steps(saver: SqliteSaver, work: Callable[[SqliteSaver], object]) -> int:
-    """Count the tens of steps that SQLite takes."""
-    count = [0]
-
-    def tick() -> None:
-        count[0] += 1
-
-    for connection in (saver.database._connect_writer(), saver.database._connect_reader()):
-        connection.set_progress_handler(tick, 10)
-    work(saver)
-    return count[0]
+def steps_of(saver: SqliteSaver, work: Callable[[SqliteSaver], object]) -> int:
+    return steps((saver.database._connect_writer(), saver.database._connect_reader()), lambda: work(saver))
 
 
 @pytest.mark.parametrize(
@@ -46,5 +38,5 @@ def steps(saver: SqliteSaver, work: Callable[[SqliteSaver], object]) -> int:
 def test_the_first_of_a_queue_costs_the_same_however_many_wait(
     tmp_path: Path, work: Callable[[SqliteSaver], object]
 ) -> None:
-    few, many = (steps(queued(tmp_path / f"{size}.db", size), work) for size in (FEW, MANY))
+    few, many = (steps_of(queued(tmp_path / f"{size}.db", size), work) for size in (FEW, MANY))
     assert many <= few + 5

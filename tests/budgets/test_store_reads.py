@@ -11,6 +11,7 @@ import pytest
 
 from clew.storage.sqlite.items_store import SqliteStore
 from clew.store.operations import PutOp
+from support.counting import steps
 
 FEW, MANY = 450, 4_500
 
@@ -27,18 +28,12 @@ def filled(path: Path, size: int, **settings: Any) -> SqliteStore:
     return store
 
 
-def steps(store: SqliteStore, work: Callable[[SqliteStore], object], *, writes: bool = False) -> int:
-    """Count the tens of steps that SQLite takes to read, or to write."""
-    database = store.database
-    count, connection = [0], database._connect_writer() if writes else database._connect_reader()
+def read_steps(store: SqliteStore, work: Callable[[SqliteStore], object]) -> int:
+    return steps([store.database._connect_reader()], lambda: work(store))
 
-    def tick() -> None:
-        count[0] += 1
 
-    connection.set_progress_handler(tick, 10)
-    work(store)
-    connection.set_progress_handler(None, 0)
-    return count[0]
+def write_steps(store: SqliteStore, work: Callable[[SqliteStore], object]) -> int:
+    return steps([store.database._connect_writer()], lambda: work(store))
 
 
 def statements(store: SqliteStore, work: Callable[[], object]) -> int:
@@ -78,7 +73,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[SqliteStore]:
 def test_a_read_takes_as_many_steps_in_a_store_ten_times_as_large(
     stores: list[SqliteStore], read: Callable[[SqliteStore], object]
 ) -> None:
-    few, many = (steps(store, read) for store in stores)
+    few, many = (read_steps(store, read) for store in stores)
     assert many <= 1.2 * few + 30
 
 
@@ -96,8 +91,7 @@ def test_a_write_takes_as_many_steps_in_a_store_ten_times_as_large(
     tmp_path: Path, write: Callable[[SqliteStore], object]
 ) -> None:
     few, many = (
-        steps(filled(tmp_path / f"{size}.db", size, filter_fields=["of.user"]), write, writes=True)
-        for size in (FEW, MANY)
+        write_steps(filled(tmp_path / f"{size}.db", size, filter_fields=["of.user"]), write) for size in (FEW, MANY)
     )
     assert many <= 1.2 * few + 5
 
@@ -106,10 +100,10 @@ def test_a_search_after_a_put_reads_that_item_alone(tmp_path: Path) -> None:
     taken = []
     for size in (FEW, MANY):
         store = filled(tmp_path / f"{size}.db", size)
-        anew = steps(store, lambda store: store.search(("u",), query="note"))
-        again = steps(store, lambda store: store.search(("u",), query="note"))
+        anew = read_steps(store, lambda store: store.search(("u",), query="note"))
+        again = read_steps(store, lambda store: store.search(("u",), query="note"))
         store.put(("u", "7"), "new", {"text": "note about a zebra"})
-        taken.append(steps(store, lambda store: store.search(("u",), query="zebra", limit=1)))
+        taken.append(read_steps(store, lambda store: store.search(("u",), query="zebra", limit=1)))
         assert store.search(("u",), query="zebra", limit=1)[0].key == "new"
         assert max(again, taken[-1]) < anew / 5
     assert taken[1] <= 1.2 * taken[0] + 5

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, BinaryIO
 
@@ -48,6 +49,22 @@ def heard_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SqliteDatabase, "_connect", connect_and_listen)
     return heard
+
+
+def steps(connections: Sequence[sqlite3.Connection], work: Callable[[], object]) -> int:
+    """Count the tens of steps that SQLite takes for some work on connections."""
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+
+    for connection in connections:
+        connection.set_progress_handler(tick, 10)
+    work()
+    for connection in connections:
+        connection.set_progress_handler(None, 0)
+    return count
 
 
 class Traced:

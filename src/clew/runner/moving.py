@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ class Moved:
 
 async def give(
     io: RunnerIO, saver: Checkpointer, store: TransactionalStore[Any], *, threads: bool, memories: bool
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Give everything that is kept as lines; no more than a thread, or a page of memories, is held at once.
 
     Each thread is given as it is at one moment.
