@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from clew import (
     Checkpointer,
     Command,
+    Database,
     InMemorySaver,
     SqliteSaver,
     ThreadBusy,
@@ -205,33 +206,44 @@ def test_two_savers_on_one_file_wait_for_each_other(tmp_path: Path) -> None:
 
 
 COUNT = """
-@entrypoint(checkpointer=SqliteSaver({file!r}), name="flow")
+from concurrent.futures import ThreadPoolExecutor
+
+database = Database(**{given!r})
+
+@entrypoint(database=database, name="flow")
 def flow(number, previous=0):
     return task(lambda: previous + 1, name="add")().result()
 
+def increment(number):
+    flow.invoke(number, {{"configurable": {{"thread_id": str(number % 3)}}}})
+
 say("ready")
 hear()
-for _ in range(5):
-    flow.invoke(1, THREAD)
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(increment, range(30)))
 """
 
 
-def test_increments_of_several_processes_on_one_file_all_count(tmp_path: Path) -> None:
-    file = str(tmp_path / "threads.db")
-    with start(COUNT.format(file=file)) as first, start(COUNT.format(file=file)) as second:
-        for process in (first, second):
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+def test_increments_of_several_processes_all_count(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    given = {"url": f"sqlite:///{tmp_path / 'app.db'}"}
+    if engine == "postgres":
+        given = {"url": request.getfixturevalue("postgres"), "schema": request.getfixturevalue("postgres_schema")}
+    with ExitStack() as stack:
+        processes = [stack.enter_context(start(COUNT.format(given=given))) for _ in range(3)]
+        for process in processes:
             process.hears("ready")
-        for process in (first, second):
+        for process in processes:
             process.say("go")
-        for process in (first, second):
+        for process in processes:
             process.ends_well()
-    with closing(SqliteSaver(file)) as saver:
+    with Database(**given) as database:
 
-        @entrypoint(checkpointer=saver)
+        @entrypoint(database=database)
         def flow(number: int, previous: Any = 0) -> Any:
             return previous
 
-        assert flow.invoke(1, thread()) == 10
+        assert [flow.get_state(thread(str(number))).values for number in range(3)] == [30, 30, 30]
 
 
 def test_who_waits_too_long_is_told_who_is_busy_and_nothing_of_it_is_kept(colour: Colour, saver: Checkpointer) -> None:

@@ -120,8 +120,11 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
 
     A new run waits for the places before its own, or for all of them if it has none: submitted calls whose time has
     come (`due_s`), and callers whose time has not run out (`until_s`). Those of the same owner do not count: among
-    themselves the callers of a process keep order. A run that is continued waits for no place. What the thread's run
-    was asked before is forgotten, and so is when it was due.
+    themselves the callers of a process keep order, and each of them comes with the first place of any. Else a process
+    whose callers go in another order than their places would wait for one that waits for it.
+
+    A run that is continued waits for no place. What the thread's run was asked before is forgotten, and so is when it
+    was due.
 
     With a `limit`, the thread is taken only if fewer than `limit.concurrency` others of the workflow are held, those of
     `evicts` left out; and if fewer than `limit.rate` were taken with a limit in the last `limit.per_s` seconds. No two

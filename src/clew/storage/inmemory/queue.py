@@ -57,14 +57,20 @@ def check_place(thread: Thread, operation: Begin) -> None:
         Conflict: the place is gone.
     """
     if operation.head is None or operation.head.id != operation.run.id:
+        served = None if operation.queued is None else thread.queue.get(operation.queued)
         for place in thread.queue.values():
-            if place.id == operation.queued:
+            if served is not None and (place is served or _is_of_one_caller(place, served, operation.now_s)):
                 break
             if place.owner != operation.owner and _counts(place, operation.now_s, operation.evicts):
                 key = operation.thread
                 raise ThreadBusy(f"others wait for thread {key.thread_id!r} of {key.workflow!r}", place.owner or "")
     if operation.queued is not None and operation.queued not in thread.queue:
         raise Conflict(f"place {operation.queued} in the queue of thread {operation.thread.thread_id!r} is gone")
+
+
+def _is_of_one_caller(place: Queued, served: Queued, now_s: float) -> bool:
+    """Say whether a caller's place gives its rank to another of the same process."""
+    return place.owner is not None and place.owner == served.owner and place.until_s > now_s
 
 
 def leave_with(thread: Thread, operation: Begin) -> None:

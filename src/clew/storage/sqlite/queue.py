@@ -70,6 +70,14 @@ def _place(thread: ThreadKey, row: tuple[Any, ...]) -> Queued:
     )  # fmt: skip
 
 
+# With which place a run comes that serves ?3: a caller comes with the first of its process.
+_RANK = """(
+    SELECT min(served.id, coalesce((
+        SELECT min(id) FROM clew_queue AS own WHERE thread = ?1 AND own.owner = served.owner AND own.until_s > ?4
+    ), served.id)) FROM clew_queue AS served WHERE name = ?3
+)"""
+
+
 def check_first(connection: sqlite3.Connection, thread: int, operation: Begin) -> None:
     """Refuse a new run before which somebody else comes.
 
@@ -78,7 +86,7 @@ def check_first(connection: sqlite3.Connection, thread: int, operation: Begin) -
     """
     found = connection.execute(
         "SELECT owner FROM clew_queue WHERE thread = ?1 AND (owner IS NULL OR owner <> ?2) "
-        f"AND id < CASE WHEN ?3 IS NULL THEN {2**63 - 1} ELSE (SELECT id FROM clew_queue WHERE name = ?3) END "
+        f"AND id < CASE WHEN ?3 IS NULL THEN {2**63 - 1} ELSE {_RANK} END "
         "AND CASE WHEN owner IS NULL THEN due_s <= ?4 ELSE until_s > ?4 END ORDER BY id",
         (thread, operation.owner, operation.queued, operation.now_s),
     )

@@ -47,6 +47,42 @@ class WaitingItsTurn:
         saver.execute(Enqueue(waits("q2", "a")))
         begin(saver, owner="a", queued="q2")
 
+    def test_a_caller_comes_with_the_first_place_of_its_process(self, saver: Checkpointer) -> None:
+        for id, owner in (("q1", "a"), ("q2", "b"), ("q3", "a"), ("q4", "b")):
+            saver.execute(Enqueue(waits(id, owner)))
+        with pytest.raises(ThreadBusy):
+            begin(saver, owner="b", queued="q4")
+        end(saver, begin(saver, owner="a", queued="q3"))
+        with pytest.raises(ThreadBusy):
+            begin(saver, "r2", owner="b", queued="q4")
+        end(saver, begin(saver, "r2", owner="a", queued="q1"))
+        end(saver, begin(saver, "r3", owner="b", queued="q4"))
+        begin(saver, "r4", owner="b", queued="q2")
+
+    def test_a_place_that_has_run_out_or_is_on_another_thread_gives_its_process_no_rank(
+        self, saver: Checkpointer
+    ) -> None:
+        saver.execute(Enqueue(waits("q0", "a", thread=OTHER)))
+        saver.execute(Enqueue(waits("q1", "a", until_s=5)))
+        saver.execute(Enqueue(waits("q2", "b")))
+        saver.execute(Enqueue(waits("q3", "a")))
+        with pytest.raises(ThreadBusy) as caught:
+            begin(saver, owner="a", queued="q3", now_s=5)
+        assert caught.value.owner == "b"
+
+    def test_a_submitted_call_comes_with_its_own_place_whoever_carries_it_out(self, saver: Checkpointer) -> None:
+        saver.execute(Enqueue(waits("q1", "a")))
+        saver.execute(Enqueue(place("q2")))
+        saver.execute(Enqueue(waits("q3", "b")))
+        saver.execute(Enqueue(place("q4")))
+        with pytest.raises(ThreadBusy) as caught:
+            begin(saver, owner="a", queued="q4")
+        assert caught.value.owner == ""
+        saver.execute(LeaveQueue("q2"))
+        with pytest.raises(ThreadBusy) as caught:
+            begin(saver, owner="a", queued="q4")
+        assert caught.value.owner == "b"
+
     def test_places_of_the_dead_and_of_those_who_no_longer_say_that_they_wait_do_not_count(
         self, saver: Checkpointer
     ) -> None:

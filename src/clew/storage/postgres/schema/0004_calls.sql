@@ -162,12 +162,18 @@ CREATE FUNCTION clew_check_first(
 LANGUAGE plpgsql SET search_path FROM CURRENT SET plan_cache_mode = 'force_generic_plan' AS $$
 DECLARE
     first record;
+    rank  bigint := 9223372036854775807;
 BEGIN
+    IF served IS NOT NULL THEN
+        -- A caller comes with the first place of its process.
+        SELECT least(place.id, (
+            SELECT min(id) FROM clew_queue own
+                WHERE own.thread = of_thread AND own.owner = place.owner AND own.until_s > now_s
+        )) INTO rank FROM clew_queue place WHERE place.name = served;
+    END IF;
     SELECT owner INTO first FROM clew_queue
         WHERE thread = of_thread AND owner IS DISTINCT FROM by_owner AND (owner IS NULL OR owner <> ALL (evicts))
-            AND id < CASE
-                WHEN served IS NULL THEN 9223372036854775807 ELSE (SELECT id FROM clew_queue WHERE name = served)
-            END
+            AND id < rank
             AND CASE WHEN owner IS NULL THEN due_s <= now_s ELSE until_s > now_s END
         ORDER BY id LIMIT 1;
     IF FOUND THEN
