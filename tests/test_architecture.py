@@ -35,7 +35,7 @@ CONTRACTS = {
     "clew.storage.queueing",
     "clew.storage.upkeep",
 }
-SHELL = {"cli", "server", "studio"}
+SHELL = {"__main__", "cli", "server", "studio"}
 OUTER_ROOMS = {"integrations", "shell"}
 CORE_DEPENDENCIES = {"msgspec", "numpy"}
 FOR_PYTEST = ("clew.testing.contracts", "clew.testing.plugin")  # imported where pytest is, and by nobody else

@@ -333,7 +333,7 @@ class TestNamespaces:
 
 def test_the_command_works_from_a_shell(filled: str, tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from clew.cli import main; main()", *arguments, "--db", filled]
+        command = [sys.executable, "-m", "clew", *arguments, "--db", filled]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     found = run("memory", "search", "tea", "memories/1", "--mode", "keyword", "--json")
