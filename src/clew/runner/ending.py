@@ -9,7 +9,7 @@ from typing import Any
 from clew.engine.final import final
 from clew.engine.questions import Question
 from clew.errors import Conflict, NotRecordable, RunCancelled, RunStopped, Unavailable
-from clew.runner import saved, taking
+from clew.runner import asking, saved, taking
 from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
@@ -92,7 +92,7 @@ def _end(execution: Execution, questions: Sequence[Question], told: Asked | None
         return End(status="running", ended_s=now_s, due_s=now_s)
     deadlines = [question.deadline_s for question in questions if question.deadline_s is not None]
     return End(
-        status="interrupted", questions=taking.encode_questions(questions), error=execution.stopped, ended_s=now_s,
+        status="interrupted", questions=asking.encode_questions(questions), error=execution.stopped, ended_s=now_s,
         due_s=min(deadlines, default=None),
     )  # fmt: skip
 

@@ -15,9 +15,10 @@ from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
 from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing, nested
 from clew.errors import Conflict, NoSuchThread, ThreadBusy
 from clew.runner import saved
+from clew.runner.asking import answered_questions, questions_of, report_dropped
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead
-from clew.runner.taking import answered_questions, find_place, previous_of, questions_of, report_dropped
+from clew.runner.taking import find_place, previous_of
 from clew.storage.base import Checkpointer, Keep, ListRuns, Load, LoadRecords
 
 _TRIES = 10

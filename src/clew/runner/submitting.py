@@ -21,7 +21,7 @@ from clew.engine.identity import CALL, FAILURE
 from clew.engine.questions import Command
 from clew.engine.records import Act, Queued, Run, ThreadKey
 from clew.errors import RecordedFailure, RunCancelled, RunStopped
-from clew.runner import saved, taking
+from clew.runner import asking, saved, taking
 from clew.runner.dispatching import Ear, dispatcher_of
 from clew.runner.execution import Result
 from clew.runner.io import RunnerIO
@@ -237,7 +237,7 @@ async def _outcome(io: RunnerIO, ticket: Ticket, run: Run | None) -> Result:
     if run.status == "failed":
         raise await _failure(io, ticket, run)
     if run.status == "interrupted":
-        interrupts = tuple(question.interrupt for question in taking.questions_of(run))
+        interrupts = tuple(question.interrupt for question in asking.questions_of(run))
         if not interrupts:
             raise RunStopped(f"run {run.id} on thread {ticket.thread.thread_id!r}: {run.error}", run.id, "interrupt")
         return Result(interrupts=interrupts, interrupted=True)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from clew.codec.fingerprint import describe, fingerprint
 from clew.codec.values import decode, encode
 from clew.engine import planning
-from clew.engine.identity import CALL, INTERRUPT, TRACE, keyed_run_id, question_id
+from clew.engine.identity import CALL, INTERRUPT, TRACE, keyed_run_id
 from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
@@ -29,9 +29,9 @@ from clew.errors import (
     StorageError,
     ThreadBusy,
     Unavailable,
-    UnreadableRecord,
 )
 from clew.runner import saved
+from clew.runner.asking import answer_record, answered_questions, questions_of, report_dropped
 from clew.runner.io import RunnerIO
 from clew.runner.leases import LEASE_S, called, is_dead, this_process
 from clew.runner.logs import fields
@@ -236,61 +236,6 @@ def _asked(place: Place, records: Sequence[Record]) -> list[Question]:
     return waiting if place.is_latest else [*answered_questions(place.run, records), *waiting]
 
 
-def questions_of(run: Run) -> list[Question]:
-    """Return the questions of a run that wait."""
-    try:
-        return [Question(**question) for question in decode(run.questions)] if run.questions else []
-    except TypeError as error:
-        raise UnreadableRecord(f"the questions of run {run.id} are damaged: {error}") from error
-
-
-def report_dropped(thread: ThreadKey, place: Place) -> None:
-    """Say which questions will not be answered any more, because the thread goes on without them."""
-    dropped = questions_of(place.head) if place.head is not None else []
-    if dropped:
-        shown = ", ".join(f"{question.id} ({question.value!r})" for question in dropped)
-        log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown, extra=fields(thread))
-
-
-def encode_questions(questions: Sequence[Question]) -> bytes:
-    """Encode the questions of a run that wait."""
-    return encode(
-        [
-            {
-                "id": question.id,
-                "key": question.key,
-                "value": question.value,
-                "fingerprint": question.fingerprint,
-                "deadline_s": question.deadline_s,
-                "default": question.default,
-                "within": question.within,
-            }
-            for question in questions
-        ]
-    )
-
-
-def _what_was_asked(record: Record) -> Any:
-    kept = decode(record.outcome)
-    if type(kept) is not dict or "value" not in kept:
-        raise UnreadableRecord(f"the answered question {record.key!r} is damaged")
-    return kept["value"]
-
-
-def answered_questions(run: Run, records: Sequence[Record]) -> list[Question]:
-    """Return the questions of a run that were answered."""
-    return [
-        Question(
-            id=question_id(run.id, record.key),
-            key=record.key,
-            value=_what_was_asked(record),
-            fingerprint=record.fingerprint,
-        )
-        for record in records
-        if record.name == INTERRUPT
-    ]
-
-
 async def _begin(
     io: RunnerIO,
     saver: Checkpointer,
@@ -308,7 +253,7 @@ async def _begin(
     if plan.act == "fork" and plan.run.status == "done":
         await io.keep(saver, Keep(thread, plan.run, place.head, now_s, evicts))
         return Taken(plan=plan, lease=None)
-    answers = [_answer_record(question, answer, now_s) for question, answer in plan.answers]
+    answers = [answer_record(question, answer, now_s) for question, answer in plan.answers]
     copied = [record for record in plan.records if record.name != TRACE] if plan.act == "fork" else []
     taken_along = [] if queued is None else [_own_record(CALL, queued.config, now_s)]
     if leaves and plan.act != "continue":
@@ -368,23 +313,6 @@ async def _left(
     if plan.act == "fork":
         records = await io.keep(saver, LoadRecords(place.run.id, TRACE))
     return [decode(record.outcome) for record in records if record.name == TRACE]
-
-
-def _answer_record(question: Question, answer: Any, now_s: float) -> Record:
-    return Record(
-        key=question.key, name=INTERRUPT, fingerprint=question.fingerprint, arguments=describe((question.value,), {}),
-        state="value", outcome=_encoded_answer(question, answer), attempts=1, started_s=now_s,
-        ended_s=now_s,
-    )  # fmt: skip
-
-
-def _encoded_answer(question: Question, answer: Any) -> bytes:
-    try:
-        encoded = encode({"value": question.value, "answer": answer})
-    except NotRecordable:
-        encode(answer, "the answer")  # raises as well, and names the place within the answer
-        raise
-    return encoded
 
 
 def encoded_input(input: Any) -> bytes:

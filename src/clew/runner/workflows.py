@@ -16,7 +16,7 @@ from clew.engine.questions import Command
 from clew.engine.records import Queued, Run, ThreadKey
 from clew.errors import InvalidOption, InvalidResume, NotInWorkflow, Suspended
 from clew.late import late
-from clew.runner import ending, saved, taking
+from clew.runner import asking, ending, saved, taking
 from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.io import RunnerIO
@@ -192,7 +192,7 @@ async def _shown_input(io: RunnerIO, execution: Execution, saver: Checkpointer, 
 async def _returned(io: RunnerIO, saver: Checkpointer, request: Request, run: Run) -> Result:
     """Return what a run came to that is not run again."""
     if run.status != "done":
-        interrupts = tuple(question.interrupt for question in taking.questions_of(run))
+        interrupts = tuple(question.interrupt for question in asking.questions_of(run))
         if request.emitter is not None:
             request.emitter.interrupted(interrupts)
         return Result(interrupts=interrupts, interrupted=True)
