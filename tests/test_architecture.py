@@ -44,7 +44,8 @@ WAITING = {"asyncio", "concurrent", "threading", "multiprocessing", "queue", "se
 ROOMS_THAT_WAIT = {"runner", "storage"} | OUTER_ROOMS
 # Files of other rooms that need one of these, as docs/design.md says, and why.
 FILES_THAT_WAIT = {
-    "clew.store.embedding": "calls embedders that are sync or async, from sync or async code",
+    "clew.store.embedding": "lets no more calls of an embedder be under way than allowed",
+    "clew.store.embedder_calls": "calls embedders that are sync or async, from sync or async code",
     "clew.store.sweeping": "deletes what has expired, in the background",
     "clew.store.indexing": "one OS thread at a time looks for vectors that are missing",
 }

@@ -171,3 +171,56 @@ def test_vectors_are_remembered_up_to_a_number_of_bytes() -> None:
     for text in ("a", "bb", "a", "ccc", "a", "bb"):
         embedder.documents([text])
     assert calls == ["a", "bb", "ccc", "bb"]
+
+
+class Picky:
+    """Refuses any call with a bad text in it."""
+
+    def __init__(self, *bad: str) -> None:
+        self.bad = set(bad)
+        self.calls: list[int] = []
+
+    def __call__(self, texts: list[str]) -> list[list[float]]:
+        self.calls.append(len(texts))
+        if not self.bad.isdisjoint(texts):
+            raise ValueError("too long")
+        return vectors(texts)
+
+
+def embed(given: Any, texts: list[str], asynchronous: bool) -> Any:
+    embedder = Embedder(given)
+    return asyncio.run(embedder.adocuments(texts)) if asynchronous else embedder.documents(texts)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("bad", [(0,), (77,), (299,), (3, 150), (0, 1, 2, 254, 255), (100, 255)], ids=str)
+def test_a_text_that_is_refused_spoils_no_other(asynchronous: bool, bad: tuple[int, ...]) -> None:
+    texts = [f"text {number}" for number in range(300)]
+    refused = {texts[number] for number in bad}
+    embedded = embed(Picky(*refused), texts, asynchronous)
+    assert set(texts) - set(embedded.vectors) == refused
+    assert embedded.failure == "ValueError: too long"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize(("size", "calls"), [(1, [1]), (2, [2, 1, 1]), (200, [200, 1, 1, 1])])
+def test_an_outage_is_noticed_after_few_calls(asynchronous: bool, size: int, calls: list[int]) -> None:
+    texts = [f"text {number}" for number in range(size)]
+    picky = Picky(*texts)
+    assert embed(picky, texts, asynchronous).vectors == {}
+    assert picky.calls == calls
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_an_embedder_that_runs_out_of_answers_is_a_failure(asynchronous: bool) -> None:
+    nothing = iter([])
+    assert "StopIteration" in embed(lambda texts: next(nothing), ["a"], asynchronous).failure
+
+
+def test_an_embed_query_that_is_async_is_awaited() -> None:
+    class Mixed(OnlySync):
+        async def embed_query(self, text: str) -> Any:
+            return vectors([text])[0]
+
+    embedder = Embedder(Mixed())
+    assert embedder.query("abc") == asyncio.run(Embedder(Mixed()).aquery("abc"))

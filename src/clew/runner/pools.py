@@ -116,5 +116,13 @@ def _pool(kind: str) -> ThreadPoolExecutor:
 
 def _loop(kind: str) -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=f"clew-{kind}", daemon=True).start()
+
+    def run() -> None:
+        while True:
+            try:
+                return loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                pass  # one call's, whose caller gets it; asyncio stops the loop for these, and other calls need it
+
+    threading.Thread(target=run, name=f"clew-{kind}", daemon=True).start()
     return loop

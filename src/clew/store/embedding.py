@@ -12,7 +12,7 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from clew.errors import EmbeddingError, UsageError
 from clew.late import late
+from clew.store.embedder_calls import Parts, WrongAnswer, finish, on_a_thread, reason_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,27 +98,39 @@ class Embedder:
     def documents(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts of items; a failure is part of the answer."""
         known, missing = self._known(texts)
+        failure = None
         for chunk in _chunks(missing):
-            try:
-                known.update(self._keep(chunk, self._call(chunk)))
-            except Exception as error:
-                return Embedded(known, _reason(error))
-        return Embedded(known)
+            failed = self._embed_chunk(chunk, known)
+            failure = failure or failed
+            if failed and known.keys().isdisjoint(chunk):
+                break  # nothing works
+        return Embedded(known, failure)
 
     async def adocuments(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts of items off the event loop; a failure is part of the answer."""
         known, missing = self._known(texts)
-        chunks = _chunks(missing)
-        answers = await asyncio.gather(*map(self._acall, chunks), return_exceptions=True)
-        failure = None
-        for chunk, answer in zip(chunks, answers, strict=True):
+        failures = await asyncio.gather(*(self._aembed_chunk(chunk, known) for chunk in _chunks(missing)))
+        return Embedded(known, next(filter(None, failures), None))
+
+    def _embed_chunk(self, chunk: list[str], known: dict[str, bytes]) -> str | None:
+        """Embed the texts of a chunk, add their vectors to `known`, and say what went wrong."""
+        parts = Parts(chunk)
+        while part := parts.next():
             try:
-                if isinstance(answer, BaseException):
-                    raise answer
-                known.update(self._keep(chunk, answer))
+                known.update(self._keep(part, self._call(part)))
             except Exception as error:
-                failure = failure or _reason(error)
-        return Embedded(known, failure)
+                parts.fail(error)
+        return parts.failure
+
+    async def _aembed_chunk(self, chunk: list[str], known: dict[str, bytes]) -> str | None:
+        """Like `_embed_chunk`, off the event loop."""
+        parts = Parts(chunk)
+        while part := parts.next():
+            try:
+                known.update(self._keep(part, await self._acall(part)))
+            except Exception as error:
+                parts.fail(error)
+        return parts.failure
 
     def query(self, text: str) -> bytes:
         """Embed the text of a query.
@@ -130,14 +143,15 @@ class Embedder:
         try:
             if self._query is not None:
                 with self._turns:
-                    vector = self._query(text)
+                    answer = self._query(text)
+                    vector = finish(answer) if inspect.isawaitable(answer) else answer
             elif self._aquery is not None:
                 with self._turns:
-                    vector = _finish(self._aquery(text))
+                    vector = finish(self._aquery(text))
             else:
                 return self._keep([text], self._call([text]), query=True)[text]
         except Exception as error:
-            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {_reason(error)}") from error
+            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {reason_of(error)}") from error
         return self._keep([text], [vector], query=True)[text]
 
     async def aquery(self, text: str) -> bytes:
@@ -154,11 +168,12 @@ class Embedder:
                     vector = await self._aquery(text)
             elif self._query is not None:
                 async with self._turns_here():
-                    vector = await asyncio.to_thread(self._query, text)
+                    answer = await on_a_thread(self._query, text)
+                    vector = await answer if inspect.isawaitable(answer) else answer
             else:
                 return self._keep([text], await self._acall([text]), query=True)[text]
         except Exception as error:
-            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {_reason(error)}") from error
+            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {reason_of(error)}") from error
         return self._keep([text], [vector], query=True)[text]
 
     def words(self, words: Sequence[str]) -> list[bytes]:
@@ -181,16 +196,16 @@ class Embedder:
         with self._turns:
             if self._documents is not None:
                 answer = self._documents(texts)
-                return _finish(answer) if inspect.isawaitable(answer) else answer
+                return finish(answer) if inspect.isawaitable(answer) else answer
             assert self._adocuments is not None
-            return _finish(self._adocuments(texts))
+            return finish(self._adocuments(texts))
 
     async def _acall(self, texts: list[str]) -> Any:
         async with self._turns_here():
             if self._adocuments is not None:
                 return await self._adocuments(texts)
             assert self._documents is not None
-            answer = await asyncio.to_thread(self._documents, texts)
+            answer = await on_a_thread(self._documents, texts)
             return await answer if inspect.isawaitable(answer) else answer
 
     def _turns_here(self) -> asyncio.Semaphore:
@@ -237,14 +252,14 @@ class Embedder:
         try:
             matrix = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise EmbeddingError(f"the embedder {self.model!r} gave no vectors of equal length: {error}") from error
+            raise WrongAnswer(f"the embedder {self.model!r} gave no vectors of equal length: {error}") from error
         if matrix.ndim != 2 or len(matrix) != len(texts):
-            raise EmbeddingError(
+            raise WrongAnswer(
                 f"the embedder {self.model!r} gave an answer of shape {matrix.shape} for {len(texts)} texts; "
                 "it must give one vector for each"
             )
         if matrix.shape[1] == 0 or (self.dims is not None and matrix.shape[1] != self.dims):
-            raise EmbeddingError(
+            raise WrongAnswer(
                 f"the embedder {self.model!r} gave vectors of length {matrix.shape[1]}, declared is dims={self.dims}"
             )
         lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
@@ -313,38 +328,3 @@ def _of_each(words: Sequence[str], embedded: Embedded) -> list[bytes]:
 
 def _chunks(texts: list[str]) -> list[list[str]]:
     return [texts[i : i + _MOST_PER_CALL] for i in range(0, len(texts), _MOST_PER_CALL)]
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    return text if isinstance(error, EmbeddingError) else f"{type(error).__name__}: {text}"
-
-
-def _finish(awaitable: Awaitable[Any]) -> Any:
-    """Run an async embedder for a blocking caller: on a loop of its own, beside one that is running here."""
-
-    async def wait() -> Any:
-        return await awaitable
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    return _in_a_thread(wait())
-
-
-def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
-    outcome: list[Any] = []
-
-    def run() -> None:
-        try:
-            outcome.extend((asyncio.run(work), None))
-        except Exception as error:
-            outcome.extend((None, error))
-
-    thread = threading.Thread(target=run, name="clew-embed")
-    thread.start()
-    thread.join()
-    if outcome[1] is not None:
-        raise outcome[1]
-    return outcome[0]

@@ -12,7 +12,6 @@ from clew.errors import InvalidValue, UnreadableRecord
 
 MAX_DEPTH = 128
 _MOST = 2**31
-_INT_RANGE = range(-(2**63), 2**63)
 _Place = tuple["_Place", object] | None  # the way into a value: where its container lies, and the step from there
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -79,6 +78,11 @@ def read_value(data: bytes | str, namespace: tuple[str, ...], key: str) -> dict[
         raise UnreadableRecord(f"memory {key!r} of {namespace!r} cannot be read: {error}") from error
 
 
+def fits_64_bits(value: int) -> bool:
+    """Say whether every database can hold a whole number. (Not by a range: one is searched for an IntEnum.)"""
+    return -(2**63) <= value < 2**63
+
+
 def _plain(value: object, place: _Place, depth: int) -> object:
     """Give a copy made of the exact JSON types, or say what is wrong and where."""
     if type(value) is str and value.isascii() and "\x00" not in value:  # nearly all there is
@@ -92,8 +96,8 @@ def _plain(value: object, place: _Place, depth: int) -> object:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        if value not in _INT_RANGE:
-            raise InvalidValue(f"{_shown(place)} is {value}, beyond 64 bits: keep it as text")
+        if not fits_64_bits(value):
+            raise InvalidValue(f"{_shown(place)} is a whole number beyond 64 bits: keep it as text")
         return int(value)
     if isinstance(value, float):
         if not isfinite(value):

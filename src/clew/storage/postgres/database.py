@@ -68,7 +68,7 @@ class PostgresDatabase:
         self._prefix = f"{quote(schema)}."
         self._source: Address | ConnectionPool[Any] = read_address(where) if isinstance(where, str) else _pool(where)
         place: Hashable = self._source
-        self.shown = "of the given pool"
+        self.shown = "<the given pool>"
         if isinstance(self._source, Address):
             place, self.shown = self._source.place, self._source.shown
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from clew.errors import ClewError
 from clew.storage.postgres.addresses import driver
 from clew.storage.postgres.migrations import quote
+from clew.storage.postgres.statements import rows
 
 if TYPE_CHECKING:
     import psycopg
@@ -157,5 +158,4 @@ def _close_in(process: int, listener: Any) -> None:
 
 def _is_pooled(connection: psycopg.Connection) -> bool:
     """Say whether the session is not ours alone: a pooler tells its clients another number than the server's own."""
-    found = connection.execute("SELECT pg_backend_pid()").fetchone()
-    return found is None or found[0] != connection.info.backend_pid
+    return rows(connection, "SELECT pg_backend_pid()") != [(connection.info.backend_pid,)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from clew.errors import SchemaMismatch
 from clew.storage.postgres import wakeups
+from clew.storage.postgres.statements import rows
 
 if TYPE_CHECKING:
     import psycopg
@@ -82,8 +83,8 @@ def version(connection: psycopg.Connection, schema: str, shown: str) -> tuple[in
         raise SchemaMismatch(f"the database {shown} keeps text as {encoding}; clew needs one made with ENCODING 'UTF8'")
     if "clew_schema" not in (_found(connection, schema) or ()):
         return 0, None
-    row = connection.execute(f"SELECT version, wakeups FROM {quote(schema)}.clew_schema".encode()).fetchone()
-    at, wakeups_at = (int(row[0]), str(row[1])) if row else (0, None)
+    noted = rows(connection, f"SELECT version, wakeups FROM {quote(schema)}.clew_schema")
+    at, wakeups_at = noted[0] if noted else (0, None)
     if at > len(_scripts()):
         raise SchemaMismatch(
             f"the tables in schema {schema!r} of {shown} are of version {at}, this clew knows up to "
@@ -98,11 +99,13 @@ def _found(connection: psycopg.Connection, schema: str) -> set[str] | None:
     The catalog's own tables say so as of now. to_regclass and its like may tell, within a transaction, what the session
     looked up before it, and so miss what others made while this one waited for the lock.
     """
-    rows = connection.execute(
+    found = rows(
+        connection,
         "SELECT relname FROM pg_catalog.pg_namespace AS n LEFT JOIN pg_catalog.pg_class ON relnamespace = n.oid"
-        " AND relname IN ('clew_schema', 'procrastinate_jobs') WHERE nspname = %s", (schema,)
-    ).fetchall()  # fmt: skip
-    return {name for (name,) in rows if name} if rows else None
+        " AND relname IN ('clew_schema', 'procrastinate_jobs') WHERE nspname = %s",
+        (schema,),
+    )
+    return {name for (name,) in found if name} if found else None
 
 
 def quote(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clew.storage.postgres.migrations import quote
+from clew.storage.postgres.statements import rows
 from clew.storage.rings import id_to_note
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def check_ring(connection: psycopg.Connection, schema: str, ring: Sequence[str],
         UnreadableRecord: see id_to_note.
     """
     within = f"{quote(schema)}."
-    found = connection.execute(
+    [(noted, is_used)] = rows(
+        connection,
         f"SELECT ARRAY(SELECT id FROM {within}clew_keys), "
-        f"EXISTS (SELECT 1 FROM {within}clew_threads) OR EXISTS (SELECT 1 FROM {within}clew_items)".encode()
-    ).fetchone()
-    noted, is_used = found or ((), False)
+        f"EXISTS (SELECT 1 FROM {within}clew_threads) OR EXISTS (SELECT 1 FROM {within}clew_items)",
+    )
     id = id_to_note(ring, noted, is_empty=not is_used, shown=shown)
     if id is not None:
         connection.execute(f"INSERT INTO {within}clew_keys VALUES (%s) ON CONFLICT DO NOTHING".encode(), (id,))

@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 from clew.store.filters import Compare, Every, Filter, Some
+from clew.store.values import fits_64_bits
 
 _EVERYTHING = "1"
 _MOST_BRACKETS = 500  # SQLite refuses expressions deeper than 1000
-_INT_RANGE = range(-(2**63), 2**63)
 _TEXT_ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
@@ -68,7 +68,7 @@ def _equal(place: str, operand: Any) -> tuple[str, list[Any]]:
 
 def is_whole_number(operand: object) -> bool:
     """Say whether SQLite compares it exactly: a whole number of 64 bits, or a truth value, which is one there."""
-    return isinstance(operand, int) and operand in _INT_RANGE
+    return isinstance(operand, int) and fits_64_bits(operand)
 
 
 def is_plain_text(operand: object) -> bool:
