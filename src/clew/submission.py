@@ -33,6 +33,8 @@ else:
 
 InputT = TypeVar("InputT")
 
+_PRIORITIES = 2**31
+
 
 class Handle:
     """A submitted call. Awaiting it gives its result.
@@ -171,7 +173,7 @@ class Submits(Generic[InputT]):
         want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(io.run_blocking(submitting.submit(sync_io.BLOCKING, saver, input, options, place)), want)
+        return Handle(io.run_blocking(submitting.submit(sync_io.BLOCKING, saver, input, options, place, run_key)), want)
 
     async def asubmit(
         self,
@@ -189,7 +191,7 @@ class Submits(Generic[InputT]):
         want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(await submitting.submit(async_io.ON_LOOP, saver, input, options, place), want)
+        return Handle(await submitting.submit(async_io.ON_LOOP, saver, input, options, place, run_key), want)
 
     def submitted(self, id: str, config: Config) -> Handle:
         """Return the handle of a call with an input that was submitted before, perhaps by another process.
@@ -201,6 +203,8 @@ class Submits(Generic[InputT]):
         Raises:
             ValueError: no checkpointer, or no thread_id.
         """
+        if not isinstance(id, str):
+            raise InvalidOption(f"id must be that of a handle, a text, and not {id!r}")
         saver, thread = self._kept_on(configs.merged(self._bound, configs.checked(config)))
         return Handle(submitting.Ticket(saver=saver, thread=thread, id=id, run_id=id), None)
 
@@ -213,8 +217,10 @@ class Submits(Generic[InputT]):
     def _place(
         self, input: Any, options: CallOptions, run_key: str | None, priority: int, delay_s: float
     ) -> tuple[Checkpointer, Queued]:
-        if not (math.isfinite(delay_s) and delay_s >= 0):
+        if not (isinstance(delay_s, int | float) and math.isfinite(delay_s) and delay_s >= 0):
             raise InvalidOption(f"delay_s must be 0 or more seconds, not {delay_s!r}")
+        if type(priority) is not int or abs(priority) >= _PRIORITIES:
+            raise InvalidOption(f"priority must be a whole number between -2**31 and 2**31, not {priority!r}")
         if run_key is not None and (input is None or isinstance(input, questions.Command)):
             raise InvalidOption("run_key names a call with an input; Command(resume={id: answer}) answers once anyway")
         saver, thread = self._kept_on(options.config)

@@ -160,7 +160,7 @@ def _checked(
         raise InvalidOption(f"a subject is a text such as a user id, not {subject!r}")
     if isinstance(keys, str):
         raise InvalidOption(f"keys is a list of names such as ['user_id'], not the text {keys!r}")
-    prefixes = None if namespaces is None else [check_namespace(tuple(labels)) for labels in namespaces]
+    prefixes = None if namespaces is None else [check_namespace(labels) for labels in namespaces]
     return database.checkpointer, movable(database), subject, keys, prefixes
 
 

@@ -268,26 +268,41 @@ class Workflow(Submits[InputT], ShowsStates, Generic[InputT, OutputT]):
         return launching.astream(self._settings, request, want, detach=detaches(on_close))
 
     def batch(
-        self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
+        self,
+        inputs: Sequence[InputT],
+        config: Config | Sequence[Config] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
     ) -> list[Any]:
         """Run the workflow once for each input, side by side, and return the values in order.
 
         Args:
             inputs: the inputs.
             config: one for all, or one for each.
+            return_exceptions: give the exception of a run that failed in place of its value, and do not raise it.
             options: as for `invoke`.
         """
         calls = zip(inputs, each(config, len(inputs)), strict=True)
-        return launching.side_by_side(
-            [functools.partial(self.invoke, input, config, **options) for input, config in calls]
-        )
+        runs = [functools.partial(self.invoke, input, config, **options) for input, config in calls]
+        if return_exceptions:
+            return launching.side_by_side([functools.partial(launching.or_error, run) for run in runs])
+        return launching.side_by_side(runs)
 
     async def abatch(
-        self, inputs: Sequence[InputT], config: Config | Sequence[Config] | None = None, **options: Any
+        self,
+        inputs: Sequence[InputT],
+        config: Config | Sequence[Config] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **options: Any,
     ) -> list[Any]:
         """Like `batch`, for async code."""
         calls = zip(inputs, each(config, len(inputs)), strict=True)
-        return await launching.aside_by_side([self.ainvoke(input, config, **options) for input, config in calls])
+        runs = [self.ainvoke(input, config, **options) for input, config in calls]
+        if return_exceptions:
+            return await launching.aside_by_side([launching.aor_error(run) for run in runs])
+        return await launching.aside_by_side(runs)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name!r}>"

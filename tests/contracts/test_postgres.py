@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 from msgspec.structs import replace
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from clew import BaseStore, Checkpointer, Database, PostgresSaver, entrypoint, task
@@ -143,6 +144,17 @@ class TestDatabase:
     def test_a_pool_will_do(self, postgres: str, postgres_schema: str) -> None:
         with ConnectionPool(postgres, open=True) as pool, Database(pool, schema=postgres_schema) as database:
             assert count_flow(database.checkpointer) == [0]
+
+    def test_a_pool_may_make_rows_of_any_kind(self, postgres: str, postgres_schema: str) -> None:
+        kinds = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+        for _ in range(2):  # with tables to make, and with tables there
+            with (
+                ConnectionPool(postgres, kwargs=kinds, open=True) as pool,
+                Database(pool, schema=postgres_schema) as db,
+            ):
+                db.store.put(("a",), "k", {"v": 1})
+                assert [item.value for item in db.store.search(("a",))] == [{"v": 1}]
+                assert 0 in count_flow(db.checkpointer)
 
     def test_options_of_another_engine_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidOption, match="synchronous"):

@@ -323,6 +323,27 @@ class TestVerbs:
             asyncio.run(invert.abatch([1, 0]))
         with pytest.raises(ValueError, match="2 inputs and 1 configs"):
             invert.batch([1, 2], [{}])
+        for given in (
+            invert.batch([2, 0], return_exceptions=True),
+            asyncio.run(invert.abatch([2, 0], return_exceptions=True)),
+        ):
+            assert given[0] == 0.5
+            assert isinstance(given[1], ZeroDivisionError)
+
+    def test_a_batch_that_fails_has_ended_whole(self) -> None:
+        gate, ended = Gate(), list[int]()
+
+        @entrypoint()
+        def flow(number: int) -> None:
+            if number == 0:
+                gate.open()
+                raise ValueError("no")
+            gate.wait()
+            ended.append(number)
+
+        with pytest.raises(ValueError, match="no"):
+            flow.batch([0, 1, 2])
+        assert sorted(ended) == [1, 2]
 
 
 class TestColoursOfCalls:

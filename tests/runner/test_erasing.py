@@ -14,7 +14,7 @@ import pytest
 import clew
 from clew import Conflict, Database, EncryptionKeys, entrypoint, get_store, interrupt, task
 from clew.engine.records import Queued, ThreadKey
-from clew.errors import InvalidOption
+from clew.errors import InvalidNamespaceError, InvalidOption
 from clew.runner.submitting import CallOptions
 from clew.storage.queueing import Enqueue, ListQueue
 
@@ -195,3 +195,12 @@ def test_compacting_makes_the_file_smaller(tmp_path: Path) -> None:
         size = (tmp_path / "app.db").stat().st_size
         database.compact()
         assert (tmp_path / "app.db").stat().st_size < size * 0.7
+
+
+@pytest.mark.parametrize("namespaces", ["ab", ["ab"], ["memories"]])
+def test_a_text_is_no_namespace_to_erase(tmp_path: Path, namespaces: Any) -> None:
+    with Database(tmp_path / "app.db") as database:
+        database.store.put(("a", "b"), "k", {"v": 1})
+        with pytest.raises(InvalidNamespaceError, match="tuple"):
+            clew.erase(database, "ann", namespaces=namespaces)
+        assert database.store.get(("a", "b"), "k") is not None

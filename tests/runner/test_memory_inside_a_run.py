@@ -28,7 +28,7 @@ from clew import (
     interrupt,
     task,
 )
-from clew.errors import Conflict
+from clew.errors import Conflict, InvalidNamespaceError, UsageError
 from clew.store.operations import GetOp, PutOp
 from support.colours import Colour, Gate, Meeting, result, results, thread
 
@@ -360,6 +360,23 @@ def test_a_namespace_deleted_in_a_task_is_deleted_with_its_record(database: Data
     assert kept(database.store) == {"a": "a", "b": "b"}
     assert colour.invoke(flow, False, thread()) == (2, ["c"])
     assert kept(database.store) == {"c": "c"}
+
+
+def test_a_text_is_no_prefix_to_delete_and_nothing_is_erased_inside_a_run(database: Database, colour: Colour) -> None:
+    database.store.put(("a", "b"), "k", {"v": 1})
+
+    @colour.entrypoint(database=database)
+    async def flow(verb: str) -> Any:
+        store: Any = get_store()
+        if verb == "delete":
+            return await store.adelete_namespace("ab") if _on_loop() else store.delete_namespace("ab")
+        return await store.aerase_namespace(("a",)) if _on_loop() else store.erase_namespace(("a",))
+
+    with pytest.raises(InvalidNamespaceError, match="tuple"):
+        colour.invoke(flow, "delete", thread())
+    with pytest.raises(UsageError, match="delete_namespace"):
+        colour.invoke(flow, "erase", thread())
+    assert database.store.get(("a", "b"), "k") is not None
 
 
 def test_the_injected_store_is_the_same_view(database: Database, colour: Colour) -> None:

@@ -20,7 +20,9 @@ from clew import (
     interrupt,
     task,
 )
+from clew.errors import UsageError, WouldWait
 from support.colours import PATIENCE_S, Colour, result, thread
+from support.working import working
 
 
 async def call(workflow: Any, *args: Any, **kwargs: Any) -> Any:
@@ -454,3 +456,69 @@ def test_a_workflow_with_a_checkpointer_inside_one_without_is_a_run_by_itself(
     assert colour.invoke(outer, 0) == (None, 0)
     assert list(colour.invoke(outer, 1)) == ["__interrupt__"]
     assert colour.invoke(inner, Command(resume=5), thread()) == ((None, 0), 5)
+
+
+class TestInvokedFromAsyncCode:
+    def test_a_blocking_workflow_runs_to_its_end_and_may_ask(self, saver: Checkpointer) -> None:
+        ran: list[int] = []
+
+        @task
+        def note(x: int) -> int:
+            ran.append(x)
+            return x
+
+        @entrypoint()
+        def inner(x: int) -> Any:
+            noted = note(x).result()
+            return noted, interrupt("which?") if x == 2 else None
+
+        @task
+        async def work(x: int) -> Any:
+            return inner.invoke(x)
+
+        @entrypoint(checkpointer=saver)
+        async def outer(x: int) -> Any:
+            return inner.invoke(1), inner.invoke(x), await work(3)
+
+        async def run(*args: Any) -> Any:
+            async with asyncio.timeout(PATIENCE_S):
+                return await outer.ainvoke(*args)
+
+        asked = asyncio.run(run(2, thread()))
+        assert [question.value for question in asked["__interrupt__"]] == ["which?"]
+        assert asyncio.run(run(Command(resume="that"), thread())) == ((1, None), (2, "that"), (3, None))
+        assert ran == [1, 2, 3]
+
+    def test_an_async_workflow_is_refused_before_it_begins(self) -> None:
+        ran: list[int] = []
+
+        @entrypoint()
+        async def inner(x: int) -> None:
+            ran.append(x)
+
+        @entrypoint()
+        async def outer(x: int) -> str:
+            with pytest.raises(UsageError, match=r"await inner\.ainvoke"):
+                inner.invoke(x)
+            await asyncio.sleep(0)
+            return "went on"
+
+        assert asyncio.run(outer.ainvoke(1)) == "went on"
+        assert ran == []
+
+    def test_what_would_wait_for_the_loop_that_waits_is_refused(self, saver: Checkpointer) -> None:
+        @task
+        async def slow() -> int:
+            return 1
+
+        @entrypoint()
+        def inner(x: int) -> int:
+            return slow().result()
+
+        @entrypoint(checkpointer=saver)
+        async def outer(x: int) -> int:
+            return int(inner.invoke(x))
+
+        with working(saver, outer), pytest.raises(WouldWait, match="use ainvoke"):
+            outer.submit(1, thread()).result(PATIENCE_S)
+        assert asyncio.run(outer.ainvoke(1, thread("2"))) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from clew import (
     Limit,
     NotRecordable,
     RunCancelled,
+    ThreadBusy,
     Worker,
     entrypoint,
     get_config,
@@ -22,7 +24,9 @@ from clew import (
     interrupt,
     task,
 )
+from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption, NoThreadId, RecordedFailure
+from clew.storage.queueing import ListQueue
 from support.colours import PATIENCE_S, Colour, Gate, result, thread
 from support.working import eventually, head, leave_half_way, working
 
@@ -242,6 +246,34 @@ class TestOrder:
         assert most == [2]
 
 
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("option", "why"),
+        [
+            ({"priority": "high"}, "priority"),
+            ({"priority": 1.5}, "priority"),
+            ({"priority": True}, "priority"),
+            ({"priority": 2**31}, "priority"),
+            ({"delay_s": "x"}, "delay_s"),
+            ({"delay_s": -1}, "delay_s"),
+            ({"run_key": 5}, "run_key"),
+        ],
+    )
+    def test_an_option_that_means_nothing(self, saver: Checkpointer, option: dict[str, Any], why: str) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            return x
+
+        with pytest.raises(InvalidOption, match=why):
+            flow.submit(1, thread(), **option)
+        assert list(saver.execute(ListQueue(ThreadKey("1", "flow")))) == []
+
+    def test_an_id_that_is_no_text(self, saver: Checkpointer) -> None:
+        flow: Any = entrypoint(checkpointer=saver)(lambda x: x)
+        with pytest.raises(InvalidOption, match="7"):
+            flow.submitted(7, thread())
+
+
 class TestTwice:
     def test_a_run_key_is_carried_out_once(self, saver: Checkpointer) -> None:
         ran: list[int] = []
@@ -251,12 +283,25 @@ class TestTwice:
             ran.append(x)
             return x
 
-        first, second = (flow.submit(x, thread(), run_key="order-7") for x in (1, 2))
+        first, second = (flow.submit(1, thread(), run_key="order-7") for _ in range(2))
         assert first.id == second.id
         with working(saver, flow):
             assert (first.result(PATIENCE_S), second.result(PATIENCE_S)) == (1, 1)
-            assert flow.submit(3, thread(), run_key="order-7").result(PATIENCE_S) == 1
+            assert flow.submit(1, thread(), run_key="order-7").result(PATIENCE_S) == 1
         assert ran == [1]
+
+    def test_a_run_key_with_another_input_is_refused(self, saver: Checkpointer) -> None:
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            return x
+
+        handle = flow.submit(1, thread(), run_key="order-7")
+        with pytest.raises(InvalidOption, match="'order-7' belongs to a run that has another input"):
+            flow.submit(2, thread(), run_key="order-7")
+        with working(saver, flow):
+            assert handle.result(PATIENCE_S) == 1
+        with pytest.raises(InvalidOption, match="another input"):
+            asyncio.run(flow.asubmit(2, thread(), run_key="order-7"))
 
     def test_a_call_submitted_by_a_run_is_the_same_when_the_run_is_replayed(self, saver: Checkpointer) -> None:
         fails, ran = [True], list[int]()
@@ -514,6 +559,60 @@ class TestStopping:
         assert ran == ["first", "second"]
         assert head(saver, "flow", "1").crashes == 0
 
+    def test_a_run_that_was_handed_over_ends_before_a_newer_input_begins(
+        self, saver: Checkpointer, colour: Colour
+    ) -> None:
+        begun, go_on = Gate(), Gate()
+
+        @colour.task
+        async def first() -> None:
+            begun.open()
+            await go_on.passed()
+
+        @colour.task
+        async def second(x: int) -> int:
+            return x
+
+        @colour.entrypoint(checkpointer=saver, wait_s=PATIENCE_S)
+        async def flow(x: int, *, previous: list[int] | None = None) -> list[int]:
+            await result(first())
+            return [*(previous or []), await result(second(x))]
+
+        handle = flow.submit(1, thread())
+        with working(saver, flow) as worker:
+            begun.wait()
+            worker.stop()
+            go_on.open()
+        with pytest.raises(ThreadBusy, match="a submitted call comes first"):
+            colour.invoke(flow, 2, thread(), on_conflict="reject")
+        with ThreadPoolExecutor(1) as aside:
+            newer = aside.submit(colour.invoke, flow, 2, thread())
+            eventually(lambda: saver.execute(ListQueue(ThreadKey("1", "flow"))))
+            with working(saver, flow):
+                assert newer.result() == [1, 2]
+        assert handle.result() == [1]
+
+    def test_a_newer_input_may_have_it_given_up(self, saver: Checkpointer) -> None:
+        begun, go_on = Gate(), Gate()
+
+        @task
+        def first() -> None:
+            begun.open()
+            go_on.wait()
+
+        @entrypoint(checkpointer=saver)
+        def flow(x: int) -> int:
+            first().result()
+            return task(lambda: x, name="second")().result()
+
+        handle = flow.submit(1, thread())
+        with working(saver, flow) as worker:
+            begun.wait()
+            worker.stop()
+            go_on.open()
+        assert flow.invoke(2, thread(), on_conflict="interrupt") == 2
+        assert handle.status() == "cancelled"
+
     def test_the_events_of_both_workers_are_one_stream(self, saver: Checkpointer) -> None:
         begun, go_on = Gate(), Gate()
 
@@ -539,6 +638,26 @@ class TestStopping:
             go_on.open()
         with working(saver, flow):
             assert list(chunks) == [{"first": "first"}, {"second": "second"}, {"flow": None}]
+
+    @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+    def test_a_run_that_exits_takes_no_other_with_it(
+        self, saver: Checkpointer, colour: Colour, kind: type[BaseException]
+    ) -> None:
+        @colour.task
+        async def work(exits: bool) -> str:
+            if exits:
+                raise kind("no more")
+            return "done"
+
+        @colour.entrypoint(checkpointer=saver)
+        async def flow(exits: bool) -> str:
+            return str(await result(work(exits)))
+
+        with working(saver, flow):
+            leaving, staying = flow.submit(True, thread("1")), flow.submit(False, thread("2"))
+            with pytest.raises(kind, match="no more"):
+                leaving.result(PATIENCE_S)
+            assert staying.result(PATIENCE_S) == "done"
 
     def test_a_worker_can_be_cancelled(self, saver: Checkpointer) -> None:
         @entrypoint(checkpointer=saver)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from clew.errors import InvalidOption
 from clew.late import late
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def seed_of(thread: Iterable[str], previous: str | None, input: bytes) -> bytes:
 
 def keyed_run_id(thread: Iterable[str], run_key: str) -> str:
     """Return the id of the run that a caller named: the same for the same name on the same thread."""
+    if not isinstance(run_key, str):
+        raise InvalidOption(f"run_key must be a text, not {run_key!r}")
     return seed_of(thread, run_key, b"run_key").hex()
 
 

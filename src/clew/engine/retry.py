@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from clew.errors import NodeTimeoutError
+from clew.errors import NodeCancelledError, NodeTimeoutError
 
 _NOT_RETRIED: tuple[type[BaseException], ...] = (
     ValueError, TypeError, ArithmeticError, ImportError, LookupError, NameError, SyntaxError, RuntimeError,
@@ -129,6 +129,8 @@ class Retries:
             error: what the attempt ended with.
             chance: random.uniform, or what stands in for it.
         """
+        if isinstance(error, NodeCancelledError):
+            return None
         for place, policy in enumerate(self._policies):
             if policy.fits(error):
                 self._failures[place] += 1

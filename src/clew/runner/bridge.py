@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from clew.runner import async_io, loop_futures
 else:
     late(globals(), "asyncio", "clew.runner.async_io", "clew.runner.loop_futures")
+
+
+#: The loop that waits for the blocking code that runs here, and so can run nothing for it.
+held_up: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("clew_held_up", default=None)
 
 
 def start_call(
@@ -108,9 +112,9 @@ def _placed_from_thread(call: Call) -> Future[Any]:
 def _to_loop(call: Call) -> Future[Any]:
     """An async task called by blocking code."""
     loop = call.execution.loop or pools.background_loop()
-    if asyncio._get_running_loop() is loop:
+    if loop in (asyncio._get_running_loop(), held_up.get()):
         raise WouldWait(
-            f"async task {call.callee.name!r} was called by blocking code on its own event loop; use ainvoke"
+            f"async task {call.callee.name!r} was called by blocking code that its event loop waits for; use ainvoke"
         )
     future: Future[Any] = Future(call, copy_context(), _blocking)
     assert call.parent is not None

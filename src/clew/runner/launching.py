@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from clew.engine.records import ThreadKey
 from clew.errors import InvalidOption, InvalidResume, UsageError
 from clew.late import late
 from clew.runner import pools
-from clew.runner.bridge import start_call
+from clew.runner.bridge import held_up, start_call
 from clew.runner.channels import Channel
 from clew.runner.execution import Result
 from clew.runner.frame import Frame, Scope, current
@@ -64,7 +64,12 @@ def invoke(settings: Settings, request: Request) -> Result:
     """Run a workflow for blocking code."""
     frame = _outer(settings)
     if frame is not None:
-        return Result(value=_nested(frame, settings, request).result())
+        if not frame.on_loop():
+            return Result(value=_nested(frame, settings, request).result())
+        if settings.callee.is_async:
+            name = settings.callee.name
+            raise UsageError(f"workflow {name!r} is async, and so is what calls it: await {name}.ainvoke(...) there")
+        return _aside(lambda: invoke(settings, request)).result()
     if not settings.callee.is_async:
         return copy_context().run(run_blocking, run_workflow(BLOCKING, settings, request))
     return _on_some_loop(run_workflow(async_io.ON_LOOP, settings, request))
@@ -120,14 +125,39 @@ async def astream(settings: Settings, request: Request, wanted: Wanted, *, detac
 
 
 def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make blocking calls at once and return what they return, in order."""
-    running: list[Future[T]] = [pools.workflows().submit(copy_context().run, call) for call in calls]
+    """Make blocking calls at once; once all have ended, return what they return, in order."""
+    running = [_aside(call) for call in calls]
+    wait(running)
     return [future.result() for future in running]
 
 
 async def aside_by_side(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Make async calls at once and return what they return, in order."""
     return list(await asyncio.gather(*calls))
+
+
+def or_error(call: Callable[[], T]) -> T | Exception:
+    """Make a blocking call, and return the exception that it raises, if any."""
+    try:
+        return call()
+    except Exception as error:
+        return error
+
+
+async def aor_error(call: Coroutine[Any, Any, T]) -> T | Exception:
+    """Like `or_error`, for an async call."""
+    try:
+        return await call
+    except Exception as error:
+        return error
+
+
+def _aside(call: Callable[[], T]) -> Future[T]:
+    """Make a blocking call on another OS thread, wherever the caller waits for it."""
+    context, frame = copy_context(), current.get()
+    if frame is not None and frame.on_loop():
+        context.run(held_up.set, frame.loop)
+    return pools.workflows().submit(context.run, call)
 
 
 async def _leave(run: asyncio.Task[Result], request: Request, *, detach: bool) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from clew.errors import UsageError
 from clew.late import late
 from clew.runner.frame import current
 from clew.runner.io import run_blocking
 from clew.runner.recall import use_store
 from clew.runner.sync_io import BLOCKING
 from clew.store.base import BaseStore
+from clew.store.namespaces import check_labels
 from clew.store.operations import NamespacePath, Op, PutOp, Result, SearchItem, SearchOp
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ else:
     late(globals(), "clew.runner.async_io")
 
 _EVERY = 2**31 - 1
+_NOT_IN_RUNS = {"erase_namespace", "aerase_namespace"}
 
 
 class RunStore(BaseStore):
@@ -40,6 +43,8 @@ class RunStore(BaseStore):
         self.supports_ttl = store.supports_ttl
 
     def __getattr__(self, name: str) -> Any:
+        if name in _NOT_IN_RUNS and current.get() is not None:
+            raise UsageError(f"{name} inside a run would be done again by each replay: use delete_namespace there")
         return getattr(self.store, name)  # what only some stores have, such as index_config
 
     def execute(self, ops: Sequence[Op], *, pending: Sequence[PutOp | PreparedWrite] = ()) -> list[Result]:
@@ -88,7 +93,7 @@ class RunStore(BaseStore):
 
 
 def _everything(prefix: NamespacePath) -> SearchOp:
-    return SearchOp(tuple(prefix), None, _EVERY, 0, None, False)
+    return SearchOp(check_labels(prefix, what="prefix"), None, _EVERY, 0, None, False)
 
 
 def _deletions(found: Result) -> list[Op]:

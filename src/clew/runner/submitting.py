@@ -93,7 +93,9 @@ class Ticket(Struct, frozen=True, kw_only=True):
     after: int = 0
 
 
-async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOptions, place: Queued) -> Ticket:
+async def submit(
+    io: RunnerIO, saver: Checkpointer, input: Any, options: CallOptions, place: Queued, run_key: str | None
+) -> Ticket:
     """Keep a call in the queue of its thread; one of the same id that is there already stands.
 
     Args:
@@ -102,8 +104,10 @@ async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOpt
         input: as for `invoke`.
         options: what goes along.
         place: with all but these.
+        run_key: the caller's name for the run, or None.
 
     Raises:
+        InvalidOption: the run of that name has another input.
         NotRecordable: the input or the options could not be read back.
         NoSuchThread, InvalidResume: there is nothing to continue or to answer.
     """
@@ -117,9 +121,18 @@ async def submit(io: RunnerIO, saver: Checkpointer, input: Any, options: CallOpt
             if options.wanted is not None:
                 after = max((number for number, _ in await io.keep(saver, LoadEvents(run_id))), default=0)
         seen.run_id = run_id
-        await io.keep(saver, Enqueue(place))
+        if not await io.keep(saver, Enqueue(place)) and run_key is not None:
+            taking.check_same_input(await _input_there(io, saver, place), input, run_key)
     dispatcher_of(saver).announce(thread)
     return Ticket(saver=saver, thread=thread, id=place.id, run_id=run_id, after=after)
+
+
+async def _input_there(io: RunnerIO, saver: Checkpointer, place: Queued) -> bytes | None:
+    """Read the input of the call that stands where a place was to be taken."""
+    for there in await io.keep(saver, ListQueue(place.thread, place.id)):
+        return there.input
+    run = await io.keep(saver, Load(place.thread, place.id))
+    return None if run is None else run.input
 
 
 def _encoded(input: Any) -> tuple[Act, bytes | None]:

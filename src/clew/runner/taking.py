@@ -96,6 +96,7 @@ async def take(
         LimitReached: see Begin.
     """
     evicts: list[str] = []
+    submitted = _Submitted(io, saver)
     while True:
         place = await find_place(io, saver, thread, config)
         if head is not None and (place.head is None or place.head.version != head.version):
@@ -105,6 +106,8 @@ async def take(
             raise Conflict(f"thread {thread.thread_id!r} of workflow {thread.workflow!r} has a run that ends first")
         plan = await _plan(io, saver, thread, place, input, config, queued, waiting.run_key)
         try:
+            if plan.act == "begin" and waiting.wants is None and await submitted.comes_before(place.head):
+                raise ThreadBusy(f"a submitted call has begun on thread {thread.thread_id!r}, and ends first", "")
             return await _begin(io, saver, thread, place, plan, evicts, queued, waiting, leaves or {})
         except Conflict as conflict:
             await waiting.for_change(io, conflict)
@@ -115,6 +118,24 @@ async def take(
                 log.info(text, *thread, called(busy.owner), extra=fields(thread))
             else:
                 await waiting.for_others(io, busy, place.head, plan.run)
+
+
+class _Submitted:
+    """Knows which runs of a thread were submitted: these are not given up for a newer input, but end first."""
+
+    def __init__(self, io: RunnerIO, saver: Checkpointer) -> None:
+        self._io = io
+        self._saver = saver
+        self._known: dict[str, bool] = {}
+
+    async def comes_before(self, head: Run | None) -> bool:
+        """Say whether the newest run is under way, or is to go on elsewhere, and was submitted."""
+        if head is None or head.status != "running":
+            return False
+        if head.id not in self._known:
+            calls = await self._io.keep(self._saver, LoadRecords(head.id, CALL))
+            self._known[head.id] = bool(calls)
+        return self._known[head.id]
 
 
 async def find_place(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, config: Mapping[str, Any]) -> Place:
@@ -173,7 +194,7 @@ async def _plan(
     try:
         run_id = None if run_key is None else keyed_run_id(thread, run_key)
         if run_id is not None and (run := await _named(io, saver, thread, place, run_id)) is not None:
-            _check_same_input(run, input, run_key)
+            check_same_input(run.input, input, run_key)
             return planning.again(place, run, time.time(), questions_of(run))
         return _with_memory_as_of(await _plan_call(io, saver, place, input, config, run_id), config)
     except (NoSuchThread, InvalidResume) as error:
@@ -196,14 +217,18 @@ async def _named(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Pl
     return await io.keep(saver, Load(thread, run_id))
 
 
-def _check_same_input(run: Run, input: Any, run_key: str | None) -> None:
-    """Refuse a call whose `run_key` belongs to a run with another input."""
-    if run.input is None or run.input == encoded_input(input):
+def check_same_input(kept: bytes | None, input: Any, run_key: str | None) -> None:
+    """Refuse a call whose `run_key` belongs to a run with another input.
+
+    Raises:
+        InvalidOption: it does.
+    """
+    if kept is None or kept == encoded_input(input):
         return
-    kept = decode(run.input)
-    if fingerprint((kept,), {}) != fingerprint((input,), {}):
+    before = decode(kept)
+    if fingerprint((before,), {}) != fingerprint((input,), {}):
         raise InvalidOption(
-            f"run_key {run_key!r} belongs to run {run.id}, which has another input: {describe((kept,), {})}, and not "
+            f"run_key {run_key!r} belongs to a run that has another input: {describe((before,), {})}, and not "
             f"{describe((input,), {})}; give another input another run_key"
         )
 

@@ -261,10 +261,16 @@ def _draft_search(op: SearchOp, settings: Settings) -> PreparedSearch:
         model=settings.embedder.model if settings.embedder else "",
         dims=(settings.embedder.dims or 0) if settings.embedder else 0,
         context=settings.context,
-        min_score=op.min_score,
+        min_score=_checked_score(op.min_score),
         explain=op.explain,
         past=check_as_of(op.as_of),
     )
+
+
+def _checked_score(least: object) -> float | None:
+    if least is None or (isinstance(least, int | float) and not isinstance(least, bool) and least == least):
+        return least
+    raise InvalidValue(f"min_score is a number or None, not {least!r}")
 
 
 def _mode(op: SearchOp, settings: Settings) -> Mode | None:

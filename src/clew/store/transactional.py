@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from clew.errors import EmbeddingError, UnreadableRecord, UsageError
 from clew.store.embedding import Embedded
-from clew.store.expiry import from_us, to_us
+from clew.store.expiry import from_us, to_us, ttl_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
 from clew.store.indexing import IndexingStore
 from clew.store.keeper import Erased, How, Keeper, Reading
@@ -188,8 +188,16 @@ class TransactionalStore(IndexingStore[S]):
         return DoneCount(swept)
 
     def start_ttl_sweeper(self, sweep_interval_minutes: float | None = None) -> Done:
-        """Sweep in the background until `stop_ttl_sweeper`; may be awaited."""
-        self._sweeper.start(None if sweep_interval_minutes is None else sweep_interval_minutes * 60)
+        """Sweep in the background until `stop_ttl_sweeper`; may be awaited.
+
+        Args:
+            sweep_interval_minutes: how often; None: as the store was set up.
+
+        Raises:
+            InvalidValue: not a number of minutes above zero.
+        """
+        every = sweep_interval_minutes
+        self._sweeper.start(None if every is None else ttl_us(every) / 1_000_000)
         return Done()
 
     def stop_ttl_sweeper(self, timeout: float | None = None) -> Done:

@@ -193,6 +193,11 @@ class Batches:
         with pytest.raises(InvalidValue, match="minutes"):
             store.put(("m",), "k", {}, ttl=ttl)
 
+    @pytest.mark.parametrize("minutes", [0, -1, float("nan"), "5"])
+    def test_a_sweeper_that_would_never_rest_is_refused(self, open_store: OpenStore, minutes: Any) -> None:
+        with open_store() as store, pytest.raises(InvalidValue, match="minutes"):
+            store.start_ttl_sweeper(minutes)
+
     def test_the_sweeper_starts_and_stops(self, open_store: OpenStore) -> None:
         async def awaited(store: BaseStore) -> None:
             await store.start_ttl_sweeper()  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import pytest
 
 from clew.errors import (
     EmbeddingError,
+    InvalidValue,
     UsageError,
 )
 from clew.store.operations import PutOp
@@ -61,6 +62,11 @@ class Index:
         semantic.batch([PutOp(("m",), str(n), {"text": "same"}, index=["text", "text"]) for n in range(5)])
         assert embedder.asked == ["same"]
         assert len(semantic.search(("m",), query="same", min_score=0.99)) == 5
+
+    @pytest.mark.parametrize("least", ["0.5", [1], float("nan"), True])
+    def test_a_least_score_is_a_number(self, semantic: Caller, least: Any) -> None:
+        with pytest.raises(InvalidValue, match="min_score"):
+            semantic.search(("m",), query="abc", min_score=least)
 
     def test_a_replaced_value_leaves_nothing_behind(self, semantic: Caller) -> None:
         semantic.put(("m",), "k", {"text": "aaa"})

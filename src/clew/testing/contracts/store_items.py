@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -145,6 +146,7 @@ class Items:
             ({"a": [1, float("nan")]}, r"value\['a'\]\[1\]"),
             ({"a": float("inf")}, r"value\['a'\]"),
             ({"a": 2**63}, "64 bits"),
+            ({"a": 10**5000}, "64 bits"),
             ({"a": {1: 2}}, r"value\['a'\] has a key that is not text"),
             ({"a": "x\x00"}, "NUL"),
             ({"a\x00": 1}, "NUL"),
@@ -174,6 +176,22 @@ class Items:
         store.put(("m",), "k", value)
         got = store.get(("m",), "k").value
         assert [(k, type(v), repr(v)) for k, v in got.items()] == [(k, type(v), repr(v)) for k, v in value.items()]
+
+    def test_a_number_of_a_class_of_its_own_is_kept_as_a_number(self, store: Caller) -> None:
+        store.put(("m",), "k", {"status": HTTPStatus.OK})
+        got = store.get(("m",), "k").value["status"]
+        assert (type(got), got) == (int, 200)
+        assert [item.key for item in store.search(("m",), filter={"status": HTTPStatus.OK})] == ["k"]
+        assert store.search(("m",), filter={"status": {"$gt": HTTPStatus.OK}}) == []
+
+    @pytest.mark.parametrize(
+        ("operator", "fits"), [("$lt", True), ("$lte", True), ("$ne", True), ("$gt", False), ("$eq", False)]
+    )
+    def test_numbers_are_compared_with_ones_beyond_all_bounds(self, store: Caller, operator: str, fits: bool) -> None:
+        store.put(("m",), "whole", {"n": 1})
+        store.put(("m",), "half", {"n": 0.5})
+        found = store.search(("m",), filter={"n": {operator: 10**400}})
+        assert [item.key for item in found] == (["half", "whole"] if fits else [])
 
     # Namespaces
 
