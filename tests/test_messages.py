@@ -129,6 +129,7 @@ class TestRefusals:
             (("robot", "x"), "'robot'.*assistant"),
             ({"type": "robot", "content": "x"}, "'robot'.*assistant"),
             ({"role": ["user"], "content": "x"}, "unknown message role"),
+            ({"content": "x"}, "needs a 'role'"),
             ({"role": "user"}, "'content'"),
             ({"content": "x"}, "role"),
             ({"role": "user", "content": "x", "id": 5}, "id of a message must be text, not 5"),

@@ -229,3 +229,14 @@ def test_a_change_that_compares_equal_is_noticed(change: Callable[[Any], None]) 
     shelf.put(value)
     assert repr(shelf.read(1)) == repr(value)
     assert repr(shelf.read(0)) != repr(value)
+
+
+def test_a_list_under_a_key_that_is_no_utf_8_is_kept() -> None:
+    shelf = Shelf()
+    value: Any = {"\ud800": [], "plain": []}
+    for number in range(40):
+        value = copy.deepcopy(value)
+        for messages in value.values():
+            messages.append(message(number))
+        shelf.put(value)
+    assert shelf.read(39) == value

@@ -642,3 +642,20 @@ def test_waiting_memories_are_found_by_meaning(make: Callable[..., Any], tmp_pat
 
     with contextlib.closing(store) if hasattr(store, "close") else contextlib.nullcontext():
         assert colour.invoke(flow, 1) == ["whale"]
+
+
+def test_a_write_that_differs_on_replay_is_shown(database: Database) -> None:
+    values, fails = iter((1, 2)), [True]
+
+    @entrypoint(database=database)
+    def flow(x: int) -> None:
+        get_store().put(NOTES, "k", {"v": next(values)})
+        if fails:
+            raise ValueError(fails.pop())
+
+    with pytest.raises(ValueError, match="True"):
+        flow.invoke(1, thread())
+    with pytest.raises(ReplayMismatch) as caught:
+        flow.invoke(None, thread())
+    assert "{'v': 1}" in str(caught.value)
+    assert "{'v': 2}" in str(caught.value)

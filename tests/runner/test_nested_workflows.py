@@ -522,3 +522,20 @@ class TestInvokedFromAsyncCode:
         with working(saver, outer), pytest.raises(WouldWait, match="use ainvoke"):
             outer.submit(1, thread()).result(PATIENCE_S)
         assert asyncio.run(outer.ainvoke(1, thread("2"))) == 1
+
+
+def test_a_question_that_a_nested_call_leaves_behind_is_told(
+    saver: Checkpointer, caplog: pytest.LogCaptureFixture
+) -> None:
+    @entrypoint(checkpointer=saver)
+    def asks(x: int) -> Any:
+        return interrupt("which?") if x else "nothing asked"
+
+    @entrypoint(checkpointer=saver)
+    def outer(x: int) -> Any:
+        return asks.invoke(0, thread("below"))
+
+    asks.invoke(1, thread("below"))
+    assert outer.invoke(1, thread("above")) == "nothing asked"
+    assert "goes on without an answer" in caplog.text
+    assert "which?" in caplog.text

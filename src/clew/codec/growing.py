@@ -147,8 +147,17 @@ def _lists(value: Any, path: Path) -> Iterator[tuple[Path, list[Any]]]:
             yield path, value
     elif type(value) is dict and len(path) < _DEEPEST:
         for key, inner in value.items():
-            if type(key) is str:
+            if type(key) is str and (key.isascii() or _is_text(key)):
                 yield from _lists(inner, (*path, key))
+
+
+def _is_text(key: str) -> bool:
+    """Say whether a key can be written as UTF-8, as paths are."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _grown(before: Chain, data: bytes, count: int, new_id: Callable[[], str]) -> tuple[Chain, Sequence[Piece]]:

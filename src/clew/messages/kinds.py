@@ -86,6 +86,10 @@ def check_role(role: object) -> None:
     Raises:
         InvalidMessage: the role is unknown.
     """
+    if role is None:
+        raise InvalidMessage(
+            f"a message that is a dict needs a 'role' and a 'content'; roles: {', '.join(sorted(ROLES))}"
+        )
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidMessage(f"unknown message role {role!r}; use one of {', '.join(sorted(ROLES))}")
 

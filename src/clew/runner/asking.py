@@ -9,7 +9,6 @@ from typing import Any
 from clew.codec.fingerprint import describe
 from clew.codec.values import decode, encode
 from clew.engine.identity import INTERRUPT, question_id
-from clew.engine.planning import Place
 from clew.engine.questions import Question
 from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import NotRecordable, UnreadableRecord
@@ -87,9 +86,9 @@ def _encoded_answer(question: Question, answer: Any) -> bytes:
     return encoded
 
 
-def report_dropped(thread: ThreadKey, place: Place) -> None:
+def report_dropped(thread: ThreadKey, head: Run | None) -> None:
     """Say which questions will not be answered any more, because the thread goes on without them."""
-    dropped = questions_of(place.head) if place.head is not None else []
+    dropped = questions_of(head) if head is not None else []
     if dropped:
         shown = ", ".join(f"{question.id} ({question.value!r})" for question in dropped)
         log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown, extra=fields(thread))

@@ -16,6 +16,7 @@ from clew.engine.records import Run, ThreadKey
 from clew.engine.state import kept_metadata
 from clew.errors import ThreadBusy
 from clew.runner import saved
+from clew.runner.asking import report_dropped
 from clew.runner.frame import Call
 from clew.runner.io import RunnerIO
 from clew.runner.leases import this_process
@@ -110,5 +111,6 @@ def left_by(call: Call, value: Any) -> list[Keep]:
         status="done", input=None, value=left.value, saved=left.saved,
         metadata=encode(kept_metadata(call.scope.config)), created_s=now_s, ended_s=now_s,
     )  # fmt: skip
+    report_dropped(thread, call.scope.head)
     regardless = not _asks_for_previous(call) or thread in call.execution.unordered
     return [Keep(thread=thread, run=run, head=call.scope.head, now_s=now_s, pieces=left.pieces, regardless=regardless)]

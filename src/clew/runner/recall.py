@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -147,4 +147,10 @@ def _memory_as_of(metadata: bytes) -> str | None:
 
 
 def _shown(ops: Sequence[Op]) -> str:
-    return describe(tuple(ops), {})
+    """Show what was said of each operation, for people."""
+    return "; ".join(f"{type(op).__name__}: {describe((), _said(op))}" for op in ops)
+
+
+def _said(op: Op) -> dict[str, Any]:
+    defaults = op._field_defaults
+    return {name: value for name, value in op._asdict().items() if name not in defaults or value != defaults[name]}

@@ -166,6 +166,6 @@ async def update_state(
             if tried == _TRIES - 1:
                 raise
         else:
-            report_dropped(thread, place)
+            report_dropped(thread, place.head)
             return config_of(thread, end_checkpoint(run.id))
     raise AssertionError("the last try has raised")

@@ -246,7 +246,9 @@ async def _look(io: RunnerIO, ticket: Ticket) -> tuple[HandleStatus, Run | None]
 
 async def _outcome(io: RunnerIO, ticket: Ticket, run: Run | None) -> Result:
     if run is None or run.status == "cancelled":
-        raise RunCancelled(f"call {ticket.id} on thread {ticket.thread.thread_id!r} was cancelled", ticket.run_id)
+        where = f"call {ticket.id} on thread {ticket.thread.thread_id!r}"
+        why = "was cancelled" if run is not None else "was cancelled, given up for a newer input, or never submitted"
+        raise RunCancelled(f"{where} {why}", ticket.run_id)
     if run.status == "failed":
         raise await _failure(io, ticket, run)
     if run.status == "interrupted":

@@ -290,7 +290,7 @@ async def _begin(
     lease = await io.keep(saver, begin)
     waiting.is_served()
     if plan.act == "begin":
-        report_dropped(thread, place)
+        report_dropped(thread, place.head)
     try:
         # Read only now: whoever wrote to this run before has lost the right to.
         records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
