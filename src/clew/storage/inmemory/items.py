@@ -25,7 +25,7 @@ from clew.store.codes import codes_of
 from clew.store.corpus import Corpus, IndexRow
 from clew.store.expiry import from_us, to_us
 from clew.store.filters import Filter, check_filter_fields, meets
-from clew.store.history import Moment, Version
+from clew.store.history import Moment, Version, trimmed
 from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
@@ -255,8 +255,11 @@ def _count(names: Iterator[str]) -> dict[str, int]:
 def _delete(state: ItemState, spaces: list[Space], chosen: Callable[[Row], bool], now_us: int, keeps: int) -> int:
     doomed = [(space, key, row) for space in spaces for key, row in space.rows.items() if chosen(row)]
     for space, key, row in doomed:
-        ended = (ended_version(row, "deleted", now_us, now_us, None),) if keeps else ()
-        state.set(space, key, None, (*space.past.get(key, ()), *ended))
+        past = space.past.get(key, ())
+        if keeps:
+            ended = ended_version(row, "deleted", now_us, now_us, None)
+            past = trimmed((*past, ended), row.stored.version - keeps)
+        state.set(space, key, None, past)
     return len(doomed)
 
 

@@ -117,6 +117,12 @@ def delete_whole(connection: psycopg.Connection, ids: Sequence[int], now_us: int
             "SELECT clew_keep_versions(%(ids)s::bigint[], %(now)s, %(now)s, 'deleted', NULL, NULL)",
             {"ids": list(ids), "now": now_us},
         )
+        rows(
+            connection,
+            "SELECT clew_trim_versions(namespace, key, version - %(keeps)s) FROM clew_items "
+            "WHERE id = ANY (%(ids)s::bigint[]) AND version > %(keeps)s",
+            {"ids": list(ids), "keeps": keeps},
+        )
     delete_items(connection, ids)
     spaces = sorted({item_id >> 32 for item_id in ids})
     rows(connection, "SELECT clew_forget_empty(%s::integer[])", (spaces,))

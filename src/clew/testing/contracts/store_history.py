@@ -203,6 +203,22 @@ class History:
                     store.get(("m",), "k", as_of=ended - timedelta(microseconds=1))
                 store.sweep_ttl()
 
+    @pytest.mark.parametrize("verb", ["delete", "delete_namespace", "expire"])
+    def test_so_many_versions_are_kept_however_items_end(self, open_store: OpenStore, clock: Clock, verb: str) -> None:
+        with open_store(clock=clock, history={"versions": 3}) as store:
+            for n in range(8):
+                store.put(("m",), "k", {"n": n}, ttl=1)
+                if verb == "delete":
+                    store.delete(("m",), "k")
+                elif verb == "delete_namespace":
+                    store.delete_namespace(("m",))
+                else:
+                    clock.move(minutes=1)
+                    store.sweep_ttl()
+                clock.move(seconds=1)
+            found = told(store.history(("m",), "k"))
+            assert [value for _, value, _ in found if value is not None] == [7, 6, 5]
+
     def test_a_store_may_keep_no_old_values(self, open_store: OpenStore, clock: Clock) -> None:
         with open_store(clock=clock, history=False) as store:
             store.put(("m",), "k", {"n": 0})
