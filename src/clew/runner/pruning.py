@@ -14,6 +14,7 @@ from clew.storage.base import Checkpointer, ListRuns
 from clew.storage.upkeep import ForgetDeleted, ListPieces, Prune, WalkThreads
 
 _TRIES = 10
+_PAUSE_S = 0.01
 _PAGE = 100
 
 
@@ -96,6 +97,7 @@ async def _prune_thread(
             except Conflict:
                 if tried == _TRIES - 1:
                     raise
+                await io.sleep(_PAUSE_S * 2**tried)  # it is in use
                 continue
         total.threads += 1
         total.runs += len(outcome.gone)
