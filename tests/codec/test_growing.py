@@ -240,3 +240,16 @@ def test_a_list_under_a_key_that_is_no_utf_8_is_kept() -> None:
             messages.append(message(number))
         shelf.put(value)
     assert shelf.read(39) == value
+
+
+@pytest.mark.parametrize("depth", [0, 1, 4, 8])
+def test_a_list_is_kept_as_what_it_adds_however_deep_it_lies(depth: int) -> None:
+    shelf, messages = Shelf(), list[Any]()
+    for number in range(60):
+        messages.append(message(number))
+        value: Any = copy.deepcopy(messages)
+        for level in range(depth):
+            value = {f"level {level}": value}
+        shelf.put(value)
+    assert shelf.written[-1] < 2 * shelf.written[20]
+    assert shelf.read(59) == value

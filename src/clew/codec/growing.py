@@ -16,7 +16,7 @@ from clew.codec.values import decode, encode, unreadable
 from clew.engine.records import Piece
 from clew.errors import UnreadableRecord
 
-_DEEPEST = 3  # levels of dicts that are looked through for lists
+_DEEPEST = 8  # levels of dicts that are looked through for lists
 _SMALLEST_BYTES = 256  # shorter lists stay in the frame: a piece of their own would cost more
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]
 Path = tuple[str, ...]
