@@ -72,7 +72,7 @@ class Handle:
 
         Raises:
             TimeoutError: it has not ended in time; it goes on all the same.
-            RunCancelled: it was cancelled.
+            RunCancelled: it was cancelled, or given up for a newer input; or there is no such call.
             RunStopped: it was stopped by a newer input.
             Exception: whatever the workflow raised; a RecordedFailure where the class of that is not known here.
         """
@@ -166,7 +166,8 @@ class Submits(Generic[InputT]):
             subgraphs: whether these include the events of nested workflows.
 
         Raises:
-            ValueError: no checkpointer, or no thread_id; or nothing to continue; or an option out of range.
+            ValueError: no checkpointer, or no thread_id; or nothing to continue; or an option out of range; or the
+                `run_key` of a call with another input.
             InvalidResume: an answer that no question waits for.
             NotRecordable: the input, the config or the context could not be kept.
         """

@@ -527,6 +527,14 @@ class TestStreams:
             next(flow.submit(1, thread()).stream())
 
 
+def hand_over(saver: Checkpointer, flow: Any, begun: Gate, go_on: Gate) -> None:
+    """Let a worker begin a run, and stop it while the run's first task is under way."""
+    with working(saver, flow) as worker:
+        begun.wait()
+        worker.stop()
+        go_on.open()
+
+
 class TestStopping:
     def test_a_worker_that_stops_hands_its_run_over_at_the_next_call(self, saver: Checkpointer, colour: Colour) -> None:
         begun, go_on, ran = Gate(), Gate(), list[str]()
@@ -548,10 +556,7 @@ class TestStopping:
             return [await result(first()), await result(second())]
 
         handle = flow.submit(1, thread())
-        with working(saver, flow) as worker:
-            begun.wait()
-            worker.stop()
-            go_on.open()
+        hand_over(saver, flow, begun, go_on)
         assert handle.status() == "running"
         assert ran == ["first"]
         with working(saver, flow):
@@ -579,10 +584,7 @@ class TestStopping:
             return [*(previous or []), await result(second(x))]
 
         handle = flow.submit(1, thread())
-        with working(saver, flow) as worker:
-            begun.wait()
-            worker.stop()
-            go_on.open()
+        hand_over(saver, flow, begun, go_on)
         with pytest.raises(ThreadBusy, match="a submitted call comes first"):
             colour.invoke(flow, 2, thread(), on_conflict="reject")
         with ThreadPoolExecutor(1) as aside:
@@ -606,10 +608,7 @@ class TestStopping:
             return task(lambda: x, name="second")().result()
 
         handle = flow.submit(1, thread())
-        with working(saver, flow) as worker:
-            begun.wait()
-            worker.stop()
-            go_on.open()
+        hand_over(saver, flow, begun, go_on)
         assert flow.invoke(2, thread(), on_conflict="interrupt") == 2
         assert handle.status() == "cancelled"
 
@@ -632,10 +631,7 @@ class TestStopping:
             second().result()
 
         chunks = flow.submit(1, thread(), stream_mode="updates").stream()
-        with working(saver, flow) as worker:
-            begun.wait()
-            worker.stop()
-            go_on.open()
+        hand_over(saver, flow, begun, go_on)
         with working(saver, flow):
             assert list(chunks) == [{"first": "first"}, {"second": "second"}, {"flow": None}]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from clew.errors import EmbeddingError
@@ -60,7 +61,10 @@ def reason_of(error: Exception) -> str:
 
 
 async def on_a_thread(function: Callable[[Any], Any], given: Any) -> Any:
-    """Call an embedder off the event loop. No future can hold a StopIteration: it would be waited for in vain."""
+    """Call an embedder off the event loop, and await its answer if that is to be awaited.
+
+    No future can hold a StopIteration: it would be waited for in vain.
+    """
 
     def call() -> Any:
         try:
@@ -68,14 +72,20 @@ async def on_a_thread(function: Callable[[Any], Any], given: Any) -> Any:
         except StopIteration as error:
             raise EmbeddingError(f"the embedder raised {error!r}") from error
 
-    return await asyncio.to_thread(call)
+    answer = await asyncio.to_thread(call)
+    return await answer if inspect.isawaitable(answer) else answer
 
 
-def finish(awaitable: Awaitable[Any]) -> Any:
-    """Run an async embedder for a blocking caller: on a loop of its own, beside one that is running here."""
+def finish(answer: Any) -> Any:
+    """Wait for the answer of an async embedder for a blocking caller; any other answer is given as it is.
+
+    It is waited for on a loop of its own, beside one that is running here.
+    """
+    if not inspect.isawaitable(answer):
+        return answer
 
     async def wait() -> Any:
-        return await awaitable
+        return await answer
 
     try:
         asyncio.get_running_loop()

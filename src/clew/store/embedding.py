@@ -143,8 +143,7 @@ class Embedder:
         try:
             if self._query is not None:
                 with self._turns:
-                    answer = self._query(text)
-                    vector = finish(answer) if inspect.isawaitable(answer) else answer
+                    vector = finish(self._query(text))
             elif self._aquery is not None:
                 with self._turns:
                     vector = finish(self._aquery(text))
@@ -168,8 +167,7 @@ class Embedder:
                     vector = await self._aquery(text)
             elif self._query is not None:
                 async with self._turns_here():
-                    answer = await on_a_thread(self._query, text)
-                    vector = await answer if inspect.isawaitable(answer) else answer
+                    vector = await on_a_thread(self._query, text)
             else:
                 return self._keep([text], await self._acall([text]), query=True)[text]
         except Exception as error:
@@ -195,8 +193,7 @@ class Embedder:
     def _call(self, texts: list[str]) -> Any:
         with self._turns:
             if self._documents is not None:
-                answer = self._documents(texts)
-                return finish(answer) if inspect.isawaitable(answer) else answer
+                return finish(self._documents(texts))
             assert self._adocuments is not None
             return finish(self._adocuments(texts))
 
@@ -205,8 +202,7 @@ class Embedder:
             if self._adocuments is not None:
                 return await self._adocuments(texts)
             assert self._documents is not None
-            answer = await on_a_thread(self._documents, texts)
-            return await answer if inspect.isawaitable(answer) else answer
+            return await on_a_thread(self._documents, texts)
 
     def _turns_here(self) -> asyncio.Semaphore:
         """Give the semaphore of the running loop; one cannot be shared by two loops."""

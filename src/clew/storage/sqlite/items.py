@@ -182,18 +182,20 @@ def delete_whole(connection: sqlite3.Connection, ids: Sequence[int], now_us: int
     """Delete items by id, and the namespaces that nothing is left of; give their number."""
     if keeps:
         keep_versions(connection, ids, now_us)
-        for item_id in ids:
-            _trim_deleted(connection, item_id, keeps)
+        _trim_deleted(connection, ids, keeps)
     delete_items(connection, ids)
     forget_empty(connection, sorted({item_id >> SEQUENCE_BITS for item_id in ids}))
     return len(ids)
 
 
-def _trim_deleted(connection: sqlite3.Connection, item_id: int, keeps: int) -> None:
-    """Forget the versions of an item, about to be deleted, beyond those that are kept."""
-    many = "SELECT key, version FROM clew_items WHERE id = ? AND version > ?"
-    for key, version in connection.execute(many, (item_id, keeps)).fetchall():
-        trim(connection, item_id >> SEQUENCE_BITS, key, version - keeps)
+def _trim_deleted(connection: sqlite3.Connection, ids: Sequence[int], keeps: int) -> None:
+    """Forget the versions of items, about to be deleted, beyond those that are kept."""
+    changed_often = connection.execute(
+        "SELECT namespace, key, version FROM clew_items WHERE id IN (SELECT value FROM json_each(?)) AND version > ?",
+        (json.encode(ids).decode(), keeps),
+    )
+    for namespace, key, version in changed_often.fetchall():
+        trim(connection, namespace, key, version - keeps)
 
 
 def ids_below(connection: sqlite3.Connection, prefix: Namespace) -> list[int]:
