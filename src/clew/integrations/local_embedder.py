@@ -36,6 +36,8 @@ class LocalEmbedder:
     dims: ClassVar[int] = DIMS
     adds_words: ClassVar[bool] = True  # a text's vector is the mean of its tokens', so a query's words can be weighted
 
+    at_once: ClassVar[bool] = True
+
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         """Embed texts that are to be found.
 

@@ -83,6 +83,8 @@ class Embedder:
         self.dims = dims
         # Whether a text's vector is about the sum of its words', so that a query's words may be weighted one by one.
         self.adds_words = bool(getattr(given, "adds_words", False))
+        # Whether it answers within microseconds and cannot be out, so that a write may wait for it.
+        self.at_once = bool(getattr(given, "at_once", False))
         self._documents, self._adocuments = _documents_of(given)
         self._query, self._aquery = _query_of(given)
         self._cache: OrderedDict[tuple[bool, str | bytes], bytes] = OrderedDict()
@@ -94,6 +96,10 @@ class Embedder:
         self._loop_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
             weakref.WeakKeyDictionary()
         )
+
+    def known(self, texts: Sequence[str]) -> Embedded:
+        """Give the vectors that were made lately, without asking for any."""
+        return Embedded(self._known(texts)[0])
 
     def documents(self, texts: Sequence[str]) -> Embedded:
         """Embed the texts of items; a failure is part of the answer."""

@@ -19,7 +19,7 @@ from clew.store.history import Moment, Version
 from clew.store.listing import PreparedListing
 from clew.store.moving import Mover
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import Found, Stored
 
@@ -107,8 +107,15 @@ class Keeper(Mover[State], Protocol[State]):
         """Give items whose vectors are to be made now, oldest first."""
         ...
 
+    def written(self, state: State, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+        """Give the item of each write that has been applied and waits for its vectors; None: it was changed since."""
+        ...
+
     def set_vectors(self, state: State, worked: Sequence[Worked], now: datetime) -> None:
-        """Keep vectors, or the next failure, of items that have not changed since they were given as waiting."""
+        """Keep vectors, or the next failure, of items that have not changed since they were given as waiting.
+
+        What needs no vectors waits no more.
+        """
         ...
 
     def index_status(self, state: State, model: str) -> IndexStatus:

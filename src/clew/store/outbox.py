@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -14,6 +15,14 @@ from clew.store.settings import Settings
 from clew.store.values import decode_value
 
 _MOST_DELAY_S = 3600
+NO_VECTOR = "the embedder gave no vector"
+
+
+class Written(NamedTuple):
+    """Which item a write has left, and of which version it is."""
+
+    id: int
+    version: int
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -35,7 +44,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Worked(Struct, frozen=True, kw_only=True):
-    """What became of a waiting item: vectors, or a reason to wait `again_in_s` more."""
+    """What became of a waiting item: vectors, or a reason to wait `again_in_s` more; neither: it needs none."""
 
     id: int
     version: int
@@ -99,12 +108,26 @@ def finish_waiting(found: Sequence[Waiting], embedded: Embedded, settings: Setti
     model = settings.embedder.model if settings.embedder else ""
     worked = []
     for item in found:
-        vectors = join_vectors(_texts(item, settings), embedded, model)
-        if vectors is None:
-            reason = embedded.failure or "the embedder gave no vector"
+        texts = _texts(item, settings)
+        vectors = join_vectors(texts, embedded, model)
+        if vectors is None and texts:
+            reason = embedded.failure or NO_VECTOR
             worked.append(Worked(id=item.id, version=item.version, reason=reason, again_in_s=_delay_s(item.attempts)))
         else:
             worked.append(Worked(id=item.id, version=item.version, vectors=vectors))
+    return worked
+
+
+def finish_written(
+    found: Sequence[Written | None], texts: Sequence[tuple[str, ...]], embedded: Embedded, model: str
+) -> list[Worked]:
+    """Give items, put a moment ago and still unchanged, the vectors of their texts, or the reason for waiting on."""
+    worked = []
+    for item, some in zip(found, texts, strict=True):
+        if item is not None:
+            vectors = join_vectors(some, embedded, model)
+            reason = "" if vectors else embedded.failure or NO_VECTOR
+            worked.append(Worked(id=item.id, version=item.version, vectors=vectors, reason=reason))
     return worked
 
 
@@ -120,7 +143,7 @@ def finish_reindexing(found: Sequence[Indexed], embedded: Embedded, settings: Se
     for item in found:
         index = indexable(decode_value(item.value), item.fields, settings)
         vectors = item.vectors if _is_fresh(item, settings) else join_vectors(index.texts, embedded, model)
-        failure = embedded.failure or "the embedder gave no vector"
+        failure = embedded.failure or NO_VECTOR
         anew.append(
             Reindexed(
                 id=item.id,
@@ -148,5 +171,5 @@ def _texts(item: Waiting | Indexed, settings: Settings) -> tuple[str, ...]:
 
 
 def _delay_s(attempts: int) -> int:
-    """Give the pause before the next try: none after the first failure, then doubling up to an hour."""
-    return 0 if attempts < 1 else min(_MOST_DELAY_S, int(2 ** min(attempts, 20)))
+    """Give the pause before the next try: none after the first two failures, then doubling up to an hour."""
+    return 0 if attempts < 2 else min(_MOST_DELAY_S, int(2 ** min(attempts - 1, 20)))

@@ -37,6 +37,8 @@ from clew.store.settings import Settings, check_fields, check_mode
 from clew.store.values import check_key, copy_value, encode_value, whole_number
 
 _MOST_WORDS = 64
+NO_EMBEDDER = "it was put where there was no embedder"  # counts only where others have embedded something
+UNANSWERED = "the embedder has not answered yet"
 
 
 class Vectors(Struct, frozen=True, kw_only=True):
@@ -74,7 +76,8 @@ class PreparedWrite(Struct, frozen=True, kw_only=True):
         words: 32-bit hashes of its terms, with repetitions.
         marks: what else a search knows of it; see marks.
         vectors: of its texts; None: it has none, or still waits for them.
-        waiting: why its vectors are still to be made; None: they are not.
+        waiting: why its vectors are still to be made; None: they are not. NO_EMBEDDER counts as None where the
+            database has no vectors of any embedder.
         keeps: how many old versions of the item are kept; 0: what is replaced or deleted is gone.
         writer: the run that writes; None where no run does.
     """
@@ -175,6 +178,7 @@ def draft_write(op: PutOp, settings: Settings) -> Draft:
         fields=fields,
         words=index.words,
         marks=index.marks,
+        waiting=NO_EMBEDDER if settings.embedder is None and fields != () else None,
         keeps=keeps,
     )
     return Draft(write=write, texts=index.texts)
@@ -185,7 +189,7 @@ def finish_write(draft: Draft, embedded: Embedded, settings: Settings) -> Prepar
     if not draft.texts or settings.embedder is None:
         return draft.write
     vectors = join_vectors(draft.texts, embedded, settings.embedder.model)
-    waiting = None if vectors else embedded.failure or "the embedder gave no vector"
+    waiting = None if vectors else embedded.failure or UNANSWERED
     return replace(draft.write, vectors=vectors, waiting=waiting)
 
 

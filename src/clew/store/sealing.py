@@ -22,7 +22,7 @@ from clew.store.keeper import Erased, Keeper, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.moving import Memory
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import Found, Stored
 
@@ -113,6 +113,9 @@ class SealedKeeper(Generic[S]):
     def waiting(self, state: S, limit: int, model: str, now: datetime) -> list[Waiting]:
         found = self._keeper.waiting(state, limit, model, now)
         return [replace(one, value=self._open(one.value)) for one in found]
+
+    def written(self, state: S, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+        return self._keeper.written(state, writes)
 
     def set_vectors(self, state: S, worked: Sequence[Worked], now: datetime) -> None:
         told = [replace(one, reason=_without_details(one.reason)) for one in worked]

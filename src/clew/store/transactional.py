@@ -7,7 +7,8 @@ transaction) and the two verbs that open one. The embedder is called before the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -23,8 +24,10 @@ from clew.store.keeper import Erased, How, Keeper, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import check_labels
 from clew.store.operations import GetOp, Item, Namespace, NamespacePath, Op, PutOp, Result, SearchItem
+from clew.store.outbox import finish_written
 from clew.store.past import past_texts, search_past
 from clew.store.planning import (
+    UNANSWERED,
     Draft,
     PreparedGet,
     PreparedRead,
@@ -54,6 +57,7 @@ class _Plan(Struct):
         drafts: of writes.
         ahead: drafts of writes that only the reads are to see.
         writes, pending: made of the drafts.
+        unanswered: the writes for whose vectors the embedder is still to be asked, with their texts.
         outbox_is_due: whether what waits for its vectors is to be worked off.
     """
 
@@ -62,6 +66,7 @@ class _Plan(Struct):
     ahead: list[Draft]
     writes: Sequence[PreparedWrite] = ()
     pending: Sequence[PreparedWrite] = ()
+    unanswered: Sequence[tuple[PreparedWrite, tuple[str, ...]]] = ()
     outbox_is_due: bool = False
 
     def texts(self) -> list[str]:
@@ -86,7 +91,7 @@ class TransactionalStore(IndexingStore[S]):
             return [item]
         plan = self._plan(ops, pending)
         if plan.drafts or plan.ahead:
-            self._finish(plan, self._embed(plan.texts()))
+            self._finish(plan, self._embed(plan.texts()) if self._waits_for_vectors(plan) else self._known(plan))
         if self.settings.embedder is not None:
             plan.reads = [(at, self._with_vector(read)) for at, read in plan.reads]
         results: list[Any] = [None] * len(ops)
@@ -96,6 +101,11 @@ class TransactionalStore(IndexingStore[S]):
                 self._transact("write", partial(self._refresh_ending, reading))
         if plan.writes and (plan.pending or not plan.reads):
             self.apply(plan.writes)
+        if plan.unanswered:
+            with self._asking():
+                embedded = self._embed(plan.texts())
+                self._transact("write", partial(self._answer, plan, embedded))
+            self._note(plan, embedded)
         if plan.outbox_is_due:
             self.embed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -113,7 +123,8 @@ class TransactionalStore(IndexingStore[S]):
             return [item]
         plan = self._plan(ops, pending)
         if plan.drafts or plan.ahead:
-            self._finish(plan, await self._aembed(plan.texts()))
+            waits = self._waits_for_vectors(plan)
+            self._finish(plan, await self._aembed(plan.texts()) if waits else self._known(plan))
         if self.settings.embedder is not None:
             plan.reads = [(at, await self._awith_vector(read)) for at, read in plan.reads]
         results: list[Any] = [None] * len(ops)
@@ -123,6 +134,11 @@ class TransactionalStore(IndexingStore[S]):
                 await self._atransact("write", partial(self._refresh_ending, reading))
         if plan.writes and (plan.pending or not plan.reads):
             await self.aapply(plan.writes)
+        if plan.unanswered:
+            with self._asking():
+                embedded = await self._aembed(plan.texts())
+                await self._atransact("write", partial(self._answer, plan, embedded))
+            self._note(plan, embedded)
         if plan.outbox_is_due:
             await self.aembed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -221,13 +237,45 @@ class TransactionalStore(IndexingStore[S]):
             plan.ahead.append(ready)
         return plan
 
+    def _waits_for_vectors(self, plan: _Plan) -> bool:
+        """Say whether the embedder is asked before anything is written: where that takes no time, or reads need it."""
+        return bool(plan.ahead) or self.settings.embedder is None or self.settings.embedder.at_once
+
+    def _known(self, plan: _Plan) -> Embedded:
+        return self.settings.embedder.known(plan.texts()) if self.settings.embedder else Embedded()
+
     def _finish(self, plan: _Plan, embedded: Embedded) -> None:
         """Put the vectors into the drafts, or the reason why they wait for them."""
         plan.writes = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.drafts]
         plan.pending = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.ahead]
         if self.settings.embedder is None:
             return
-        if any(write.waiting for write in plan.writes):
+        plan.unanswered = [
+            (write, draft.texts)
+            for write, draft in zip(plan.writes, plan.drafts, strict=True)
+            if write.waiting == UNANSWERED
+        ]
+        if not plan.unanswered:
+            self._note(plan, embedded)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Have the next call work off what waits if this one does not come to it."""
+        try:
+            yield
+        except BaseException:
+            self._some_wait = True
+            raise
+
+    def _answer(self, plan: _Plan, embedded: Embedded, state: S) -> None:
+        """Give what has just been put the vectors that were made since, or the reason for which it waits on."""
+        found = self._keeper.written(state, [write for write, _ in plan.unanswered])
+        worked = finish_written(found, [texts for _, texts in plan.unanswered], embedded, self._model)
+        self._keeper.set_vectors(state, worked, self._clock())
+
+    def _note(self, plan: _Plan, embedded: Embedded) -> None:
+        """Note whether what was put waits, and whether to work off the outbox."""
+        if any(text not in embedded.vectors for draft in plan.drafts for text in draft.texts):
             self._some_wait = True
             log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
         plan.outbox_is_due = self._outbox_is_due(embedded)

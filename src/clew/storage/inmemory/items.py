@@ -30,7 +30,7 @@ from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import Mode, Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Found, Stored, search
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
@@ -185,12 +185,14 @@ class MemoryKeeper(MemoryMover):
         due = [row for row in _rows(state) if row.write.waiting and row.due_us <= now_us]
         return [_waiting(row) for row in sorted(due, key=lambda row: row.stored.updated_us)[:limit]]
 
+    def written(self, state: ItemState, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+        return [_written(state, write) for write in writes]
+
     def set_vectors(self, state: ItemState, worked: Sequence[Worked], now: datetime) -> None:
-        done = {(w.id, w.version): w for w in worked}
-        for space in list(state.spaces.values()):
-            for key, row in list(space.rows.items()):
-                if (w := done.get((row.stored.id, row.stored.version))) is not None:
-                    state.set(space, key, _worked(row, w, to_us(now)))
+        for one in worked:
+            if (row := _unchanged(state, one)) is not None:
+                state.has_vectors = state.has_vectors or one.vectors is not None
+                state.set(state.open(row.stored.namespace), row.stored.key, _worked(row, one, to_us(now)))
 
     def index_status(self, state: ItemState, model: str) -> IndexStatus:
         rows = list(_rows(state))
@@ -206,11 +208,9 @@ class MemoryKeeper(MemoryMover):
         return [_indexed(row) for row in rows[:limit]]
 
     def reindex(self, state: ItemState, anew: Sequence[Reindexed], now: datetime) -> None:
-        new = {(one.id, one.version): one for one in anew}
-        for space in list(state.spaces.values()):
-            for key, row in list(space.rows.items()):
-                if (one := new.get((row.stored.id, row.stored.version))) is not None:
-                    state.set(space, key, _reindexed(row, one, to_us(now)))
+        for one in anew:
+            if (row := _unchanged(state, one)) is not None:
+                state.set(state.open(row.stored.namespace), row.stored.key, _reindexed(row, one, to_us(now)))
 
     def other_models(self, state: ItemState, model: str) -> list[str]:
         return sorted({row.write.vectors.model for row in _rows(state) if row.write.vectors} - {model})
@@ -238,8 +238,20 @@ def _waiting(row: Row) -> Waiting:
     return Waiting(id=s.id, version=s.version, value=s.value, fields=row.write.fields, attempts=row.attempts)
 
 
+def _unchanged(state: ItemState, known: Worked | Reindexed) -> Row | None:
+    """Give an item's row if it is of the version that is known."""
+    row = state.by_id.get(known.id)
+    return row if row is not None and row.stored.version == known.version else None
+
+
+def _written(state: ItemState, write: PreparedWrite) -> Written | None:
+    space = state.space(write.namespace)
+    row = space.rows.get(write.key) if space else None
+    return Written(row.stored.id, row.stored.version) if row is not None and row.write is write else None
+
+
 def _worked(row: Row, worked: Worked, now_us: int) -> Row:
-    if worked.vectors is not None:
+    if worked.vectors is not None or not worked.reason:
         return replace(row, write=replace(row.write, vectors=worked.vectors, waiting=None))
     write = replace(row.write, waiting=worked.reason)
     return replace(row, write=write, attempts=row.attempts + 1, due_us=now_us + worked.again_in_s * 1_000_000)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from clew.errors import VersionConflict
 from clew.storage.inmemory.database import InMemoryDatabase
@@ -17,7 +18,7 @@ from clew.store.expiry import to_us
 from clew.store.history import Version, last_version, trimmed
 from clew.store.namespaces import encode, path_range
 from clew.store.operations import Ended, Namespace, Writer
-from clew.store.planning import PreparedWrite
+from clew.store.planning import NO_EMBEDDER, PreparedWrite
 from clew.store.search import Stored
 
 _MOST_CHANGES = 16384
@@ -56,6 +57,7 @@ class ItemState:
         self.paths: list[bytes] = []
         self.next_number = 1
         self.by_id: dict[int, Row] = {}
+        self.has_vectors = False
         self._ending: set[int] = set()
         #: How often an item was written or taken back, and the ids of the last ones.
         self.change = 0
@@ -160,6 +162,10 @@ def _apply(state: ItemState, write: PreparedWrite, now_us: int, moment_us: int) 
             f"item {write.key!r} of {write.namespace!r} is of version {version}, not {write.if_version}: "
             "another writer was first; read it again"
         )
+    if write.vectors is not None:
+        state.has_vectors = True
+    elif write.waiting == NO_EMBEDDER and not state.has_vectors:
+        write = replace(write, waiting=None)
     past = _past(space, old, write, now_us, moment_us) if space and old else None
     if write.value is None:
         if space is not None and old is not None:

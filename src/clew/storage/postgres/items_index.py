@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import json
 
-from clew.storage.postgres.items import BELOW, below, columns_of, lock_spaces
+from clew.storage.postgres.items import BELOW, below, columns_of, fields_text, lock_spaces
 from clew.storage.postgres.statements import change, rows
+from clew.store.namespaces import encode
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import Vectors
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.planning import PreparedWrite, Vectors
 
 if TYPE_CHECKING:
     import psycopg
@@ -69,24 +70,42 @@ def waiting(connection: psycopg.Connection, limit: int, now_us: int) -> list[Wai
     ]
 
 
+def written(connection: psycopg.Connection, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+    """Give the item of each write that has been applied and waits for its vectors; None: it was changed since."""
+    found = rows(
+        connection,
+        "SELECT w.place, i.id, i.version FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::text[]) "
+        "WITH ORDINALITY AS w (path, key, value, fields, place) JOIN clew_namespaces n ON n.path = w.path "
+        "JOIN clew_items i ON i.namespace = n.id AND i.key = w.key JOIN clew_item_outbox o ON o.id = i.id "
+        "WHERE i.value = w.value AND i.fields IS NOT DISTINCT FROM w.fields",
+        (
+            [encode(write.namespace) for write in writes], [write.key for write in writes],
+            [(write.value or b"").decode() for write in writes], [fields_text(write.fields) for write in writes],
+        ),
+    )  # fmt: skip
+    items = {place: Written(item_id, version) for place, item_id, version in found}
+    return [items.get(place) for place in range(1, len(writes) + 1)]
+
+
 def set_vectors(connection: psycopg.Connection, worked: Sequence[Worked], now_us: int) -> None:
     """Keep vectors, or the next failure, of items that have not changed since."""
     lock_spaces(connection, [one.id for one in worked])
     for one in worked:
         if not _is_unchanged(connection, one.id, one.version):
             continue
-        if one.vectors is None:
+        if one.vectors is None and one.reason:
             change(
                 connection,
                 "UPDATE clew_item_outbox SET reason = %s, attempts = attempts + 1, due_at = %s WHERE id = %s",
                 (one.reason, now_us + one.again_in_s * 1_000_000, one.id),
             )
             continue
-        rows(
-            connection,
-            "SELECT clew_keep_vectors(%s, %s, %s::bytea, %s::bytea, %s::bytea, %s)",
-            (one.id, *columns_of(one.vectors)),
-        )
+        if one.vectors is not None:
+            rows(
+                connection,
+                "SELECT clew_keep_vectors(%s, %s, %s::bytea, %s::bytea, %s::bytea, %s)",
+                (one.id, *columns_of(one.vectors)),
+            )
         change(connection, "DELETE FROM clew_item_outbox WHERE id = %s", (one.id,))
 
 

@@ -16,7 +16,7 @@ from clew.store.keeper import Erased, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import list_walking
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import CorpusCache, Found, Stored, search
 
@@ -84,6 +84,9 @@ class PostgresKeeper(PostgresMover):
 
     def waiting(self, state: psycopg.Connection, limit: int, model: str, now: datetime) -> list[Waiting]:
         return items_index.waiting(state, limit, to_us(now))
+
+    def written(self, state: psycopg.Connection, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+        return items_index.written(state, writes)
 
     def set_vectors(self, state: psycopg.Connection, worked: Sequence[Worked], now: datetime) -> None:
         items_index.set_vectors(state, worked, to_us(now))

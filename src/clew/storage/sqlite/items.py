@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from clew.errors import VersionConflict
-from clew.storage.sqlite.items_index import add_index, keep_index, keep_waiting
+from clew.storage.sqlite.items_index import add_index, fields_text, has_embedders, keep_index, keep_waiting
 from clew.storage.sqlite.items_packs import keep_full_pack
 from clew.storage.sqlite.items_past import forget_empty, keep_version, keep_versions, trim
 from clew.store.clock import utc_now
@@ -21,7 +22,7 @@ from clew.store.corpus import SEQUENCE_BITS
 from clew.store.expiry import to_us
 from clew.store.namespaces import decode, encode, path_range
 from clew.store.operations import Ended, Namespace
-from clew.store.planning import PreparedWrite
+from clew.store.planning import NO_EMBEDDER, PreparedWrite
 from clew.store.search import Stored
 
 COLUMNS = "i.id, n.path, i.key, i.value, i.created_at, i.updated_at, i.ttl, i.version"
@@ -41,6 +42,8 @@ def apply_writes(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]
     """
     now_us = to_us(now or utc_now())
     emptied: set[int] = set()
+    if any(write.waiting == NO_EMBEDDER for write in writes) and not has_embedders(connection):
+        writes = [replace(write, waiting=None) if write.waiting == NO_EMBEDDER else write for write in writes]
     for position, write in enumerate(writes):
         # Each write of a transaction has a microsecond of its own, so that newest first is their order.
         moment_us = now_us + position
@@ -70,8 +73,8 @@ def _add(connection: sqlite3.Connection, write: PreparedWrite, now_us: int, mome
     added = connection.execute(
         _ADD,
         (
-            write.key, write.value.decode(), moment_us, write.ttl_us, now_us, _fields(write), *_writer(write),
-            encode(write.namespace),
+            write.key, write.value.decode(), moment_us, write.ttl_us, now_us, fields_text(write.fields),
+            *_writer(write), encode(write.namespace),
         ),
     )  # fmt: skip
     item_id = added.lastrowid
@@ -148,17 +151,13 @@ def _replace(connection: sqlite3.Connection, write: PreparedWrite, old: _Old, no
         "run_id = ?, thread_id = ? WHERE id = ?",
         (
             (write.value or b"").decode(), max(moment_us, old.updated_us + 1), write.ttl_us,
-            None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, _fields(write), *_writer(write),
-            old.id,
+            None if write.ttl_us is None else now_us + write.ttl_us, old.version + 1, fields_text(write.fields),
+            *_writer(write), old.id,
         ),
     )  # fmt: skip
     keep_index(connection, old.id, write.words, write.marks, write.vectors)
     if old.waits or write.waiting is not None:
         keep_waiting(connection, old.id, write.waiting, now_us)
-
-
-def _fields(write: PreparedWrite) -> str | None:
-    return None if write.fields is None else json.encode(write.fields).decode()
 
 
 def _writer(write: PreparedWrite) -> tuple[str | None, str | None]:

@@ -9,11 +9,11 @@ from typing import Any
 from msgspec import json
 
 from clew.errors import UnreadableRecord
-from clew.storage.sqlite.items_packs import keep_packs
-from clew.store.namespaces import path_range
+from clew.storage.sqlite.items_packs import keep_full_pack, keep_packs
+from clew.store.namespaces import encode, path_range
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked
-from clew.store.planning import Vectors
+from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.planning import PreparedWrite, Vectors
 
 
 def keep_index(
@@ -53,6 +53,11 @@ def find_model(connection: sqlite3.Connection, name: str, dims: int) -> int | No
     return row[0] if row else None
 
 
+def has_embedders(connection: sqlite3.Connection) -> bool:
+    """Say whether any embedder's vectors are kept here."""
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM clew_embedders)").fetchone()[0])
+
+
 def other_models(connection: sqlite3.Connection, name: str) -> list[str]:
     """Give the names of other embedders whose vectors may be kept."""
     rows = connection.execute("SELECT DISTINCT name FROM clew_embedders WHERE name <> ? ORDER BY name", (name,))
@@ -79,24 +84,40 @@ def waiting(connection: sqlite3.Connection, limit: int, now_us: int) -> list[Wai
     ]
 
 
+def written(connection: sqlite3.Connection, writes: Sequence[PreparedWrite]) -> list[Written | None]:
+    """Give the item of each write that has been applied and waits for its vectors; None: it was changed since."""
+    return [_written(connection, write) for write in writes]
+
+
+def _written(connection: sqlite3.Connection, write: PreparedWrite) -> Written | None:
+    row = connection.execute(
+        "SELECT i.id, i.version FROM clew_items i JOIN clew_item_outbox o USING (id) "
+        "WHERE i.namespace = (SELECT id FROM clew_namespaces WHERE path = ?) AND i.key = ? AND i.value = ? "
+        "AND i.fields IS ?",
+        (encode(write.namespace), write.key, (write.value or b"").decode(), fields_text(write.fields)),
+    ).fetchone()
+    return None if row is None else Written(*row)
+
+
 def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us: int) -> None:
     """Keep vectors, or the next failure, of items that have not changed since."""
     for one in worked:
         if not _is_unchanged(connection, one.id, one.version):
             continue
-        if one.vectors is None:
+        if one.vectors is None and one.reason:
             connection.execute(
                 "UPDATE clew_item_outbox SET reason = ?, attempts = attempts + 1, due_at = ? WHERE id = ?",
                 (one.reason, now_us + one.again_in_s * 1_000_000, one.id),
             )
             continue
-        connection.execute(
-            "UPDATE clew_item_index SET model = ?, codes = ? WHERE id = ?",
-            (_make_model(connection, one.vectors), one.vectors.codes, one.id),
-        )
-        _keep_vectors(connection, one.id, one.vectors)
+        if one.vectors is not None:
+            connection.execute(
+                "UPDATE clew_item_index SET model = ?, codes = ? WHERE id = ?",
+                (_make_model(connection, one.vectors), one.vectors.codes, one.id),
+            )
+            _keep_vectors(connection, one.id, one.vectors)
         keep_waiting(connection, one.id, None, now_us)
-    keep_packs(connection, [one.id for one in worked])
+        keep_full_pack(connection, one.id)
 
 
 def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
@@ -179,6 +200,11 @@ def _make_model(connection: sqlite3.Connection, vectors: Vectors) -> int:
 def _is_unchanged(connection: sqlite3.Connection, item_id: int, version: int) -> bool:
     found = connection.execute("SELECT 1 FROM clew_items WHERE id = ? AND version = ?", (item_id, version))
     return found.fetchone() is not None
+
+
+def fields_text(fields: Sequence[str] | None) -> str | None:
+    """Give an item's paths as they are kept."""
+    return None if fields is None else json.encode(fields).decode()
 
 
 def fields_of(kept: Any) -> tuple[str, ...] | None:

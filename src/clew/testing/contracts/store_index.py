@@ -221,6 +221,79 @@ class Index:
         assert hybrid.embed_waiting() == 1
         assert hybrid.index_status().waiting == 0
 
+    def test_an_item_is_kept_before_the_embedder_answers(self, open_store: OpenStore, colour: str) -> None:
+        seen: list[Any] = []
+
+        def embed(texts: list[str]) -> list[list[float]]:
+            seen.append((store.get(("m",), "k").value, store.index_status().reasons))
+            return [letters(text) for text in texts]
+
+        with open_store(index={"embed": embed, "fields": ["text"]}, search_mode="hybrid") as opened:
+            store = Caller(opened, "sync")
+            Caller(opened, colour).put(("m",), "k", {"text": "about zebras"})
+            assert seen == [({"text": "about zebras"}, {"the embedder has not answered yet": 1})]
+            status = store.index_status()
+            assert (status.embedded, status.waiting) == (1, 0)
+            assert store.search(("m",), query="zebra", mode="semantic")[0].score is not None
+
+    def test_an_item_that_was_changed_meanwhile_keeps_its_own_vector(self, open_store: OpenStore, colour: str) -> None:
+        meanwhile = [{"text": "aaa"}, {"text": "zzz"}]
+
+        def embed(texts: list[str]) -> list[list[float]]:
+            while meanwhile:
+                Caller(opened, "sync").put(("m",), "k", meanwhile.pop())
+            return [letters(text) for text in texts]
+
+        with open_store(index={"embed": embed, "fields": ["text"]}) as opened:
+            store = Caller(opened, colour)
+            store.put(("m",), "k", {"text": "mmm"})
+            assert store.get(("m",), "k").value == {"text": "aaa"}
+            assert store.search(("m",), query="aaa")[0].score == pytest.approx(1)
+            assert store.search(("m",), query="mmm")[0].score == pytest.approx(0)
+            store.embed_waiting()
+            assert store.index_status().waiting == 0
+            assert store.search(("m",), query="aaa")[0].score == pytest.approx(1)
+
+    def test_a_call_that_is_given_up_while_the_embedder_is_asked_loses_nothing(
+        self, open_store: OpenStore, colour: str
+    ) -> None:
+        given_up = [True]
+
+        def embed(texts: list[str]) -> list[list[float]]:
+            if given_up.pop():
+                raise asyncio.CancelledError
+            return [letters(text) for text in texts]
+
+        given_up.append(True)
+        with open_store(index={"embed": embed, "fields": ["text"]}) as opened:
+            store = Caller(opened, colour)
+            with pytest.raises(asyncio.CancelledError):
+                store.put(("m",), "k", {"text": "about zebras"})
+            assert store.get(("m",), "k").value == {"text": "about zebras"}
+            assert store.index_status().waiting == 1
+            given_up[:] = [False, False]
+            store.put(("m",), "other", {"text": "about lions"})
+            assert store.index_status().waiting == 0
+
+    def test_what_was_put_without_an_embedder_waits_for_that_of_others(self, hybrid: Caller) -> None:
+        with_embedder, without = hybrid.store.settings, check_settings(None, None, "hybrid")
+        hybrid.store.settings = without
+        hybrid.put(("m",), "early", {"text": "nobody has embedded anything"})
+        assert hybrid.index_status().waiting == 0
+        hybrid.store.settings = with_embedder
+        hybrid.put(("m",), "mine", {"text": "about lions"})
+        hybrid.store.settings = without
+        hybrid.batch([PutOp(("m",), "late", {"text": "about zebras"}), PutOp(("m",), "mine", {"text": "about cats"})])
+        hybrid.put(("m",), "empty", {})
+        hybrid.put(("m",), "hidden", {"text": "about dogs"}, index=False)
+        assert hybrid.index_status().reasons == {"it was put where there was no embedder": 3}
+        hybrid.store.settings = with_embedder
+        assert hybrid.embed_waiting() == 2
+        assert (hybrid.index_status().embedded, hybrid.index_status().waiting) == (2, 0)
+        found = {item.key: item.score for item in hybrid.search(("m",), query="zebra", mode="semantic")}
+        assert found["late"] is not None
+        assert found["early"] is None
+
     @pytest.mark.parametrize("length", [1, 25])
     def test_vectors_of_another_length_are_a_failure(self, hybrid: Caller, embedder: Letters, length: int) -> None:
         embedder.length = length

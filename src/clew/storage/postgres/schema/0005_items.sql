@@ -239,6 +239,16 @@ BEGIN
         is_near = clew_keep_nearby(of_id, embedder, its_halves) WHERE id = of_id;
 END $$;
 
+-- Say whether an item waits for its vectors. What was put where there was no embedder (see NO_EMBEDDER of
+-- clew.store.planning) waits for others, if there are any.
+CREATE FUNCTION clew_waits(waits text) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
+BEGIN
+    RETURN waits IS NOT NULL AND (
+        waits <> 'it was put where there was no embedder' OR EXISTS (SELECT 1 FROM clew_embedders)
+    );
+END $$;
+
 -- Keep what is indexed of an item instead of what was, and why it waits for its vectors, if it does.
 CREATE FUNCTION clew_index_item(
     of_id bigint, its_words bytea, its_marks bytea, its_model text, its_codes bytea, its_hashes bytea,
@@ -258,7 +268,7 @@ BEGIN
             VALUES (of_id, its_words, its_marks, embedder, its_codes, its_hashes, its_vectors, near);
     END IF;
     DELETE FROM clew_item_outbox WHERE id = of_id;
-    IF waits IS NOT NULL THEN
+    IF clew_waits(waits) THEN
         INSERT INTO clew_item_outbox VALUES (of_id, waits, 0, now_us);
     END IF;
 END $$;
@@ -347,7 +357,7 @@ BEGIN
             near := halves[i] IS NOT NULL AND clew_keep_nearby(new_id, embedder, halves[i]);
             INSERT INTO clew_item_index (id, words, marks, model, codes, hashes, vectors, is_near)
                 VALUES (new_id, words[i], marks[i], embedder, codes[i], hashes[i], vectors[i], near);
-            IF waits[i] IS NOT NULL THEN
+            IF clew_waits(waits[i]) THEN
                 INSERT INTO clew_item_outbox VALUES (new_id, waits[i], 0, nows_us[i]);
             END IF;
         END IF;
