@@ -37,6 +37,8 @@ def check_listing(op: ListNamespacesOp) -> PreparedListing:
 
 
 def _condition(condition: MatchCondition) -> MatchCondition:
+    if not (hasattr(condition, "match_type") and hasattr(condition, "path")):
+        raise InvalidValue(f"match_conditions are a list of MatchCondition('prefix', ('a', '*')), not {condition!r}")
     if condition.match_type not in ("prefix", "suffix"):
         raise InvalidValue(f"match_type is 'prefix' or 'suffix', not {condition.match_type!r}")
     return MatchCondition(condition.match_type, check_pattern(condition.path))

@@ -17,11 +17,11 @@ from zlib import crc32
 
 Stem = Callable[[str], str]
 
-_ACCENTS = "[\u0300-\u036f]+"
+# With the signs of Hebrew and Arabic that most people leave out: vowels, hamza on a letter, the stroke that widens one.
+_ACCENTS = "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670]+"
 _IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SPACELESS = f"{_IDEOGRAPHS}\u3005\u3040-\u30ff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uac00-\ud7af"
-# Vowel signs of Arabic, Hebrew and the Indic scripts are no letters to `\w`, yet part of the word.
-_MARKS = "\u0590-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0dff"
+_MARKS = "\u0900-\u0dff"  # vowel signs of the Indic scripts are no letters to `\w`, yet part of the word
 _ASCII_WORD = "[a-z0-9]+"  # what _TOKEN finds where there is nothing but ASCII, several times as fast
 _TOKEN = f"(?P<run>[{_SPACELESS}]+)|(?:[^\\W_{_SPACELESS}]|[{_MARKS}])+"
 _IDEOGRAPH = f"[{_IDEOGRAPHS}]"

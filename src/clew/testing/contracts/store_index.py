@@ -171,6 +171,9 @@ class Index:
             ("Das Café in der Straße", "cafe"),
             ("Crème brûlée", "creme brulee"),
             ("Привет, Мир", "мир"),
+            ("كَتَبَ رِسَالَةً أَمْسِ", "رسالة امس"),
+            ("كتب رسالة", "كِتَب"),
+            ("שָׁלוֹם עולם", "שלום"),
         ],
     )
     def test_words_are_found_in_any_script(self, worded: Caller, text: str, query: str) -> None:
