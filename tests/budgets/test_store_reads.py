@@ -16,13 +16,18 @@ from support.counting import steps
 FEW, MANY = 450, 4_500
 
 
-def letters(texts: list[str]) -> list[list[float]]:
-    return [[1.0 + text.count(letter) for letter in "abcdefgh"] for text in texts]
+class Letters:
+    def __init__(self, at_once: bool) -> None:
+        self.at_once = at_once
+
+    def __call__(self, texts: list[str]) -> list[list[float]]:
+        return [[1.0 + text.count(letter) for letter in "abcdefgh"] for text in texts]
 
 
-def filled(path: Path, size: int, **settings: Any) -> SqliteStore:
+def filled(path: Path, size: int, *, at_once: bool = True, **settings: Any) -> SqliteStore:
     """Give a store of items in namespaces of ten, every hundredth of them Ann's."""
-    store = SqliteStore(path, index={"embed": letters}, search_mode="hybrid", history=False, **settings)
+    index = {"embed": Letters(at_once)}
+    store = SqliteStore(path, index=index, search_mode="hybrid", history=False, **settings)
     values = [{"text": f"note {n}", "of": {"user": "Ann" if n % 100 == 0 else f"user {n}"}} for n in range(size)]
     store.batch([PutOp(("u", str(n // 10)), str(n), value) for n, value in enumerate(values)])
     return store
@@ -118,6 +123,11 @@ def test_how_many_statements_an_operation_takes(tmp_path: Path) -> None:
     assert statements(store, lambda: store.put(one, "new", {"text": "b"})) <= 8
     store.search(one, query="a")
     assert statements(store, lambda: store.search(one, query="a")) <= 5
+
+
+def test_how_many_statements_a_put_takes_that_is_kept_before_its_embedder_answers(tmp_path: Path) -> None:
+    store = filled(tmp_path / "a.db", 100, at_once=False)
+    assert statements(store, lambda: store.put(("u", "3"), "new", {"text": "a"})) <= 13
 
 
 @pytest.mark.parametrize("prefix", [("u",), ("u", "3")])

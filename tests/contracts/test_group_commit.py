@@ -106,3 +106,72 @@ def test_one_that_fails_on_its_loop_leaves_the_way_free() -> None:
 
     with closing(GroupCommit(carry_out, most=10, name="test", on_loop=fail)) as group:
         asyncio.run(main(group))
+
+
+def at_once_until(most: int, done: list[list[int]]) -> Any:
+    """Give what serves batches on the loop until so many pieces of work were done there."""
+
+    def at_once(batch: list[Waiting[Any, Any]]) -> bool:
+        if sum(map(len, done)) >= most:
+            return False
+        done.append([unit.work for unit in batch])
+        carry_out(batch)
+        return True
+
+    return at_once
+
+
+def test_few_callers_on_a_loop_are_served_together_there_and_many_by_the_os_thread() -> None:
+    there: list[list[int]] = []
+    elsewhere: list[int] = []
+
+    def carry_out_elsewhere(batch: list[Waiting[Any, Any]]) -> None:
+        elsewhere.extend(unit.work for unit in batch)
+        carry_out(batch)
+
+    async def main(group: GroupCommit[int]) -> None:
+        assert await group.arun(0) == 0
+        assert await asyncio.gather(*map(group.arun, (1, 2, 3))) == [1, 2, 3]
+        assert await asyncio.gather(*map(group.arun, range(10, 30))) == list(range(10, 30))
+
+    with closing(
+        GroupCommit[int](carry_out_elsewhere, most=10, name="test", at_once=at_once_until(99, there))
+    ) as group:
+        asyncio.run(main(group))
+    assert there == [[0], [1, 2, 3]]
+    assert sorted(elsewhere) == list(range(10, 30))
+
+
+def test_what_cannot_be_done_at_once_is_done_by_the_os_thread() -> None:
+    there: list[list[int]] = []
+
+    async def main(group: GroupCommit[int]) -> list[int]:
+        return [await group.arun(number) for number in range(4)]
+
+    with closing(GroupCommit[int](carry_out, most=10, name="test", at_once=at_once_until(2, there))) as group:
+        assert asyncio.run(main(group)) == [0, 1, 2, 3]
+    assert there == [[0], [1]]
+
+
+def test_a_loop_that_stops_before_it_comes_to_what_waits_holds_up_nobody() -> None:
+    with closing(GroupCommit[int](carry_out, most=10, name="test", at_once=at_once_until(99, []))) as group:
+        stopped = asyncio.new_event_loop()
+        left = stopped.create_task(group.arun(1))
+        stopped.call_soon(stopped.stop)
+        stopped.run_forever()
+        assert not left.done()
+        assert asyncio.run(group.arun(2)) == 2
+        assert stopped.run_until_complete(left) == 1
+        stopped.close()
+
+
+def test_what_waits_for_a_loop_is_committed_when_the_group_is_closed() -> None:
+    group = GroupCommit[int](carry_out, most=10, name="test", at_once=at_once_until(99, []))
+
+    async def main() -> int:
+        write = asyncio.ensure_future(group.arun(7))
+        await asyncio.sleep(0)
+        group.close()
+        return await write
+
+    assert asyncio.run(main()) == 7

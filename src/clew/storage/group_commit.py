@@ -1,13 +1,15 @@
 """Group commit: whoever gets the lock commits for all who wait. Knows no database.
 
 An uncontended blocking caller carries its own work out, on its own OS thread; async callers leave theirs to one OS
-thread of the group, off the event loop; one that comes alone may do without.
+thread of the group, off the event loop. Waking it takes as long as many a commit: few callers, or one that comes alone,
+may be served on their own loop, if the database can do that without holding it up.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,8 @@ else:
 
 T = TypeVar("T")
 W = TypeVar("W")
+
+_MOST_AT_ONCE = 8
 
 
 class Waiting(Generic[W, T]):
@@ -66,7 +70,9 @@ class GroupCommit(Generic[W]):
         most: of one batch.
         name: of the OS thread that serves async callers.
         on_loop: does one piece of work on the event loop of an async caller without holding it up, for one that comes
-            while nobody else has any: waking another OS thread takes as long as a commit. None: that cannot be.
+            while nobody else has any. None: that cannot be.
+        at_once: does the work of a small batch on the event loop of those who asked for it, as `carry_out` does, and
+            says whether it did: not where that would take a while. None: it never can.
     """
 
     def __init__(
@@ -76,8 +82,12 @@ class GroupCommit(Generic[W]):
         most: int,
         name: str,
         on_loop: Callable[[W], Awaitable[Any]] | None = None,
+        at_once: Callable[[list[Waiting[W, Any]]], bool] | None = None,
     ) -> None:
         self._lock = threading.Lock()
+        self._at_once = at_once
+        #: The loops that will look what waits, after all that is to run on them now.
+        self._looking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._on_loop = on_loop
         self._one_on_loop = threading.Lock()
         self._carry_out = carry_out
@@ -117,9 +127,11 @@ class GroupCommit(Generic[W]):
         unit.loop = asyncio.get_running_loop()
         unit.waiter = uncancelled.Uncancelled(loop=unit.loop)
         self._waiting.append(unit)
-        if not self._is_at_work:
-            self._is_at_work = True
-            self._thread.submit(self._commit_waiting)
+        if self._at_once is None or len(self._waiting) > _MOST_AT_ONCE:
+            self._start_thread()
+        elif not self._is_at_work and unit.loop not in self._looking:
+            self._looking.add(unit.loop)
+            unit.loop.call_soon(self._commit_here, unit.loop)
         await uncancelled.lasting(unit.waiter)
         return unit.result()
 
@@ -148,6 +160,22 @@ class GroupCommit(Generic[W]):
     def close(self) -> None:
         """Commit what waits and end the OS thread."""
         self._thread.shutdown(wait=True)
+        while self._waiting:  # for a loop that has not come to it
+            self._lock.acquire()
+            self._commit_batch()
+
+    def _commit_here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Commit what waits, if that takes no longer than to have it done off the event loop."""
+        self._looking.discard(loop)
+        if len(self._waiting) <= _MOST_AT_ONCE and self._lock.acquire(blocking=False):
+            self._commit_batch(loop)
+        if self._waiting:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        if not self._is_at_work:
+            self._is_at_work = True
+            self._thread.submit(self._commit_waiting)
 
     def _commit_waiting(self) -> None:
         while True:
@@ -159,12 +187,21 @@ class GroupCommit(Generic[W]):
                 return
             self._is_at_work = True
 
-    def _commit_batch(self) -> None:
-        """Commit what waits, up to the most that one batch takes, and give back the lock, which is held."""
+    def _commit_batch(self, here: asyncio.AbstractEventLoop | None = None) -> None:
+        """Commit what waits, up to the most that one batch takes, and give back the lock, which is held.
+
+        Args:
+            here: the loop that runs on this OS thread, where nothing is done that would hold it up.
+        """
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
         try:
-            if batch:  # else somebody has just done it
+            if not batch:  # somebody has just done it
+                pass
+            elif here is None:
                 self._carry_out(batch)
+            elif self._at_once is None or not self._at_once(batch):
+                self._waiting.extendleft(reversed(batch))
+                batch = []
         except BaseException as error:
             for unit in batch:
                 unit.fail(error)
@@ -175,7 +212,7 @@ class GroupCommit(Generic[W]):
                 unit.done = True
             self._lock.release()
             self._wake_next()
-            _wake(batch)
+            _wake(batch, here)
 
     def _wake_next(self) -> None:
         """Wake who waits first: it came while the lock was held, so it may be that nobody else commits its work."""
@@ -183,13 +220,15 @@ class GroupCommit(Generic[W]):
             self._waiting[0].wake()
 
 
-def _wake(batch: list[Waiting[Any, Any]]) -> None:
-    """Wake who waits for a batch: each loop once, for waking one costs more than the rest."""
+def _wake(batch: list[Waiting[Any, Any]], here: asyncio.AbstractEventLoop | None = None) -> None:
+    """Wake who waits for a batch: each loop once, for waking one costs more than the rest; not that which runs here."""
     waiters: dict[asyncio.AbstractEventLoop, list[uncancelled.Uncancelled[None]]] = {}
     for unit in batch:
         unit.wake()
         if unit.loop is not None and unit.waiter is not None:
             waiters.setdefault(unit.loop, []).append(unit.waiter)
+    if here is not None:
+        _set(waiters.pop(here, []))
     for loop, those in waiters.items():
         with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
             loop.call_soon_threadsafe(_set, those)

@@ -25,15 +25,18 @@ from clew.errors import Unavailable, UsageError
 from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
+from clew.storage.pace import Pace
 from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, errors, translated
 from clew.storage.sqlite.migrations import migrate
 from clew.storage.sqlite.rings import Admission
-from clew.storage.sqlite.transactions import Work, attempt, look, transact
+from clew.storage.sqlite.transactions import Work, attempt, begin_at_once, look, transact, unless_busy
 
 if TYPE_CHECKING:
     import asyncio
+
+    from clew.storage import uncancelled
 else:
-    late(globals(), "asyncio")
+    late(globals(), "asyncio", "clew.storage.uncancelled")
 
 T = TypeVar("T")
 
@@ -72,6 +75,8 @@ class SqliteDatabase:
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False
         self._check_at_s = 0.0
+        self._commits, self._glances = Pace(), Pace()
+        self._one_on_loop = False
         self._admission = Admission()
         self._process = processes.here
         self._writes = self._new_group()
@@ -98,10 +103,13 @@ class SqliteDatabase:
         value: T = writes.run(work)
         return value
 
-    def write_at_once(self, work: Work[T]) -> T | None:
+    def write_at_once(self, work: Work[T], *, waits: bool = True) -> T | None:
         """Run `work`, which makes one statement and so is a transaction by itself, if nobody else writes just now.
 
         The tables of that statement are there.
+
+        Args:
+            waits: for another process that writes.
 
         Returns:
             what it returns, once that is committed; None if it was not run.
@@ -116,11 +124,30 @@ class SqliteDatabase:
         try:
             if time.monotonic() >= self._check_at_s:
                 self._check_file()
-            return work(self._writer or self._connect_first())
+            connection = self._writer or self._connect_first()
+            return work(connection) if waits else unless_busy(connection, work)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         finally:
             writes.end_alone()
+
+    async def awrite_at_once(self, work: Work[T]) -> T | None:
+        """Like `write_at_once`, on the event loop, while commits are quick and nobody else on it has just made one.
+
+        A caller that is cancelled meanwhile learns of it at its next await.
+        """
+        if self._writer is None or self._one_on_loop or not self._commits.is_quick():
+            return None
+        self._one_on_loop = True
+        try:
+            with self._commits.measured():
+                done = self.write_at_once(work, waits=False)
+            await asyncio.sleep(0)  # whoever else has something to commit comes now, and they commit together
+        except asyncio.CancelledError:
+            uncancelled.cancel_at_next_await()
+        finally:
+            self._one_on_loop = False
+        return done
 
     async def awrite(self, work: Work[T]) -> T:
         """Like `write`, off the event loop. A caller that is cancelled meanwhile learns of it at its next await."""
@@ -151,6 +178,16 @@ class SqliteDatabase:
             raise translated(error, self.path) from error
         finally:
             connection.in_use.release()
+
+    async def aglance(self, work: Work[T]) -> T:
+        """Like `glance`, off the event loop unless such reads take less than the way there."""
+        if self.in_memory or not self._glances.is_quick():
+            return await asyncio.get_running_loop().run_in_executor(self._threads(), self.glance, work)
+        self._connect_reader()  # which takes longer, once
+        with self._glances.measured():
+            found = self.glance(work)
+        await asyncio.sleep(0)  # others on the loop get their turn between two reads
+        return found
 
     async def aread(self, work: Work[T]) -> T:
         """Like `read`, off the event loop."""
@@ -233,7 +270,7 @@ class SqliteDatabase:
         self._writer, self._check_at_s = None, 0.0
 
     def _new_group(self) -> GroupCommit[Work[Any]]:
-        return GroupCommit(self._commit, most=_MOST_PER_COMMIT, name="clew-sqlite-write")
+        return GroupCommit(self._commit, most=_MOST_PER_COMMIT, name="clew-sqlite-write", at_once=self._commit_at_once)
 
     def _group(self) -> GroupCommit[Work[Any]]:
         """Return those who wait for a commit in this process."""
@@ -249,10 +286,20 @@ class SqliteDatabase:
                 self._writer, self._workers, self._writes = None, None, self._new_group()
                 self._process = processes.here
 
-    def _commit(self, batch: list[Waiting[Work[Any], Any]]) -> None:
+    def _commit_at_once(self, batch: list[Waiting[Work[Any], Any]]) -> bool:
+        """Like `_commit`, if commits are quick and no other process is writing; say whether that is so."""
+        if self._writer is None or not self._commits.is_quick():
+            return False
+        with self._commits.measured(), errors(self.path):
+            if not begin_at_once(self._connect_writer()):
+                return False
+            self._commit(batch, begun=True)
+        return True
+
+    def _commit(self, batch: list[Waiting[Work[Any], Any]], *, begun: bool = False) -> None:
         with errors(self.path):
             try:
-                transact(self._connect_writer(), partial(_carry_out_all, batch=batch))
+                transact(self._connect_writer(), partial(_carry_out_all, batch=batch), begun=begun)
             except Exception:
                 if len(batch) == 1:
                     raise

@@ -42,9 +42,10 @@ def add_index(
 
 def keep_waiting(connection: sqlite3.Connection, item_id: int, reason: str | None, now_us: int) -> None:
     """Keep the reason for which an item waits for its vectors; None: it does not wait."""
-    connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))
-    if reason is not None:
-        connection.execute("INSERT INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, reason, now_us))
+    if reason is None:
+        connection.execute("DELETE FROM clew_item_outbox WHERE id = ?", (item_id,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO clew_item_outbox VALUES (?, ?, 0, ?)", (item_id, reason, now_us))
 
 
 def find_model(connection: sqlite3.Connection, name: str, dims: int) -> int | None:

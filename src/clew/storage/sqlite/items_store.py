@@ -120,7 +120,9 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
 
     async def _atransact(self, how: How, work: Callable[[sqlite3.Connection], T]) -> T:
         match how:
-            case "glance" | "read":
+            case "glance":
+                return await self.database.aglance(work)
+            case "read":
                 return await self.database.aread(work)
             case "write":
                 return await self.database.awrite(work)

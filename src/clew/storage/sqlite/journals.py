@@ -43,6 +43,7 @@ from clew.storage.sqlite.items import apply_writes
 from clew.storage.sqlite.journals_rows import KEPT_RUN, put_run, records_of, run_of
 from clew.storage.sqlite.packing import short_id
 from clew.storage.sqlite.pieces import add_pieces, load_pieces
+from clew.storage.sqlite.transactions import Work
 
 T = TypeVar("T")
 
@@ -91,28 +92,40 @@ class SqliteSaver(Checkpointer):
         return Setup()
 
     def execute(self, operation: Operation[T]) -> T:
-        given: Any = operation
-        match given:
-            case Append(records=[record], writes=[], replaces=[], also=[], pieces=[], end=None):  # as nearly all are
-                if self.database.write_at_once(partial(_add_record, given.lease, record)):
-                    nothing_asked: Any = None
-                    return nothing_asked  # type: ignore[no-any-return]
-            case _:
-                pass
+        nothing_asked: Any = None
+        record_alone = _record_alone(operation)
+        if record_alone is not None and self.database.write_at_once(record_alone):
+            return nothing_asked  # type: ignore[no-any-return]
         work = _WORK[type(operation)]
         run = self.database.read if type(operation) in _READS else self.database.write
         result: T = run(lambda connection: work(connection, operation))
         return result
 
     async def aexecute(self, operation: Operation[T]) -> T:
+        nothing_asked: Any = None
+        record_alone = _record_alone(operation)
+        if record_alone is not None and await self.database.awrite_at_once(record_alone):
+            return nothing_asked  # type: ignore[no-any-return]
         work = _WORK[type(operation)]
-        run = self.database.aread if type(operation) in _READS else self.database.awrite
+        if type(operation) is Load:  # one row
+            run = self.database.aglance
+        else:
+            run = self.database.aread if type(operation) in _READS else self.database.awrite
         result: T = await run(lambda connection: work(connection, operation))
         return result
 
     def close(self) -> None:
         if self._owns_database:
             self.database.close()
+
+
+def _record_alone(operation: Operation[Any]) -> Work[bool] | None:
+    """Give the one statement by which a record is kept that comes alone, as nearly all do; None for everything else."""
+    match operation:
+        case Append(records=[record], writes=[], replaces=[], also=[], pieces=[], end=None):
+            return partial(_add_record, operation.lease, record)
+        case _:
+            return None
 
 
 def _load(connection: sqlite3.Connection, operation: Load) -> Run | None:

@@ -9,16 +9,24 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
+from clew.storage.sqlite.failing import BUSY_TIMEOUT_S
 from clew.storage.sqlite.migrations import make_missing
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
+_PATIENT = f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}"
 
-def transact(connection: sqlite3.Connection, work: Work[T]) -> T:
-    """Run work that may write and return what it returns, once that is committed."""
+
+def transact(connection: sqlite3.Connection, work: Work[T], *, begun: bool = False) -> T:
+    """Run work that may write and return what it returns, once that is committed.
+
+    Args:
+        begun: whether `begin_at_once` has begun the transaction.
+    """
     while True:
-        connection.execute("BEGIN IMMEDIATE")
+        if not begun:
+            connection.execute("BEGIN IMMEDIATE")
         try:
             value = work(connection)
             connection.execute("COMMIT")
@@ -28,6 +36,30 @@ def transact(connection: sqlite3.Connection, work: Work[T]) -> T:
                 connection.execute("ROLLBACK")
             if not make_missing(connection, error):
                 raise
+        begun = False
+
+
+def begin_at_once(connection: sqlite3.Connection) -> bool:
+    """Begin a transaction that may write, if no other process is writing; say whether that is so."""
+    return unless_busy(connection, _begun) or False
+
+
+def _begun(connection: sqlite3.Connection) -> bool:
+    connection.execute("BEGIN IMMEDIATE")
+    return True
+
+
+def unless_busy(connection: sqlite3.Connection, work: Work[T]) -> T | None:
+    """Run work that begins to write; None, without waiting, if another process is writing."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        return work(connection)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            return None
+        raise
+    finally:
+        connection.execute(_PATIENT)
 
 
 def attempt(connection: sqlite3.Connection, work: Work[T]) -> T:
