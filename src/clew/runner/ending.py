@@ -57,7 +57,7 @@ async def suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     interrupts = tuple(question.interrupt for question in questions)
     if execution.saver is not None:
         await keep(io, execution, end=_end(execution, questions, told))
-    if execution.emitter is not None:
+    if execution.emitter is not None and not execution.is_handed_over:  # else whoever takes it up goes on showing
         if told is None:
             execution.emitter.interrupted(interrupts)
         execution.emitter.suspended(call, interrupts)

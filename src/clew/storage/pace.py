@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator
+from types import coroutine
 
 _MOST_S = 0.0003  # about what it takes to wake another OS thread and to be woken by it
 _SPARED = 20  # times as long as what was slow took, so that of all time slow work takes a twentieth at most
@@ -33,3 +34,9 @@ class Pace:
             ended_s = time.perf_counter()
             if ended_s - began_s > _MOST_S:
                 self._again_s = ended_s + _SPARED * (ended_s - began_s)
+
+
+@coroutine
+def others_first() -> Generator[None]:
+    """Await this to let whatever else is ready on the loop have its turn."""
+    yield

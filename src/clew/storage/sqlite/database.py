@@ -25,7 +25,7 @@ from clew.errors import Unavailable, UsageError
 from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
-from clew.storage.pace import Pace
+from clew.storage.pace import Pace, others_first
 from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, errors, translated
 from clew.storage.sqlite.migrations import migrate
 from clew.storage.sqlite.rings import Admission
@@ -142,7 +142,7 @@ class SqliteDatabase:
         try:
             with self._commits.measured():
                 done = self.write_at_once(work, waits=False)
-            await asyncio.sleep(0)  # whoever else has something to commit comes now, and they commit together
+            await others_first()  # whoever else has something to commit comes now, and they commit together
         except asyncio.CancelledError:
             uncancelled.cancel_at_next_await()
         finally:
@@ -186,7 +186,7 @@ class SqliteDatabase:
         self._connect_reader()  # which takes longer, once
         with self._glances.measured():
             found = self.glance(work)
-        await asyncio.sleep(0)  # others on the loop get their turn between two reads
+        await others_first()  # others on the loop get their turn between two reads
         return found
 
     async def aread(self, work: Work[T]) -> T:
