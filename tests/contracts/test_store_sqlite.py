@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,22 @@ def test_memories_outlive_the_store(tmp_path: Path) -> None:
     with hybrid(tmp_path / "a.db") as store:
         assert store.get(("m",), "k") == before
         assert store.search(("m",), query="zebra")[0].key == "k"
+
+
+def test_a_put_whose_vector_the_database_does_not_take_has_kept_its_memory(tmp_path: Path, caplog: Any) -> None:
+    path, aside = tmp_path / "a.db", tmp_path / "aside.db"
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        path.rename(aside)
+        time.sleep(0.005)  # the file is looked for once in a millisecond
+        return [[1.0]] * len(texts)
+
+    with SqliteStore(path, index={"embed": embed}) as store:
+        store.put(("m",), "k", {"text": "zebra"})
+        assert "wait for their vectors" in caplog.text
+        aside.rename(path)
+        assert store.get(("m",), "k") is not None
+        assert store.index_status().waiting == 1
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from clew.errors import EmbeddingError, UnreadableRecord, UsageError
+from clew.errors import EmbeddingError, StorageError, UnreadableRecord, UsageError
 from clew.store.embedding import Embedded
 from clew.store.expiry import from_us, to_us, ttl_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
@@ -105,7 +105,7 @@ class TransactionalStore(IndexingStore[S]):
             with self._asking():
                 embedded = self._embed(plan.texts())
                 self._transact("write", partial(self._answer, plan, embedded))
-            self._note(plan, embedded)
+                self._note(plan, embedded)
         if plan.outbox_is_due:
             self.embed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -138,7 +138,7 @@ class TransactionalStore(IndexingStore[S]):
             with self._asking():
                 embedded = await self._aembed(plan.texts())
                 await self._atransact("write", partial(self._answer, plan, embedded))
-            self._note(plan, embedded)
+                self._note(plan, embedded)
         if plan.outbox_is_due:
             await self.aembed_waiting()
         for at, search, found in _looking_back(plan, results):
@@ -260,9 +260,12 @@ class TransactionalStore(IndexingStore[S]):
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Have the next call work off what waits if this one does not come to it."""
+        """Have a later call make the vectors of what is kept by now, if this one does not come to it."""
         try:
             yield
+        except StorageError as error:
+            self._some_wait = True
+            log.warning("memories are kept and found by words, but wait for their vectors: %s", error)
         except BaseException:
             self._some_wait = True
             raise
