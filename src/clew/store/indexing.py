@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 from clew.store.base import BaseStore
@@ -38,6 +39,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 Progress = Callable[[int, int], object]
 _AT_ONCE = 256
+PASSING_ROUNDS = 2  # the second one usually sees that nothing is left
 
 
 class IndexingStore(BaseStore, Generic[S]):
@@ -95,36 +97,46 @@ class IndexingStore(BaseStore, Generic[S]):
 
     def embed_waiting(self) -> int:
         """Make the vectors that wait, and give their number; what fails again goes on waiting."""
+        return self._embed_waiting(None)
+
+    async def aembed_waiting(self) -> int:
+        """Like `embed_waiting`, off the event loop."""
+        return await self._aembed_waiting(None)
+
+    def _embed_waiting(self, rounds: int | None) -> int:
+        """Make the vectors that wait, in so many rounds at most: a call that comes by does not stay for all."""
         made = 0
         if self.settings.embedder is None or not self._working.acquire(blocking=False):
             return made
         try:
-            while found := self._transact("read", self._find_waiting):
+            for _ in count() if rounds is None else range(rounds):
+                if not (found := self._transact("read", self._find_waiting)):
+                    self._some_wait = False
+                    break
                 worked = finish_waiting(found, self._embed(waiting_texts(found, self.settings)), self.settings)
                 self._transact("write", partial(self._set_vectors, worked))
                 made += sum(w.vectors is not None for w in worked)
-                if any(w.vectors is None for w in worked):
+                if any(w.reason for w in worked):
                     break
-            else:
-                self._some_wait = False
         finally:
             self._working.release()
         return made
 
-    async def aembed_waiting(self) -> int:
-        """Like `embed_waiting`, off the event loop."""
+    async def _aembed_waiting(self, rounds: int | None) -> int:
+        """Like `_embed_waiting`, off the event loop."""
         made = 0
         if self.settings.embedder is None or not self._working.acquire(blocking=False):
             return made
         try:
-            while found := await self._atransact("read", self._find_waiting):
+            for _ in count() if rounds is None else range(rounds):
+                if not (found := await self._atransact("read", self._find_waiting)):
+                    self._some_wait = False
+                    break
                 worked = finish_waiting(found, await self._aembed(waiting_texts(found, self.settings)), self.settings)
                 await self._atransact("write", partial(self._set_vectors, worked))
                 made += sum(w.vectors is not None for w in worked)
-                if any(w.vectors is None for w in worked):
+                if any(w.reason for w in worked):
                     break
-            else:
-                self._some_wait = False
         finally:
             self._working.release()
         return made

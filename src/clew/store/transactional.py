@@ -19,7 +19,7 @@ from clew.errors import EmbeddingError, StorageError, UnreadableRecord, UsageErr
 from clew.store.embedding import Embedded
 from clew.store.expiry import from_us, to_us, ttl_us
 from clew.store.history import Moment, Past, Version, as_it_was, check_remembered, forgotten_before_us, history_of
-from clew.store.indexing import IndexingStore
+from clew.store.indexing import PASSING_ROUNDS, IndexingStore
 from clew.store.keeper import Erased, How, Keeper, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import check_labels
@@ -107,7 +107,7 @@ class TransactionalStore(IndexingStore[S]):
                 self._transact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            self.embed_waiting()
+            self._embed_waiting(PASSING_ROUNDS)
         for at, search, found in _looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, self._embed(texts))
@@ -140,7 +140,7 @@ class TransactionalStore(IndexingStore[S]):
                 await self._atransact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            await self.aembed_waiting()
+            await self._aembed_waiting(PASSING_ROUNDS)
         for at, search, found in _looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))

@@ -32,7 +32,7 @@ class SqliteCache(BaseCache):
         self.database = path if isinstance(path, SqliteDatabase) else SqliteDatabase(path, synchronous="NORMAL")
 
     def get(self, namespace: Namespace, key: str) -> bytes | None:
-        return self.database.read(_get(namespace, key))
+        return self.database.glance(_get(namespace, key))
 
     def set(self, namespace: Namespace, key: str, data: bytes, ttl_s: float | None) -> None:
         self.database.write(_set(namespace, key, data, ttl_s))
@@ -41,7 +41,7 @@ class SqliteCache(BaseCache):
         self.database.write(_clear(namespace))
 
     async def aget(self, namespace: Namespace, key: str) -> bytes | None:
-        return await self.database.aread(_get(namespace, key))
+        return await self.database.aglance(_get(namespace, key))
 
     async def aset(self, namespace: Namespace, key: str, data: bytes, ttl_s: float | None) -> None:
         await self.database.awrite(_set(namespace, key, data, ttl_s))

@@ -213,6 +213,16 @@ class Index:
         assert hybrid.index_status().waiting == 0
         assert hybrid.search(("m",), query="zebra", mode="semantic", explain=True)[0].why.meaning is not None
 
+    def test_a_put_that_comes_by_works_off_some_of_what_waits(self, hybrid: Caller, embedder: Letters) -> None:
+        embedder.error = ConnectionError("no network")
+        hybrid.batch([PutOp(("m",), str(n), {"text": f"zebra {n}"}) for n in range(800)])
+        embedder.error = None
+        hybrid.put(("m",), "a", {"text": "about lions"})
+        assert 0 < hybrid.index_status().waiting < 800
+        hybrid.put(("m",), "b", {"text": "about cats"})
+        hybrid.put(("m",), "c", {"text": "about dogs"})
+        assert hybrid.index_status().waiting == 0
+
     def test_what_waits_is_worked_off_by_a_sweep(self, hybrid: Caller, embedder: Letters) -> None:
         embedder.error = ConnectionError("no network")
         hybrid.put(("m",), "a", {"text": "about zebras"})
