@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from clew import (
 from clew.storage.postgres.database import PostgresDatabase
 from support.colours import COLOURS, Colour
 from support.postgres import empty, fresh_schema, last_words, server
+from support.provider import Provider, providing
 
 ENGINES = ("memory", "sqlite", "postgres")
 
@@ -95,3 +97,29 @@ def colour(request: pytest.FixtureRequest) -> Colour:
     """Each pair of blocking or async workflow and blocking or async tasks."""
     pair: Colour = request.param
     return pair
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """A provider that answers by script; the test fails where the script was not played to its end."""
+    with providing() as provider:
+        yield provider
+    assert provider.is_finished, "the model was to be asked more often"
+
+
+@pytest.fixture
+def openai(provider: Provider) -> Iterator[Any]:
+    """OpenAI's own client, sent to the provider."""
+    from openai import OpenAI
+
+    with OpenAI(api_key="none", base_url=f"{provider.address}/v1", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture
+def anthropic(provider: Provider) -> Iterator[Any]:
+    """Anthropic's own client, sent to the provider."""
+    from anthropic import Anthropic
+
+    with Anthropic(api_key="none", base_url=provider.address, max_retries=0) as client:
+        yield client

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from support.provider import Provider, providing
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    """A provider that answers by script; the test fails where the script was not played to its end."""
-    with providing() as provider:
-        yield provider
-    assert provider.is_finished, "the model was to be asked more often"
+from support.provider import Provider
 
 
 @pytest.fixture(params=["openai", "openai-async", "anthropic", "anthropic-async"])

@@ -14,19 +14,11 @@ from typing import Any
 import pytest
 
 from clew import Database
-from support.provider import Provider, providing
+from support.provider import providing
 from support.provider_protocols import Answer, Use
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ON_1: dict[str, Any] = {"configurable": {"thread_id": "1"}}
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    """A provider that answers by script; the test fails where the script was not played to its end."""
-    with providing() as provider:
-        yield provider
-    assert provider.is_finished, "the model was to be asked more often"
 
 
 @pytest.fixture
@@ -44,24 +36,6 @@ def _tool_then_text(request: dict[str, Any]) -> Answer | str:
     if "rain in" in told:
         return "There is rain in Oslo."
     return Answer(uses=(Use(tool="weather", arguments={"city": "Oslo"}, id="use_1"),)) if "tools" in request else "Hi!"
-
-
-@pytest.fixture
-def openai(provider: Provider) -> Iterator[Any]:
-    """OpenAI's own client, sent to the provider."""
-    from openai import OpenAI
-
-    with OpenAI(api_key="none", base_url=f"{provider.address}/v1", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def anthropic(provider: Provider) -> Iterator[Any]:
-    """Anthropic's own client, sent to the provider."""
-    from anthropic import Anthropic
-
-    with Anthropic(api_key="none", base_url=provider.address, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,19 +16,11 @@ from clew import Checkpointer, Command, InMemorySaver, RetryPolicy, add_messages
 from clew.agents import create_agent
 from support.colours import Colour, result, thread
 from support.model_server import serving
-from support.provider import Provider, providing
+from support.provider import Provider
 from support.provider_protocols import Answer, Use
 from support.scripted import ON_1
 
 Make = Callable[..., BaseChatModel]
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    """A provider that answers by script; the test fails where the script was not played to its end."""
-    with providing() as provider:
-        yield provider
-    assert provider.is_finished, "the model was to be asked more often"
 
 
 def chat_openai(address: str, **options: Any) -> BaseChatModel:

@@ -15,30 +15,10 @@ from openai.types.responses import Response
 
 from clew import Checkpointer, Command, add_messages, entrypoint, interrupt, stream_message, task
 from support.colours import thread
-from support.provider import Provider, providing
+from support.provider import Provider
 
 ASKED: list[Any] = [{"role": "user", "content": "Weather?"}]
 SAID = "It rains in Oslo."
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    """A provider that answers by script; the test fails where the script was not played to its end."""
-    with providing() as provider:
-        yield provider
-    assert provider.is_finished, "the model was to be asked more often"
-
-
-@pytest.fixture
-def openai(provider: Provider) -> Iterator[OpenAI]:
-    with OpenAI(api_key="none", base_url=f"{provider.address}/v1", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def anthropic(provider: Provider) -> Iterator[Anthropic]:
-    with Anthropic(api_key="none", base_url=provider.address, max_retries=0) as client:
-        yield client
 
 
 Speaks = Callable[[OpenAI, Anthropic], Iterator[tuple[Any, str]]]
