@@ -223,6 +223,8 @@ def _read(marks: Marks) -> list[NDArray[np.uint32]]:
     import numpy as np
 
     sizes, (named, held, owners) = marks.lengths, _pairs(marks)
+    if 2 * len(named) < len(sizes):
+        return []
     names, counts = np.unique(named, return_counts=True)
     fields = []
     for name in names[np.argsort(-counts, kind="stable")][:_MOST_FIELDS]:
@@ -244,17 +246,28 @@ def _neighbours_are_alike(
     """
     import numpy as np
 
-    first = np.flatnonzero(np.diff(owners, prepend=-1))
+    first = np.concatenate([owners[:1] * 0, np.flatnonzero(owners[1:] != owners[:-1]) + 1])
     first = first if whole is None else first[whole.drawn[owners[first]]]
     homes = spaces[owners[first]]
     runs = homes if whole is None else whole.runs[owners[first]]
     near = np.flatnonzero((homes[1:] == homes[:-1]) & (runs[1:] == runs[:-1]))
     if len(near) < _LEAST_PAIRS:
         return False
-    at = near[np.linspace(0, len(near) - 1, min(_MOST_PAIRS, len(near))).astype(int)]
+    chosen = min(_MOST_PAIRS, len(near))
+    at = near[np.arange(chosen) * (len(near) - 1) // (chosen - 1)]
     start, end = np.searchsorted(homes, homes[at], "left"), np.searchsorted(homes, homes[at], "right")
-    apart = [start + (at - start + (end - start) * quarter // 4) % (end - start) for quarter in (1, 2, 3)]
-    side_by_side, *far_apart = similarities(first[at], first[np.stack([at + 1, *apart])])
-    far = np.concatenate(far_apart)
-    spread = np.sqrt(side_by_side.var() / len(side_by_side) + far.var() / len(far))
-    return bool(side_by_side.mean() - far.mean() > _LEAST_T * spread)
+    quarters = np.arange(1, 4)[:, None]
+    far_off = start + (at - start + (end - start) * quarters // 4) % (end - start)
+    side_by_side, *far_apart = similarities(first[at], first[np.concatenate([[at + 1], far_off])])
+    near_mean, near_variance = _mean_and_variance(side_by_side)
+    far_mean, far_variance = _mean_and_variance(np.concatenate(far_apart))
+    spread = (near_variance / chosen + far_variance / (3 * chosen)) ** 0.5
+    return bool(near_mean - far_mean > _LEAST_T * spread)
+
+
+def _mean_and_variance(values: NDArray[np.float32]) -> tuple[float, float]:
+    import numpy as np
+
+    mean = float(np.add.reduce(values, dtype=np.float64)) / len(values)
+    apart = values - np.float32(mean)
+    return mean, float(apart.dot(apart)) / len(values)
