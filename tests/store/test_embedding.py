@@ -81,6 +81,7 @@ def test_what_is_no_embedder_is_refused(given: Any) -> None:
         ([1.0, 2.0], "shape"),
         (None, "shape|equal length"),
         ([[float("nan")], [1.0]], "finite"),
+        ([[1e300], [1.0]], "finite"),
         ([[1.0, 2.0, 3.0]] * 2, "dims=2"),
     ],
 )

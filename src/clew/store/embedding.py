@@ -252,7 +252,8 @@ class Embedder:
         import numpy as np
 
         try:
-            matrix = np.asarray(answer, dtype=np.float32)
+            with np.errstate(over="ignore"):  # what is too large is refused below
+                matrix = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise WrongAnswer(f"the embedder {self.model!r} gave no vectors of equal length: {error}") from error
         if matrix.ndim != 2 or len(matrix) != len(texts):

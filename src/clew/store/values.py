@@ -156,5 +156,5 @@ def whole_number(value: object, name: str) -> int:
         InvalidValue: it is something else, or too large.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
-        raise InvalidValue(f"{name} is a whole number of at least 0, not {value!r}")
+        raise InvalidValue(f"{name} is a whole number from 0 to {_MOST - 1}, not {value!r}")
     return value
