@@ -223,6 +223,19 @@ class TestLangGraphInClew:
         assert read(ListNamespacesOp()) == [("new",), NOTES]
         assert sorted(item.key for item in ours.search(())) == ["0", "1", "2", "3", "x"]
 
+    def test_a_namespace_may_be_a_list(self, ours: BaseStore) -> None:
+        ours.put(["a", "b"], "k", {"n": 1})  # type: ignore[arg-type]
+        found = ours.get(["a", "b"], "k")  # type: ignore[arg-type]
+        assert found is not None
+        assert found.value == {"n": 1}
+        assert [item.key for item in ours.search(["a"])] == ["k"]  # type: ignore[arg-type]
+
+    def test_only_stores_are_adapted(self, database: Database) -> None:
+        with pytest.raises(UsageError, match=r"a store of Clew's.*pass its \.store"):
+            as_langgraph_store(database)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="takes a LangGraph BaseStore"):
+            from_langgraph_store(database.store)  # type: ignore[arg-type]
+
     def test_an_adapter_is_taken_off_again(self, store: BaseStore) -> None:
         graphs = GraphInMemoryStore()
         assert from_langgraph_store(as_langgraph_store(store)) is store

@@ -15,8 +15,8 @@ import clew
 from clew import BaseStore, Checkpointer, InMemoryCache, RetryPolicy, interrupt, recover
 from clew.errors import InvalidOption
 from clew.testing import FakeClock, fake_clock
-from support.colours import Colour, result, thread
-from support.working import leave_half_way
+from support.colours import PATIENCE_S, Colour, result, thread
+from support.working import leave_half_way, working
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 A_YEAR_S = 365 * 24 * 3600.0
@@ -142,6 +142,18 @@ def test_a_lease_runs_out(saver: Checkpointer) -> None:
         assert recover(saver, [flow]) == []
         clock.advance(31)
         assert [found.thread_id for found in recover(saver, [flow])] == ["1"]
+
+
+def test_a_worker_with_nothing_to_do_does_not_move_the_clock(saver: Checkpointer) -> None:
+    @clew.entrypoint(checkpointer=saver)
+    def flow(x: int) -> int:
+        return x
+
+    with fake_clock() as clock, working(saver, flow):
+        assert flow.submit(1, thread()).result(PATIENCE_S) == 1
+        before = clock.now
+        threading.Event().wait(0.3)  # a wait that is real
+        assert clock.now - before < timedelta(seconds=60)
 
 
 def test_memories_and_cached_results_expire(store: BaseStore) -> None:

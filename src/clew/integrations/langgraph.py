@@ -51,6 +51,9 @@ def as_langgraph_store(store: BaseStore) -> langgraph.BaseStore:
     Args:
         store: any store of Clew's: `Database(...).store`, SqliteStore, a scoped view. Its rules hold.
     """
+    if not isinstance(store, BaseStore):
+        hint = ": pass its .store" if hasattr(store, "store") else ""
+        raise UsageError(f"as_langgraph_store takes a store of Clew's, not {store!r}{hint}")
     return store.inner if isinstance(store, LangGraphStore) else ClewStore(store)
 
 
@@ -62,6 +65,8 @@ def from_langgraph_store(store: langgraph.BaseStore) -> BaseStore:
     Args:
         store: any store for LangGraph; what `as_langgraph_store` made is given back as it was.
     """
+    if not isinstance(store, langgraph.BaseStore):
+        raise UsageError(f"from_langgraph_store takes a LangGraph BaseStore, not {store!r}")
     return store.inner if isinstance(store, ClewStore) else LangGraphStore(store)
 
 
@@ -166,7 +171,13 @@ class LangGraphStore(BaseStore):
         if isinstance(op, SearchOp) and op.mode not in (None, "semantic"):
             raise UsageError(f"{type(self.inner).__name__} ranks in its own way: leave out mode={op.mode!r}")
         draft_read(op._replace(mode=None) if isinstance(op, SearchOp) else op, _NO_INDEX)
-        return op
+        match op:  # what was given as a list cannot be looked up
+            case GetOp():
+                return op._replace(namespace=tuple(op.namespace))
+            case SearchOp():
+                return op._replace(namespace_prefix=tuple(op.namespace_prefix))
+            case _:
+                return op
 
     def _prepare(self, op: PutOp) -> PreparedWrite:
         if op.ttl is not None and not self.supports_ttl:
