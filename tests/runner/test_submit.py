@@ -15,6 +15,7 @@ from clew import (
     InvalidResume,
     Limit,
     NotRecordable,
+    RetryPolicy,
     RunCancelled,
     ThreadBusy,
     Worker,
@@ -406,6 +407,25 @@ class TestCancelling:
         assert (first.status(), second.status()) == ("done", "cancelled")
         with pytest.raises(RunCancelled):
             second.result()
+
+    def test_a_pause_before_a_further_attempt_ends_with_the_run(self, saver: Checkpointer, colour: Colour) -> None:
+        failed = Gate()
+
+        @colour.task(retry_policy=RetryPolicy(initial_interval=3600, jitter=False, max_attempts=3))
+        async def fails() -> None:
+            failed.open()
+            raise ConnectionError
+
+        @colour.entrypoint(checkpointer=saver)
+        async def flow(x: int) -> None:
+            await result(fails())
+
+        with working(saver, flow):
+            handle = flow.submit(1, thread())
+            failed.wait()
+            assert handle.cancel()
+            with pytest.raises(RunCancelled):
+                handle.result(PATIENCE_S)
 
     def test_a_running_async_task_is_cancelled(self, saver: Checkpointer) -> None:
         begun, cancelled = Gate(), Gate()

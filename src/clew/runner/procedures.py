@@ -208,9 +208,21 @@ async def run_attempts(
                 call.execution.reopen(error)
                 call.execution.journal.retry(call.key)
         call.execution.check_stopped()
-        await io.sleep(pause_s)
-        call.execution.check_stopped()
+        await _rest(io, execution, pause_s)
         attempt += 1
+
+
+async def _rest(io: RunnerIO, execution: Execution, pause_s: float) -> None:
+    """Pause before a further attempt: in a worker, which may be told to stop, by naps.
+
+    Elsewhere in one piece, for people replace `time.sleep` to see how long it is.
+    """
+    until_s = time.time() + pause_s
+    await io.sleep(min(pause_s, _NAP_S) if execution.keeps_failure else pause_s)
+    execution.check_stopped()
+    while execution.keeps_failure and (rest_s := until_s - time.time()) > 0:
+        await io.sleep(min(rest_s, _NAP_S))
+        execution.check_stopped()
 
 
 def _pause_s(io: RunnerIO, retries: Retries | None, error: BaseException) -> float | None:
