@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from clew.errors import NotInWorkflow, WouldWait
+from clew.errors import InvalidOption, NotInWorkflow, WouldWait
 from clew.late import late
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ def interrupt(value: Any, *, timeout_s: float | None = None, default: Any = None
         NotInWorkflow: nothing runs here.
         NotRecordable: the question could not be read back.
         ReplayMismatch: the answer that was kept is to another question.
+        InvalidOption: the time is no number of seconds, or below 0.
     """
+    if timeout_s is not None:
+        _check_seconds(timeout_s, "timeout_s", least=0)
     return procedures.ask(frame.running(), value, timeout_s, default)
 
 
@@ -51,7 +55,9 @@ def sleep(seconds: float) -> None:
     Raises:
         NotInWorkflow: nothing runs here.
         WouldWait: called on an event loop; use `asleep`.
+        InvalidOption: the time is no number of seconds.
     """
+    _check_seconds(seconds, "a time to sleep")
     caller = frame.running()
     if caller.on_loop():
         raise WouldWait("clew.sleep would hold up the event loop; use `await clew.asleep(seconds)`")
@@ -66,8 +72,16 @@ async def asleep(seconds: float) -> None:
 
     Raises:
         NotInWorkflow: nothing runs here.
+        InvalidOption: the time is no number of seconds.
     """
+    _check_seconds(seconds, "a time to sleep")
     await procedures.pause(async_io.ON_LOOP, frame.running(), seconds)
+
+
+def _check_seconds(given: Any, name: str, *, least: float = -math.inf) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not least <= given < math.inf:
+        least_of_all = "" if least == -math.inf else f", {least} or more"
+        raise InvalidOption(f"{name} is a number of seconds{least_of_all}, not {given!r}")
 
 
 def get_store() -> BaseStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, overload
 
 from clew.codec.declared import allow_named_by
@@ -160,8 +160,11 @@ class entrypoint:
         self._on_mismatch = on_mismatch
         self._on_conflict = checked_on_conflict(on_conflict)
         self._wait_s = _checked_wait(wait_s)
-        self._allow = tuple(allow)
-        self._name = name
+        if not isinstance(allow, Iterable):
+            raise parts.InvalidPart(f"allow is a list of types, such as [Order], not {allow!r}")
+        if not isinstance(name, str | None):
+            raise parts.InvalidPart(f"name is a text, not {name!r}")
+        self._allow, self._name = tuple(allow), name
         return self if function is None else self(function)
 
     @overload

@@ -150,12 +150,18 @@ def check_keeping(keep_last: int | None, keep_for: timedelta | None) -> Keeping:
 
 
 def _saver(where: Database | Checkpointer) -> Checkpointer:
-    return where if isinstance(where, Checkpointer) else where.checkpointer
+    if isinstance(where, Checkpointer):
+        return where
+    if not isinstance(saver := getattr(where, "checkpointer", None), Checkpointer):
+        raise InvalidOption(f"threads are pruned in a Database or a checkpointer, not in {where!r}")
+    return saver
 
 
 def _checked(
     database: Database, subject: str, keys: Collection[str], namespaces: Sequence[Sequence[str]] | None
 ) -> tuple[Checkpointer, TransactionalStore[Any], str, Collection[str], list[Namespace] | None]:
+    if not isinstance(getattr(database, "checkpointer", None), Checkpointer):
+        raise InvalidOption(f"a subject is erased from a Database, its threads and memories together, not {database!r}")
     if not isinstance(subject, str) or not subject:
         raise InvalidOption(f"a subject is a text such as a user id, not {subject!r}")
     if isinstance(keys, str):

@@ -130,10 +130,15 @@ def _class_of(name: Any, shape: Shape) -> type:
     return cls
 
 
+_NAMESAKES = {"Command", "entrypoint"}  # of ours in LangGraph: left over where only some imports were changed
+
+
 def _why_not(value: Any, shape: Shape | None) -> str:
     """Say why a value cannot be recorded, and what to do."""
     of = type(value)
     full_name = f"{of.__module__}.{of.__qualname__}"
+    if of.__module__.partition(".")[0] == "langgraph" and (name := of.__qualname__.partition(".")[0]) in _NAMESAKES:
+        return f": {full_name} means nothing here; import {name} from clew"
     if shape is not None:
         return (
             f": the {shape.name} {full_name} is not allowed to come back; "

@@ -106,10 +106,11 @@ def policies(given: RetryPolicy | Sequence[RetryPolicy] | None) -> tuple[RetryPo
     """
     if given is None:
         return ()
-    many = tuple(given) if isinstance(given, Sequence) else (given,)
+    is_several = isinstance(given, Sequence) and not hasattr(given, "_fields")  # a NamedTuple is somebody else's policy
+    many: tuple[Any, ...] = tuple(given) if is_several else (given,)  # type: ignore[arg-type]
     for policy in many:
         if not isinstance(policy, RetryPolicy):
-            raise TypeError(f"retry_policy must be a RetryPolicy or a sequence of them, not {policy!r}")
+            raise TypeError(f"retry_policy must be clew's RetryPolicy or a sequence of them, not {policy!r}")
     return many
 
 
