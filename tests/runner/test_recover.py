@@ -28,7 +28,7 @@ from clew.runner.io import run_blocking
 from clew.runner.recovering import Known, Terms, carry_out
 from clew.runner.requests import Reins
 from clew.runner.sync_io import BLOCKING
-from clew.storage.base import Append, Operation
+from clew.storage.base import Append, Ask, Operation
 from support.colours import PATIENCE_S, Colour, result, thread
 from support.working import hand_over, head, leave_half_way, working
 
@@ -69,6 +69,34 @@ def test_a_run_that_was_handed_over_goes_on(saver: Checkpointer) -> None:
 
     hand_over(saver, leave_half_way(saver, "flow", "a", 1))
     assert [each.status for each in recover(saver, [flow])] == ["done"]
+
+
+def test_a_run_that_was_cancelled_is_not_begun_again(saver: Checkpointer, colour: Colour) -> None:
+    ran: list[int] = []
+
+    @colour.entrypoint
+    async def flow(x: int) -> None:
+        ran.append(x)
+
+    crashed, handed_over = (leave_half_way(saver, "flow", name, 1) for name in "ab")
+    assert saver.execute(Ask(crashed.thread, "cancel"))
+    assert saver.execute(Ask(handed_over.thread, "cancel"))
+    hand_over(saver, handed_over)
+    assert [each.status for each in recover(saver, [flow])] == ["cancelled", "cancelled"]
+    assert ran == []
+    assert recover(saver, [flow]) == []
+    colour.invoke(colour.entrypoint(checkpointer=saver)(flow.__wrapped__), None, thread("a"))
+    assert ran == [1]
+
+
+def test_a_run_that_was_cancelled_is_not_set_aside(saver: Checkpointer) -> None:
+    @entrypoint
+    def flow(x: int) -> None:
+        raise AssertionError(x)
+
+    saver.execute(Ask(leave_half_way(saver, "flow", "a", 1, crashes=9).thread, "cancel"))
+    assert [each.status for each in recover(saver, [flow])] == ["cancelled"]
+    assert head(saver, "flow", "a").status == "cancelled"
 
 
 def test_many_recoverers_at_once_continue_each_run_once(saver: Checkpointer) -> None:

@@ -183,6 +183,19 @@ def test_a_run_of_another_process_is_cancelled(app: App) -> None:
             handle.result(PATIENCE_S)
 
 
+def test_a_run_whose_worker_was_killed_before_it_heard_is_cancelled_by_the_next(app: App) -> None:
+    handle = app.module.flow.submit("a", thread())
+    with app.worker() as worker:
+        eventually(app.waits)
+        worker.send_signal(signal.SIGSTOP)
+        assert handle.cancel()
+        worker.kill()
+    app.let_go()
+    with app.worker(), pytest.raises(RunCancelled):
+        handle.result(PATIENCE_S)
+    assert app.done == ["a first", "waits"]
+
+
 def test_a_run_that_kills_every_worker_is_set_aside(app: App) -> None:
     handle = app.module.deadly.submit("a", thread())
     for _ in range(2):

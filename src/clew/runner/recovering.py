@@ -22,7 +22,7 @@ from clew.engine.events import Wanted
 from clew.engine.identity import FAILURE
 from clew.engine.pacing import Limit
 from clew.engine.questions import Command
-from clew.engine.records import Queued, Run, ThreadKey, Work
+from clew.engine.records import Queued, Run, Status, ThreadKey, Work
 from clew.errors import Conflict, InvalidResume, NoSuchThread, SetAside, Suspended, ThreadBusy
 from clew.runner.dispatching import dispatcher_of
 from clew.runner.io import RunnerIO
@@ -34,6 +34,7 @@ from clew.runner.requests import Reins, Request
 from clew.runner.settings import Settings
 from clew.runner.streams import Emitter
 from clew.runner.submitting import CallOptions, kept_options
+from clew.runner.taking import told_before
 from clew.runner.workflows import run_found
 from clew.storage.base import Append, Begin, Checkpointer, End, Load
 from clew.storage.queueing import LeaveQueue, ListQueue
@@ -201,7 +202,10 @@ def _reported(thread: ThreadKey, run: Run) -> Recovered:
 
 
 async def _set_aside(io: RunnerIO, saver: Checkpointer, work: Work, run: Run) -> Recovered | None:
-    """Let a run be that kills its processes: it stays as failed, for somebody to look at and to continue by hand."""
+    """Let a run be that kills its processes: it stays as failed, for somebody to look at and to continue by hand.
+
+    One that was cancelled meanwhile stays as cancelled.
+    """
     now_s, crashes = time.time(), run.crashes + 1
     error = SetAside(
         f"set aside: {crashes} processes in a row died while they ran it. Find out why, then go on with it by hand: "
@@ -216,9 +220,10 @@ async def _set_aside(io: RunnerIO, saver: Checkpointer, work: Work, run: Run) ->
         lease = await io.keep(saver, begin)
     except (Conflict, ThreadBusy):
         return None
-    end = End(status="failed", error=str(error), ended_s=now_s)
+    status: Status = "cancelled" if await told_before(io, saver, lease) == "cancel" else "failed"
+    end = End(status=status, error=str(error), ended_s=now_s)
     await io.keep(saver, Append(lease=lease, records=[failure_record(error)], replaces=[FAILURE], end=end))
     dispatcher_of(saver).announce(work.thread)
     text = "run %s of workflow %r on thread %r is %s"
     log.error(text, run.id, work.thread.workflow, work.thread.thread_id, error, extra=fields(work.thread, run.id))
-    return _reported(work.thread, replace(run, status="failed", error=str(error)))
+    return _reported(work.thread, replace(run, status=status, error=str(error)))

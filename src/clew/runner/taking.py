@@ -37,7 +37,7 @@ from clew.runner.leases import LEASE_S, called, is_dead, this_process
 from clew.runner.logs import fields
 from clew.runner.saved import NOTHING, Saved
 from clew.runner.waiting import Waiting
-from clew.storage.base import Append, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords
+from clew.storage.base import Append, Asked, Begin, Checkpointer, End, Keep, Lease, Load, LoadRecords, Watch
 
 log = logging.getLogger("clew.runs")
 
@@ -54,6 +54,7 @@ class Taken(Struct, frozen=True, kw_only=True):
         previous: what the last run saved.
         asked: the questions that the run stopped at.
         left: what an observer left with the run when it was begun, or with the one that it is a copy of.
+        told: what the run was asked before it was taken over.
     """
 
     plan: Plan
@@ -62,6 +63,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     previous: Saved = NOTHING
     asked: Sequence[Question] = ()
     left: Sequence[Mapping[str, str]] = ()
+    told: Asked | None = None
 
 
 async def take(
@@ -296,11 +298,17 @@ async def _begin(
         records = await io.keep(saver, LoadRecords(plan.run.id)) if plan.act == "continue" else begin.records
         previous = await previous_of(io, saver, thread, place, plan.run.previous)
         left = await _left(io, saver, place, plan, records) if leaves else ()
+        told = await told_before(io, saver, lease) if begin.takes_over else None
     except BaseException as error:
         await give_back(io, saver, lease, error)
         raise
     asked = questions_of(place.run) if plan.act == "continue" and place.run is not None else ()
-    return Taken(plan=plan, lease=lease, records=records, previous=previous, asked=asked, left=left)
+    return Taken(plan=plan, lease=lease, records=records, previous=previous, asked=asked, left=left, told=told)
+
+
+async def told_before(io: RunnerIO, saver: Checkpointer, lease: Lease) -> Asked | None:
+    """Return what a run that was taken over was asked while nobody heard it."""
+    return (await io.keep(saver, Watch([lease]))).get(lease.run_id)
 
 
 async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:

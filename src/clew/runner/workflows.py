@@ -165,6 +165,8 @@ async def _run_taken(
         journal=Journal(taken.records, settings.on_mismatch, where),
     )  # fmt: skip
     execution.deadlines = {asked.key: asked.deadline_s for asked in taken.asked}
+    if taken.told is not None:
+        execution.tell(taken.told)
     keeper.hold(saver, taken.lease, execution.tell)
     if request.publisher is not None:
         request.publisher.open(saver, taken.lease)
@@ -237,6 +239,7 @@ async def _execute(
     frame: Frame | None = None
     result: Result | None = None
     try:
+        execution.check_stopped()  # what was told to stop before it began does nothing
         value, frame = await _produce(io, call, settle)
         if not execution.questions:
             result = await ending.finish(io, execution, call, value, frame)

@@ -123,8 +123,8 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     themselves the callers of a process keep order, and each of them comes with the first place of any. Else a process
     whose callers go in another order than their places would wait for one that waits for it.
 
-    A run that is continued waits for no place. What the thread's run was asked before is forgotten, and so is when it
-    was due.
+    A run that is continued waits for no place. When the thread was due is forgotten, and so is what its run was asked,
+    but for "cancel": that stays until the run has ended, for whoever goes on with it after a crash or a hand-over.
 
     With a `limit`, the thread is taken only if fewer than `limit.concurrency` others of the workflow are held, those of
     `evicts` left out; and if fewer than `limit.rate` were taken with a limit in the last `limit.per_s` seconds. No two
@@ -148,6 +148,11 @@ class Begin(Operation[Lease], frozen=True, kw_only=True):
     evicts: Sequence[str] = ()
     queued: str | None = None
     limit: Limit | None = None
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether the run is one that has not ended: its process died, or handed it over."""
+        return self.head is not None and self.head.id == self.run.id and self.head.status == "running"
 
 
 class End(Struct, frozen=True, kw_only=True):

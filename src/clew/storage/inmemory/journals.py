@@ -134,7 +134,9 @@ class InMemorySaver(Checkpointer):
         records.update((record.key, record) for record in operation.records)
         thread.epoch += 1
         thread.owner, thread.until_s, thread.changed_s = operation.owner, operation.until_s, operation.now_s
-        thread.asked = thread.due_s = None
+        thread.due_s = None
+        if not (operation.takes_over and thread.asked == "cancel"):
+            thread.asked = None
         return Lease(operation.thread, run.id, thread.epoch)
 
     def _append(self, operation: Append) -> Asked | None:

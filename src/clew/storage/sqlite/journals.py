@@ -180,9 +180,10 @@ def _begin(connection: sqlite3.Connection, operation: Begin) -> Lease:
     _check_given(connection, thread, operation.thread, operation.run, operation.head)
     run = put_run(connection, thread, operation.run)
     (epoch,) = connection.execute(
-        "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = ?, until_s = ?, asked = NULL, due_s = NULL, "
-        "changed_s = ? WHERE id = ? RETURNING epoch",
-        (run, operation.owner, operation.until_s, operation.now_s, thread),
+        "UPDATE clew_threads SET head = ?, epoch = epoch + 1, owner = ?, until_s = ?, "
+        "asked = CASE WHEN ? AND asked = 'cancel' THEN asked END, due_s = NULL, changed_s = ? WHERE id = ? "
+        "RETURNING epoch",
+        (run, operation.owner, operation.until_s, operation.takes_over, operation.now_s, thread),
     ).fetchone()
     for record in operation.records:
         connection.execute(

@@ -4,6 +4,8 @@
 # These are tests: values of any shape go in, on purpose of wrong types as well.
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from clew import Checkpointer, Conflict, ThreadBusy
@@ -317,6 +319,28 @@ class Asking:
         saver.execute(Ask(THREAD, "cancel"))
         end(saver, lease, "interrupted")
         assert saver.execute(Watch([begin(saver)])) == {}
+
+    def test_a_cancellation_stays_until_the_run_has_ended(self, saver: Checkpointer) -> None:
+        begin(saver, until_s=1)
+        saver.execute(Ask(THREAD, "cancel"))
+        lease = begin(saver, now_s=2)  # the process died
+        assert saver.execute(Watch([lease])) == {"r1": "cancel"}
+        end(saver, lease, "running", due_s=2.0)  # it was handed over
+        lease = begin(saver)
+        assert saver.execute(Append(lease=lease, records=[record("a#1")])) == "cancel"
+        end(saver, lease, "cancelled")
+        assert saver.execute(Watch([begin(saver)])) == {}
+
+    def test_a_cancellation_does_not_concern_the_next_run(self, saver: Checkpointer) -> None:
+        begin(saver, until_s=1)
+        saver.execute(Ask(THREAD, "cancel"))
+        assert saver.execute(Watch([begin(saver, "r2", now_s=2)])) == {}
+
+    @pytest.mark.parametrize("what", ["interrupt", "rollback"])
+    def test_what_a_newer_input_asked_is_forgotten_by_whoever_takes_over(self, saver: Checkpointer, what: Any) -> None:
+        begin(saver, until_s=1)
+        saver.execute(Ask(THREAD, what))
+        assert saver.execute(Watch([begin(saver, now_s=2)])) == {}
 
 
 class Events:

@@ -234,7 +234,8 @@ BEGIN
             attempts = excluded.attempts, crashes = excluded.crashes, ended_s = excluded.ended_s
         RETURNING id INTO clew_begin.run;
         UPDATE clew_threads SET head = clew_begin.run, epoch = epoch + 1, owner = owners[i], until_s = untils_s[i],
-            asked = NULL, due_s = NULL, changed_s = nows_s[i]
+            asked = CASE WHEN (head_ids[i], head_statuses[i]) = (run_ids[i], 'running') AND asked = 'cancel' THEN asked END,
+            due_s = NULL, changed_s = nows_s[i]
             WHERE id = clew_begin.thread RETURNING epoch INTO clew_begin.epoch;
         clew_begin.begun := run_ids[i];
         RETURN NEXT;
