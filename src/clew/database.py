@@ -30,8 +30,8 @@ class Database:
 
     Args:
         url: "sqlite:///relative.db", "sqlite:////absolute.db", a plain path of a file,
-            "postgresql://user:password@host:5432/name", a psycopg_pool.ConnectionPool, which stays the caller's, or
-            ":memory:" for the memory of this process.
+            "postgresql://user:password@host:5432/name", which may name a schema, "postgresql://…?schema=clew", a
+            psycopg_pool.ConnectionPool, which stays the caller's, or ":memory:" for the memory of this process.
         embed: makes vectors of texts, so that memories are found by meaning as well as by words: a function from texts
             to vectors, an object with `embed_documents` and `embed_query`, or a name such as "local". Without it
             words alone rank them. Those that nothing ranks come last, the newest first.

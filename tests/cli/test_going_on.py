@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from clew import Database
+
 PROGRAM = """
 from pathlib import Path
 from dataclasses import dataclass
@@ -181,7 +183,8 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(arguments: tuple[str, .
 
 
 def test_a_workflow_of_another_database_is_refused() -> None:
-    Path("other.db").write_bytes(Path("shop.db").read_bytes())
+    with Database("other.db") as other:
+        other.store.put(("memories",), "k", {"text": "of another program"})
     refused = clew("resume", "other.db", "program.py:shop", "asks", "--answer", "1")
     assert (refused.returncode, "another database" in refused.stderr) == (2, True)
 

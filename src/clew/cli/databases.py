@@ -1,4 +1,4 @@
-"""Which database a command works on, and who makes vectors for it. A command that only reads makes no file."""
+"""Which database a command works on, and who makes vectors for it. A command that only reads makes no tables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from clew import Database, EncryptionKeys
 from clew.errors import ClewError, Unavailable, UsageError
+from clew.migrating import has_tables, is_postgres
 from clew.store.transactional import TransactionalStore
 
 NO_EMBEDDER = "none"
@@ -57,10 +58,11 @@ def made_default_url() -> str:
 
 
 def existing_url(url: str | None) -> str:
-    """Return an address, the default one for None, at which there is a database.
+    """Return an address, the default one for None, at which there is a database with tables of clew's.
 
     Raises:
         UsageError: there is none.
+        StorageError: it cannot be read.
     """
     url = default_url() if url is None else _named(url)
     path = url.removeprefix("sqlite:///")
@@ -68,6 +70,12 @@ def existing_url(url: str | None) -> str:
         raise UsageError("there is no database in ':memory:', which is this process's own: name a file")
     if "://" not in path and not Path(path).is_file():
         raise UsageError(f"there is no database {path!r}; name another one")
+    if is_postgres(url) and not has_tables(url):
+        raise UsageError(
+            f"the database {url} holds nothing of clew's there; ?schema=NAME at its end names another schema"
+        )
+    if "://" not in path and not has_tables(path):
+        raise UsageError(f"the database {path!r} holds nothing of clew's; name another one")
     return url
 
 

@@ -13,7 +13,7 @@ from clew.migrating import pending_migrations
 
 def migrate(
     url: Annotated[str, typer.Argument(metavar="DATABASE", help="postgresql://user@host:5432/name")],
-    schema: Annotated[str, typer.Option(help="What holds the tables.")] = "public",
+    schema: Annotated[str, typer.Option(help="What holds the tables, if DATABASE does not say it.")] = "public",
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL and change nothing.")] = False,
 ) -> None:
     """Make the tables of a PostgreSQL database, or bring them to the version of this clew.
@@ -28,6 +28,6 @@ def migrate(
             typer.echo("\n".join(["BEGIN;", *scripts, "COMMIT;"]) if scripts else "-- There is nothing to do.")
         elif scripts:
             migrate_database(url, schema)
-            screen.note(f"Made the tables in schema {schema!r}.")
+            screen.note("Made the tables.")
         else:
-            screen.note(f"The tables in schema {schema!r} are those of this clew already.")
+            screen.note("The tables are those of this clew already.")

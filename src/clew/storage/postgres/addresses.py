@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Hashable
 from typing import Any
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -25,15 +26,17 @@ class Address(Struct, frozen=True):
         conninfo: what libpq is given, with the password.
         shown: for people, without it.
         place: equal for addresses of the same database.
+        schema: what holds the tables, if the address says so.
     """
 
     conninfo: str
     shown: str
     place: Hashable
+    schema: str | None = None
 
 
 def read_address(url: str) -> Address:
-    """Read an address, "postgresql://…" or "host=… dbname=…".
+    """Read an address, "postgresql://…" or "host=… dbname=…"; the first may name a schema: "postgresql://…?schema=…".
 
     Raises:
         InvalidOption: it is none. The message does not repeat it, for it may hold a password.
@@ -42,6 +45,7 @@ def read_address(url: str) -> Address:
     psycopg = driver()
     if importlib.util.find_spec("psycopg_pool") is None:
         raise _missing()
+    url, schema = _without_schema(url)
     try:
         said: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:
@@ -50,7 +54,7 @@ def read_address(url: str) -> Address:
         ) from None  # libpq's own message repeats it
     place = {name: said[name] for name in _PLACE if said.get(name)}
     conninfo = psycopg.conninfo.make_conninfo("", **(_PATIENCE | said))
-    return Address(conninfo, _shown(place), tuple(place.items()))
+    return Address(conninfo, _shown(place, schema), tuple(place.items()), schema)
 
 
 def driver() -> Any:
@@ -70,8 +74,21 @@ def _missing() -> MissingDependency:
     return MissingDependency("PostgreSQL needs psycopg and its pool: pip install 'clew[postgres]'")
 
 
-def _shown(place: dict[str, Any]) -> str:
+def _without_schema(url: str) -> tuple[str, str | None]:
+    """Take out of an address what libpq does not know: the schema."""
+    before, _, query = url.rpartition("?")
+    options = query.split("&")
+    for option in options:
+        name, _, value = option.partition("=")
+        if before and name == "schema":
+            options.remove(option)
+            return "?".join(filter(None, (before, "&".join(options)))), unquote(value)
+    return url, None
+
+
+def _shown(place: dict[str, Any], schema: str | None) -> str:
     user = f"{place['user']}@" if "user" in place else ""
     host = place.get("host") or place.get("hostaddr") or place.get("service") or ""
     port = f":{place['port']}" if "port" in place else ""
-    return f"postgresql://{user}{host}{port}/{place.get('dbname', '')}"
+    within = "" if schema is None else f"?schema={quote(schema)}"
+    return f"postgresql://{user}{host}{port}/{place.get('dbname', '')}{within}"

@@ -28,7 +28,7 @@ from clew.storage.postgres.calls import Call, Found, Function
 from clew.storage.postgres.connections import Connections, connected
 from clew.storage.postgres.exchanging import carry_out, exchange, exchanging
 from clew.storage.postgres.failing import is_gone, translated
-from clew.storage.postgres.migrations import migrate, pending, quote
+from clew.storage.postgres.migrations import migrate, pending, quote, version
 from clew.storage.postgres.news import PostgresNews
 from clew.storage.postgres.on_loop import CAN_WATCH, talked
 from clew.storage.postgres.rings import check_ring
@@ -52,9 +52,9 @@ class PostgresDatabase:
     Nothing is opened before it is needed; then the tables are made, or brought to the version of this code.
 
     Args:
-        where: an address, "postgresql://user:password@host:5432/name", or a psycopg_pool.ConnectionPool, which stays
-            the caller's to open and close.
-        schema: what holds the tables; made when missing.
+        where: an address, "postgresql://user:password@host:5432/name", which may end in "?schema=…", or a
+            psycopg_pool.ConnectionPool, which stays the caller's to open and close.
+        schema: what holds the tables, where the address does not say it; made when missing.
 
     Raises:
         InvalidOption: an address or a schema that is none. Unavailable and SchemaMismatch come from the methods.
@@ -62,15 +62,16 @@ class PostgresDatabase:
     """
 
     def __init__(self, where: str | ConnectionPool[Any], *, schema: str = "public") -> None:
-        if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > 63:
-            raise InvalidOption(f"schema is a name of 1 to 63 bytes, not {schema!r:.100}")
-        self.schema = schema
-        self._prefix = f"{quote(schema)}."
         self._source: Address | ConnectionPool[Any] = read_address(where) if isinstance(where, str) else _pool(where)
         place: Hashable = self._source
         self.shown = "<the given pool>"
         if isinstance(self._source, Address):
             place, self.shown = self._source.place, self._source.shown
+            schema = _one_schema(schema, self._source.schema)
+        if not isinstance(schema, str) or not schema or "\0" in schema or len(schema.encode()) > 63:
+            raise InvalidOption(f"schema is a name of 1 to 63 bytes, not {schema!r:.100}")
+        self.schema = schema
+        self._prefix = f"{quote(schema)}."
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
         self.identity: Hashable = (place, schema)
         self._lock = threading.Lock()
@@ -159,6 +160,14 @@ class PostgresDatabase:
         try:
             with self._unmigrated() as connection:
                 return pending(connection, self.schema, self.shown)
+        except driver().Error as error:
+            raise translated(error, self.shown) from error
+
+    def has_tables(self) -> bool:
+        """Say whether the tables were made, were it by an older clew; this makes none."""
+        try:
+            with self._unmigrated() as connection:
+                return version(connection, self.schema, self.shown)[0] > 0
         except driver().Error as error:
             raise translated(error, self.shown) from error
 
@@ -337,6 +346,17 @@ class _Here:
 
 
 _inherited: list[_Here | None] = []  # by forked children, who may neither use nor close them
+
+
+def _one_schema(given: str, in_address: str | None) -> str:
+    """Return the schema that is meant.
+
+    Raises:
+        InvalidOption: two are.
+    """
+    if in_address is not None and given not in ("public", in_address):
+        raise InvalidOption(f"the address names schema {in_address!r}, and schema={given!r} is given: name one of them")
+    return given if in_address is None else in_address
 
 
 def _pool(where: object) -> ConnectionPool[Any]:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Generator, Iterator
 
 from clew.errors import SchemaMismatch
+from clew.storage.sqlite.failing import errors
 
 _MISSING = re.compile(r"no such table: (?:main\.)?(clew_\w+)")
 _SCHEMA = "CREATE TABLE IF NOT EXISTS clew_schema (topic TEXT PRIMARY KEY, version INTEGER) STRICT, WITHOUT ROWID"
@@ -29,6 +30,16 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         with _transaction(connection):
             for topic, version in _versions(connection, path, steps).items():
                 _make(connection, topic, steps[topic][version:])
+
+
+def has_tables(path: str) -> bool:
+    """Say whether there are tables of clew's in a file that is there; this makes and changes nothing.
+
+    Raises:
+        Unavailable, SchemaMismatch: see SqliteDatabase.
+    """
+    with errors(path), contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'clew_schema'").fetchone() is not None
 
 
 def make_missing(connection: sqlite3.Connection, error: BaseException) -> bool:
