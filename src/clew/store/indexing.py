@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import count
@@ -39,7 +40,33 @@ S = TypeVar("S")
 T = TypeVar("T")
 Progress = Callable[[int, int], object]
 _AT_ONCE = 256
+_LOOK_EVERY_S = 60.0
 PASSING_ROUNDS = 2  # the second one usually sees that nothing is left
+
+
+class Lookout:
+    """Whether to look into the outbox: after something of this process was left there, and else now and then.
+
+    Others leave something there as well: processes that died while their embedder was asked, or that have none.
+    """
+
+    def __init__(self) -> None:
+        self.left = 0  # how often this process left something there
+        self._seen = -1
+        self._again_s = 0.0
+
+    def saw_nothing(self, left: int) -> None:
+        """Note that nothing was due, and what `left` was before the look."""
+        self._seen, self._again_s = left, time.monotonic() + _LOOK_EVERY_S
+
+    def is_due(self) -> bool:
+        """Say whether to look."""
+        return self._seen != self.left or time.monotonic() >= self._again_s
+
+
+def _is_outage(worked: Sequence[Worked]) -> bool:
+    """Say whether the embedder gave nothing at all, where it was asked for something."""
+    return any(one.reason for one in worked) and all(one.vectors is None for one in worked)
 
 
 class IndexingStore(BaseStore, Generic[S]):
@@ -71,7 +98,7 @@ class IndexingStore(BaseStore, Generic[S]):
         self.expiry = self.settings.expiry
         self._keeper: Keeper[S] | SealedKeeper[S] = keeper
         self._clock = clock or utc_now
-        self._some_wait = True  # until the outbox was seen empty
+        self._outbox = Lookout()
         self._looked_for_others = self._looked_for_sealed = False
         self._working = threading.Lock()
 
@@ -110,13 +137,14 @@ class IndexingStore(BaseStore, Generic[S]):
             return made
         try:
             for _ in count() if rounds is None else range(rounds):
+                known = self._outbox.left
                 if not (found := self._transact("read", self._find_waiting)):
-                    self._some_wait = False
+                    self._outbox.saw_nothing(known)
                     break
                 worked = finish_waiting(found, self._embed(waiting_texts(found, self.settings)), self.settings)
                 self._transact("write", partial(self._set_vectors, worked))
                 made += sum(w.vectors is not None for w in worked)
-                if any(w.reason for w in worked):
+                if _is_outage(worked):
                     break
         finally:
             self._working.release()
@@ -129,13 +157,14 @@ class IndexingStore(BaseStore, Generic[S]):
             return made
         try:
             for _ in count() if rounds is None else range(rounds):
+                known = self._outbox.left
                 if not (found := await self._atransact("read", self._find_waiting)):
-                    self._some_wait = False
+                    self._outbox.saw_nothing(known)
                     break
                 worked = finish_waiting(found, await self._aembed(waiting_texts(found, self.settings)), self.settings)
                 await self._atransact("write", partial(self._set_vectors, worked))
                 made += sum(w.vectors is not None for w in worked)
-                if any(w.reason for w in worked):
+                if _is_outage(worked):
                     break
         finally:
             self._working.release()
@@ -184,7 +213,7 @@ class IndexingStore(BaseStore, Generic[S]):
 
     def _outbox_is_due(self, embedded: Embedded) -> bool:
         """Say whether to work off the outbox: something may wait, and the embedder has just answered."""
-        return self._some_wait and bool(embedded.vectors) and embedded.failure is None
+        return bool(embedded.vectors) and embedded.failure is None and self._outbox.is_due()
 
     def _find_waiting(self, state: S) -> list[Waiting]:
         return self._keeper.waiting(state, _AT_ONCE, self._model, self._clock())
@@ -197,7 +226,8 @@ class IndexingStore(BaseStore, Generic[S]):
 
     def _reindex(self, found: list[Indexed], embedded: Embedded, state: S) -> int:
         anew = finish_reindexing(found, embedded, self.settings)
-        self._some_wait = self._some_wait or any(one.waiting for one in anew)
+        if any(one.waiting for one in anew):
+            self._outbox.left += 1
         self._keeper.reindex(state, anew, self._clock())
         return sum(
             new.vectors is not None and new.vectors is not old.vectors for old, new in zip(found, anew, strict=True)

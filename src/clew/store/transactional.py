@@ -13,8 +13,6 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
 from clew.errors import EmbeddingError, StorageError, UnreadableRecord, UsageError
 from clew.store.embedding import Embedded
 from clew.store.expiry import from_us, to_us, ttl_us
@@ -26,6 +24,7 @@ from clew.store.namespaces import check_labels
 from clew.store.operations import GetOp, Item, Namespace, NamespacePath, Op, PutOp, Result, SearchItem
 from clew.store.outbox import finish_written
 from clew.store.past import past_texts, search_past
+from clew.store.plan import Plan, looking_back
 from clew.store.planning import (
     UNANSWERED,
     Draft,
@@ -47,35 +46,6 @@ log = logging.getLogger("clew.store")
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-class _Plan(Struct):
-    """Operations, checked, and what is made of them until one transaction carries them out.
-
-    Args:
-        reads: with the places of their results.
-        drafts: of writes.
-        ahead: drafts of writes that only the reads are to see.
-        writes, pending: made of the drafts.
-        unanswered: the writes for whose vectors the embedder is still to be asked, with their texts.
-        outbox_is_due: whether what waits for its vectors is to be worked off.
-    """
-
-    reads: list[tuple[int, PreparedRead]]
-    drafts: list[Draft]
-    ahead: list[Draft]
-    writes: Sequence[PreparedWrite] = ()
-    pending: Sequence[PreparedWrite] = ()
-    unanswered: Sequence[tuple[PreparedWrite, tuple[str, ...]]] = ()
-    outbox_is_due: bool = False
-
-    def texts(self) -> list[str]:
-        return [text for draft in (*self.drafts, *self.ahead) for text in draft.texts]
-
-    def how(self) -> How:
-        if self.pending:
-            return "look_ahead"
-        return "write" if self.writes else "read"
 
 
 class TransactionalStore(IndexingStore[S]):
@@ -108,7 +78,7 @@ class TransactionalStore(IndexingStore[S]):
                 self._note(plan, embedded)
         if plan.outbox_is_due:
             self._embed_waiting(PASSING_ROUNDS)
-        for at, search, found in _looking_back(plan, results):
+        for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, self._embed(texts))
         return results
@@ -141,7 +111,7 @@ class TransactionalStore(IndexingStore[S]):
                 self._note(plan, embedded)
         if plan.outbox_is_due:
             await self._aembed_waiting(PASSING_ROUNDS)
-        for at, search, found in _looking_back(plan, results):
+        for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))
         return results
@@ -186,12 +156,12 @@ class TransactionalStore(IndexingStore[S]):
 
     def with_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
         """Do something with everything that is kept, in one transaction; see clew.store.moving."""
-        self._some_wait = self._some_wait or how == "write"
+        self._outbox.left += how == "write"
         return self._transact(how, lambda state: work(self._keeper, state))
 
     async def awith_keeper(self, how: How, work: Callable[[Keeper[Any], Any], T]) -> T:
         """Like `with_keeper`, off the event loop."""
-        self._some_wait = self._some_wait or how == "write"
+        self._outbox.left += how == "write"
         return await self._atransact(how, lambda state: work(self._keeper, state))
 
     def sweep_ttl(self) -> DoneCount:
@@ -225,8 +195,8 @@ class TransactionalStore(IndexingStore[S]):
     def _sweeper(self) -> Sweeper:
         return Sweeper(self.sweep_ttl, self.expiry.sweep_every_s)
 
-    def _plan(self, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> _Plan:
-        plan = _Plan([], [], [])
+    def _plan(self, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]) -> Plan:
+        plan = Plan([], [], [])
         for at, op in enumerate(ops):
             if isinstance(op, PutOp):
                 plan.drafts.append(draft_write(op, self.settings))
@@ -237,14 +207,14 @@ class TransactionalStore(IndexingStore[S]):
             plan.ahead.append(ready)
         return plan
 
-    def _waits_for_vectors(self, plan: _Plan) -> bool:
+    def _waits_for_vectors(self, plan: Plan) -> bool:
         """Say whether the embedder is asked before anything is written: where that takes no time, or reads need it."""
         return bool(plan.ahead) or self.settings.embedder is None or self.settings.embedder.at_once
 
-    def _known(self, plan: _Plan) -> Embedded:
+    def _known(self, plan: Plan) -> Embedded:
         return self.settings.embedder.known(plan.texts()) if self.settings.embedder else Embedded()
 
-    def _finish(self, plan: _Plan, embedded: Embedded) -> None:
+    def _finish(self, plan: Plan, embedded: Embedded) -> None:
         """Put the vectors into the drafts, or the reason why they wait for them."""
         plan.writes = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.drafts]
         plan.pending = [self._kept(finish_write(draft, embedded, self.settings)) for draft in plan.ahead]
@@ -264,22 +234,22 @@ class TransactionalStore(IndexingStore[S]):
         try:
             yield
         except StorageError as error:
-            self._some_wait = True
+            self._outbox.left += 1
             log.warning("memories are kept and found by words, but wait for their vectors: %s", error)
         except BaseException:
-            self._some_wait = True
+            self._outbox.left += 1
             raise
 
-    def _answer(self, plan: _Plan, embedded: Embedded, state: S) -> None:
+    def _answer(self, plan: Plan, embedded: Embedded, state: S) -> None:
         """Give what has just been put the vectors that were made since, or the reason for which it waits on."""
         found = self._keeper.written(state, [write for write, _ in plan.unanswered])
         worked = finish_written(found, [texts for _, texts in plan.unanswered], embedded, self._model)
         self._keeper.set_vectors(state, worked, self._clock())
 
-    def _note(self, plan: _Plan, embedded: Embedded) -> None:
+    def _note(self, plan: Plan, embedded: Embedded) -> None:
         """Note whether what was put waits, and whether to work off the outbox."""
         if any(text not in embedded.vectors for draft in plan.drafts for text in draft.texts):
-            self._some_wait = True
+            self._outbox.left += 1
             log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
         plan.outbox_is_due = self._outbox_is_due(embedded)
 
@@ -290,7 +260,7 @@ class TransactionalStore(IndexingStore[S]):
         reading = Reading(now=self._clock(), committed=True)
         return self._get(state, read, reading), reading
 
-    def _carry_out(self, plan: _Plan, results: list[Any], state: S) -> Reading:
+    def _carry_out(self, plan: Plan, results: list[Any], state: S) -> Reading:
         """Put the results of reads at their places, and apply what is to be applied in the same transaction."""
         reading = Reading(now=self._clock(), committed=not plan.writes and not plan.pending)
         if plan.pending:
@@ -389,11 +359,6 @@ class TransactionalStore(IndexingStore[S]):
             return with_vectors(read, await embedder.aquery(read.query), words, vectors)
         except EmbeddingError as error:
             return _by_words(read, error)
-
-
-def _looking_back(plan: _Plan, results: list[Any]) -> list[tuple[int, PreparedSearch, list[Version]]]:
-    """Give the searches in the past, which are ranked after the transaction, with what they are to search."""
-    return [(at, read, results[at]) for at, read in plan.reads if isinstance(read, PreparedSearch) and read.past]
 
 
 def _by_words(read: PreparedSearch, error: EmbeddingError) -> PreparedSearch:

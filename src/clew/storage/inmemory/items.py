@@ -183,7 +183,7 @@ class MemoryKeeper(MemoryMover):
     def waiting(self, state: ItemState, limit: int, model: str, now: datetime) -> list[Waiting]:
         now_us = to_us(now)
         due = [row for row in _rows(state) if row.write.waiting and row.due_us <= now_us]
-        return [_waiting(row) for row in sorted(due, key=lambda row: row.stored.updated_us)[:limit]]
+        return [_waiting(row) for row in sorted(due, key=lambda row: (row.due_us, row.stored.id))[:limit]]
 
     def written(self, state: ItemState, writes: Sequence[PreparedWrite]) -> list[Written | None]:
         return [_written(state, write) for write in writes]
@@ -247,7 +247,9 @@ def _unchanged(state: ItemState, known: Worked | Reindexed) -> Row | None:
 def _written(state: ItemState, write: PreparedWrite) -> Written | None:
     space = state.space(write.namespace)
     row = space.rows.get(write.key) if space else None
-    return Written(row.stored.id, row.stored.version) if row is not None and row.write is write else None
+    if row is None or not row.write.waiting or (row.write.value, row.write.fields) != (write.value, write.fields):
+        return None
+    return Written(row.stored.id, row.stored.version)
 
 
 def _worked(row: Row, worked: Worked, now_us: int) -> Row:

@@ -184,7 +184,7 @@ def _apply(state: ItemState, write: PreparedWrite, now_us: int, moment_us: int) 
         item_id, write.namespace, write.key, write.value, created_us, updated_us, write.ttl_us, version + 1
     )  # fmt: skip
     expires_us = None if write.ttl_us is None else now_us + write.ttl_us
-    state.set(space, write.key, Row(stored=stored, write=write, expires_us=expires_us), past)
+    state.set(space, write.key, Row(stored=stored, write=write, expires_us=expires_us, due_us=now_us), past)
 
 
 def _past(space: Space, old: Row, write: PreparedWrite, now_us: int, moment_us: int) -> tuple[Version, ...] | None:

@@ -26,10 +26,19 @@ from clew.late import late
 from clew.storage import processes
 from clew.storage.group_commit import GroupCommit, Waiting
 from clew.storage.pace import Pace, others_first
-from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, errors, translated
+from clew.storage.sqlite.connections import Connection, connect, file_id
+from clew.storage.sqlite.failing import errors, translated
 from clew.storage.sqlite.migrations import migrate
 from clew.storage.sqlite.rings import Admission
-from clew.storage.sqlite.transactions import Work, attempt, begin_at_once, look, transact, unless_busy
+from clew.storage.sqlite.transactions import (
+    Work,
+    begin_at_once,
+    carry_out_all,
+    carry_out_each,
+    look,
+    transact,
+    unless_busy,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,7 +49,6 @@ else:
 
 T = TypeVar("T")
 
-_PAGE_SIZE_BYTES = 4096  # what a turn writes to the log is pages: larger ones double it
 _MOST_PER_COMMIT = 256
 _CHECK_EVERY_S = 0.001  # whether the file is still there: to ask costs half as much as to commit a record
 
@@ -71,7 +79,7 @@ class SqliteDatabase:
         self._open_lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._local = threading.local()
-        self._readers: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False
         self._check_at_s = 0.0
@@ -82,7 +90,7 @@ class SqliteDatabase:
         self._writes = self._new_group()
         self._connect_first()
         #: Equal for objects that keep their data in the same place, so that one may commit for the other.
-        self.identity: Hashable = self if self.in_memory else _file(self.path)
+        self.identity: Hashable = self if self.in_memory else file_id(self.path)
         processes.pause_at_forks(self)
 
     def write(self, work: Work[T]) -> T:
@@ -299,11 +307,11 @@ class SqliteDatabase:
     def _commit(self, batch: list[Waiting[Work[Any], Any]], *, begun: bool = False) -> None:
         with errors(self.path):
             try:
-                transact(self._connect_writer(), partial(_carry_out_all, batch=batch), begun=begun)
+                transact(self._connect_writer(), partial(carry_out_all, batch=batch), begun=begun)
             except Exception:
                 if len(batch) == 1:
                     raise
-                transact(self._connect_writer(), partial(_carry_out_each, batch=batch, path=self.path))
+                transact(self._connect_writer(), partial(carry_out_each, batch=batch, path=self.path))
 
     def _connect_writer(self) -> sqlite3.Connection:
         if time.monotonic() >= self._check_at_s:
@@ -335,7 +343,7 @@ class SqliteDatabase:
             return
         self._admission.check(self._connect, self.path)
         try:
-            if _file(self.path) == self.identity:
+            if file_id(self.path) == self.identity:
                 self._check_at_s = time.monotonic() + _CHECK_EVERY_S
                 return
         except FileNotFoundError:
@@ -345,7 +353,7 @@ class SqliteDatabase:
             "file back, or open a new Database to begin with what is there now"
         )
 
-    def _reader(self) -> _Connection:
+    def _reader(self) -> Connection:
         """Return the connection of this OS thread, marked as in use."""
         while True:
             connection = self._connect_reader()
@@ -355,9 +363,9 @@ class SqliteDatabase:
                 return connection
             connection.in_use.release()  # it was closed meanwhile
 
-    def _connect_reader(self) -> _Connection:
+    def _connect_reader(self) -> Connection:
         self._group()  # a fork is noticed before anyone reads
-        connection: _Connection | None = getattr(self._local, "connection", None)
+        connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             self._connect_writer()  # which looks whether the tables are ours
             with self._open_lock, errors(self.path):
@@ -365,22 +373,9 @@ class SqliteDatabase:
                 self._readers.add(connection)
         return connection
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> Connection:
         self._check_open()
-        connection = sqlite3.connect(
-            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256,
-            factory=_Connection,
-        )  # fmt: skip
-        try:
-            if not self.in_memory:
-                connection.execute(f"PRAGMA page_size={_PAGE_SIZE_BYTES}")
-                connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(f"PRAGMA synchronous={self._synchronous}")
-            connection.execute("PRAGMA foreign_keys=ON")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connect(self.path, self._synchronous)
 
     def _threads(self) -> ThreadPoolExecutor:
         """Return the OS threads that read for async callers."""
@@ -394,32 +389,3 @@ class SqliteDatabase:
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable(f"the database {self.path!r} was closed; open a new Database")
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that can be weakly referenced, so that those of ended OS threads are forgotten."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.in_use = threading.RLock()
-
-
-def _file(path: str) -> tuple[int, int]:
-    """Name a file however its path is written."""
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
-
-
-def _carry_out_all(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]]) -> None:
-    """Run the works of a batch, which fails as a whole: nearly none does."""
-    for write in batch:
-        write.value = write.work(connection)
-
-
-def _carry_out_each(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
-    """Run each work of a batch. One that fails takes back its own changes alone."""
-    for write in batch:
-        try:
-            write.value = attempt(connection, write.work)
-        except Exception as error:
-            write.fail(translated(error, path) if isinstance(error, sqlite3.Error) else error)

@@ -1,15 +1,16 @@
 """Work on a connection, whole or not at all; tables that it misses are made, and it runs again.
 
-It maps no errors: the database above does.
+Errors are mapped by the database above, but for those of a batch, which each are for one caller.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from clew.storage.sqlite.failing import BUSY_TIMEOUT_S
+from clew.storage.group_commit import Waiting
+from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, translated
 from clew.storage.sqlite.migrations import make_missing
 
 T = TypeVar("T")
@@ -84,3 +85,18 @@ def look(connection: sqlite3.Connection, work: Work[T]) -> T:
         except sqlite3.OperationalError as error:
             if not make_missing(connection, error):
                 raise
+
+
+def carry_out_all(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]]) -> None:
+    """Run the works of a batch, which fails as a whole: nearly none does."""
+    for write in batch:
+        write.value = write.work(connection)
+
+
+def carry_out_each(connection: sqlite3.Connection, batch: list[Waiting[Work[Any], Any]], path: str) -> None:
+    """Run each work of a batch. One that fails takes back its own changes alone."""
+    for write in batch:
+        try:
+            write.value = attempt(connection, write.work)
+        except Exception as error:
+            write.fail(translated(error, path) if isinstance(error, sqlite3.Error) else error)

@@ -9,7 +9,7 @@ import pytest
 
 _SUITES = (
     "checkpointer_queue", "checkpointer_runs", "checkpointers", "given", "store_batches", "store_history",
-    "store_index", "store_items", "stores",
+    "store_index", "store_items", "store_outbox", "stores",
 )  # fmt: skip
 pytest.register_assert_rewrite(*[f"{__name__}.{suite}" for suite in _SUITES])  # failures show both sides
 

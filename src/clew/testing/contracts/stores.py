@@ -11,9 +11,10 @@ from clew.testing.contracts.store_batches import Batches
 from clew.testing.contracts.store_history import History
 from clew.testing.contracts.store_index import Index
 from clew.testing.contracts.store_items import Items
+from clew.testing.contracts.store_outbox import Outbox
 
 
-class StoreContract(Items, Batches, Index, History):
+class StoreContract(Items, Batches, Index, Outbox, History):
     """The promises of a store.
 
     Derive your tests from it and give a fixture `open_store`: a function that makes an empty store, as a context
