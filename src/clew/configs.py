@@ -16,7 +16,7 @@ class RunnableConfig(TypedDict, total=False):
         configurable: names the thread ("thread_id"), perhaps a checkpoint of it ("checkpoint_id"), and whatever the
             workflow wants to know. With "memory_as_of": "checkpoint" the run sees memory as it was at the checkpoint
             that it starts from, and what it writes itself; another checkpoint may be named there too.
-        metadata: kept with the checkpoints, as far as it is scalar.
+        metadata: kept with the checkpoints, as far as it is scalar, or a UUID.
         tags: passed on.
         max_concurrency: how many calls of tasks may be under way at once.
         recursion_limit: accepted; it does not limit calls of tasks.

@@ -99,8 +99,9 @@ def kept_call(
 ) -> tuple[dict[str, Any], Any]:
     """Return the config and the context with which a run was called, for whoever goes on with it.
 
-    Of a call that was submitted both are kept; of another one, the text, numbers and booleans of `configurable`. Unlike
-    what the other functions here give, they are of the types that they were of: the code that names these was imported.
+    Of a call that was submitted both are kept; of another one, the texts, numbers, booleans and UUIDs in `configurable`
+    and in `metadata`. Unlike what the other functions here give, they are of the types that they were of: the code that
+    names these was imported.
 
     Args:
         where: a database, or a checkpointer.

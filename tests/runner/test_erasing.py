@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,17 @@ def test_a_thread_that_names_nobody_belongs_to_the_one_it_is_called_like(databas
     chat.invoke({"user": "x", "text": "y"}, config("ann-2"))
     assert clew.erase(database, "bob", dry_run=True).thread_ids == []
     assert clew.erase(database, "ann", dry_run=True).thread_ids == ["ann", "bob"]
+
+
+def test_a_thread_belongs_to_everybody_whom_either_part_of_its_configs_names(database: Database) -> None:
+    user = uuid.uuid4()
+    both = {"configurable": {"thread_id": "a", "user_id": user}, "metadata": {"user_id": "crm-1"}}
+    chat_on(database).invoke({"user": "x", "text": "y"}, both)
+    options = CallOptions(config=both)
+    place = Queued(id="q", thread=ThreadKey("b", "chat"), config=options.encode(), created_s=1.0)
+    database.checkpointer.execute(Enqueue(place))
+    for subject in (str(user), "crm-1"):
+        assert clew.erase(database, subject, dry_run=True).thread_ids == ["a", "b"]
 
 
 def test_a_subject_matches_as_a_whole_and_under_the_keys_that_are_named(database: Database) -> None:

@@ -140,7 +140,7 @@ class TestWorker:
         assert order == [0, 3, 2, 1]
 
     def test_work_that_cannot_be_carried_out_takes_no_place_from_other(self, saver: Checkpointer) -> None:
-        leave_half_way(saver, "echo", "damaged", 0, metadata=b"\xc1damaged")
+        leave_half_way(saver, "echo", "damaged", 0, config=b"\xc1damaged")
         flow = echo(saver)
         handles = [flow.submit(x, thread(str(x))) for x in range(3)]
         with working(saver, flow, limits={"echo": Limit(concurrency=1)}):

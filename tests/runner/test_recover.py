@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def test_what_cannot_be_read_is_said_and_does_not_stop_the_others(
     def flow(x: int) -> int:
         return x
 
-    leave_half_way(saver, "flow", "a", 1, metadata=b"\xc1")
+    leave_half_way(saver, "flow", "a", 1, config=b"\xc1")
     leave_half_way(saver, "flow", "b", 1)
     assert [each.thread_id for each in recover(saver, [flow])] == ["b"]
     assert [each.thread_id for each in asyncio.run(arecover(saver, [flow]))] == []
@@ -164,12 +165,16 @@ def test_a_failed_run_is_not_continued_by_itself(saver: Checkpointer) -> None:
 def test_the_workflow_sees_what_was_kept_of_its_callers_config(saver: Checkpointer) -> None:
     @entrypoint
     def flow(x: int, *, config: Any) -> Any:
-        return config["configurable"]
+        return config["configurable"], config["metadata"]
 
-    leave_half_way(saver, "flow", "a", 1, metadata={"user_id": "u"})
+    user = uuid.uuid4()
+    given = {"configurable": {"user_id": user}, "metadata": {"user_id": "another", "plan": 2, "lists": [1]}}
+    leave_half_way(saver, "flow", "a", 1, config=given)
     recover(saver, [flow])
     state = entrypoint(checkpointer=saver)(flow.__wrapped__).get_state(thread("a"))
-    assert state.values == {"user_id": "u", "thread_id": "a"}
+    assert state.values == ({"user_id": user, "thread_id": "a"}, {"user_id": "another", "plan": 2})
+    assert state.metadata is not None
+    assert (state.metadata["user_id"], state.metadata["plan"]) == ("another", 2)
 
 
 def test_only_runs_of_the_given_workflows_are_continued(saver: Checkpointer) -> None:

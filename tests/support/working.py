@@ -12,6 +12,7 @@ from typing import Any
 from clew import Checkpointer, Worker, Workflow
 from clew.codec.values import encode
 from clew.engine.records import Run, ThreadKey
+from clew.engine.state import kept_config
 from clew.storage.base import Append, Begin, End, Lease, Load
 from support.colours import PATIENCE_S
 
@@ -37,7 +38,7 @@ def leave_half_way(
     input: Any,
     *,
     crashes: int = 0,
-    metadata: dict[str, Any] | bytes | None = None,
+    config: dict[str, Any] | bytes | None = None,
     lease_s: float = -1,
     owner: str = "elsewhere/1/1",
 ) -> Lease:
@@ -46,7 +47,7 @@ def leave_half_way(
     run = Run(
         id=uuid.uuid4().hex, number=0, source="input", parent=None, previous=None, step=-1,
         status="running", input=encode(input), created_s=now_s, crashes=crashes,
-        metadata=metadata if isinstance(metadata, bytes) else encode(metadata or {}),
+        metadata=config if isinstance(config, bytes) else encode(kept_config(config or {})),
     )  # fmt: skip
     begin = Begin(
         thread=ThreadKey(thread_id, workflow),

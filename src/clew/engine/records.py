@@ -63,7 +63,7 @@ class Run(Struct, frozen=True, kw_only=True):
         saved: the encoded value for the next run, or None where it is the returned one.
         error: text of the exception that ended it, or None.
         questions: the encoded questions that wait for answers.
-        metadata: the encoded metadata of its checkpoints.
+        metadata: what is kept of its caller's config, encoded.
         created_s: seconds since the epoch.
         ended_s: seconds since the epoch, or None.
         attempts: how often it was begun or continued, from 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -35,7 +36,7 @@ class StateSnapshot(NamedTuple):
         values: the value of the last finished run at this point; `{}` on a thread that does not exist.
         next: the workflow's name while there is something to run, else empty.
         config: names this checkpoint.
-        metadata: source, step, parents, and scalars of the caller's config; None on a thread that does not exist.
+        metadata: source, step, parents, and what is kept of the caller's config; None on a thread that does not exist.
         created_at: ISO time in UTC, or None.
         parent_config: names the checkpoint before, or None.
         tasks: the workflow's call, while there is something to run.
@@ -69,7 +70,7 @@ class View(Struct, frozen=True, kw_only=True):
         before: the value that the thread had when the run began.
         saved_before: what the run was given as `previous`.
         interrupts: the questions it asked: those that still wait, or in history all.
-        metadata: scalars of the caller's config.
+        metadata: what is kept of the caller's config.
     """
 
     run: Run
@@ -178,18 +179,29 @@ def matches(snapshot: StateSnapshot, wanted: Mapping[str, Any] | None) -> bool:
     return all(key in metadata and metadata[key] == value for key, value in (wanted or {}).items())
 
 
-def kept_metadata(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a caller's config is kept with its checkpoints: scalars, without the names of checkpoints."""
-    configurable = config.get("configurable") or {}
-    pairs: Sequence[tuple[Any, Any]] = [*configurable.items(), *(config.get("metadata") or {}).items()]
+def kept_config(config: Mapping[str, Any]) -> Config:
+    """Return what of a caller's config is kept with its run: scalars and UUIDs, without the names of checkpoints.
+
+    Whoever goes on with the run is given them as they were, hence `configurable` and `metadata` each for itself.
+    """
+    parts = {part: _keepable(config.get(part) or {}) for part in ("configurable", "metadata")}
+    return {part: entries for part, entries in parts.items() if entries}
+
+
+def _keepable(entries: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         key: value
-        for key, value in pairs
+        for key, value in entries.items()
         if isinstance(key, str)
         and not key.startswith("__")
         and key not in ("thread_id", "checkpoint_id", "checkpoint_ns")
-        and isinstance(value, str | int | float | bool)
+        and isinstance(value, str | int | float | bool | UUID)
     }
+
+
+def as_metadata(kept: Config) -> dict[str, Any]:
+    """Show what is kept of a config as the metadata of checkpoints; of equal names that in `metadata` counts."""
+    return {**kept.get("configurable", {}), **kept.get("metadata", {})}
 
 
 def _metadata(view: View, source: str, step: int) -> dict[str, Any]:

@@ -6,18 +6,18 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 
-def owns_thread(subject: str, thread_id: str, metadata: Iterable[Mapping[str, Any]], keys: Collection[str]) -> bool:
+def owns_thread(subject: str, thread_id: str, configs: Iterable[Mapping[str, Any]], keys: Collection[str]) -> bool:
     """Say whether a thread belongs to a subject.
 
-    It belongs to everybody whom its metadata names; where it names nobody, to the one that it is called like.
+    It belongs to everybody whom its configs name; where they name nobody, to the one that it is called like.
 
     Args:
         subject: the name of somebody or something.
         thread_id: of the thread.
-        metadata: what is kept of the configs of its runs.
-        keys: which entries of it name a subject.
+        configs: what is kept of those of its runs, entries by name.
+        keys: which entries name a subject.
     """
-    entries = (kept[key] for kept in metadata for key in keys if key in kept)
+    entries = (kept[key] for kept in configs for key in keys if key in kept)
     named = {str(entry) for entry in entries if not isinstance(entry, bool)}
     return subject in named if named else subject == thread_id
 

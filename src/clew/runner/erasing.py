@@ -9,7 +9,7 @@ from typing import Any
 
 from clew.codec.values import decode
 from clew.engine.records import Queued, Run
-from clew.engine.state import kept_metadata
+from clew.engine.state import kept_config
 from clew.engine.subjects import owned_prefixes, owns_thread
 from clew.runner.io import RunnerIO
 from clew.runner.pruning import walk
@@ -66,14 +66,14 @@ async def erase(
         saver: where the threads are kept.
         store: where the memories are kept.
         subject: whose.
-        keys: which entries of the metadata of threads name a subject.
+        keys: which entries of configs name a subject.
         namespaces: those to be removed with all below them; None: those that have the subject as a label.
         dry_run: whether to count only.
         seen: called with the number of thread_ids that were looked at.
     """
     erased, looked_at = Erased(), 0
     async for thread_id, runs, queue in _threads(io, saver):
-        if owns_thread(subject, thread_id, [*map(_metadata, runs), *map(_queued_metadata, queue)], keys):
+        if owns_thread(subject, thread_id, _named(runs, queue), keys):
             erased.thread_ids.append(thread_id)
             erased.threads += 1
             erased.runs += len(runs)
@@ -133,10 +133,8 @@ def _count(erased: Erased, prefix: Namespace, memories: Memories) -> None:
     erased.vectors += memories.vectors
 
 
-def _metadata(run: Run) -> dict[str, Any]:
-    kept: dict[str, Any] = decode(run.metadata) if run.metadata else {}
-    return kept
-
-
-def _queued_metadata(place: Queued) -> dict[str, Any]:
-    return kept_metadata(CallOptions.decode(place.config).config) if place.config else {}
+def _named(runs: Sequence[Run], queue: Sequence[Queued]) -> list[dict[str, Any]]:
+    """Return what is kept of the configs of runs and of calls that wait, `configurable` and `metadata` apart."""
+    configs = [decode(run.metadata) for run in runs if run.metadata]
+    configs += [kept_config(CallOptions.decode(place.config).config) for place in queue if place.config]
+    return [entries for config in configs for entries in config.values()]

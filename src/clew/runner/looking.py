@@ -18,6 +18,7 @@ from clew.engine.identity import FAILURE, INTERRUPT
 from clew.engine.questions import Question
 from clew.engine.records import Record, Run, ThreadKey, Work, end_checkpoint, input_checkpoint
 from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, ShownTree
+from clew.engine.state import as_metadata
 from clew.errors import InvalidOption, NoSuchThread, UnreadableRecord
 from clew.runner.io import RunnerIO
 from clew.runner.leases import is_dead, this_machine
@@ -152,7 +153,7 @@ def _status(run: Run, crashed: bool) -> str:
 
 
 def _run(run: Run, crashed: bool) -> ShownRun:
-    metadata = shown(run.metadata) if run.metadata else {}  # first: it tells whether the rest is encrypted
+    metadata = as_metadata(shown(run.metadata)) if run.metadata else {}  # first: it tells whether the rest is encrypted
     ends = (end_checkpoint(run.id),) if run.status == "done" else ()
     return ShownRun(
         id=run.id, number=run.number, source=run.source, status=_status(run, crashed),

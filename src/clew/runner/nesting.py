@@ -13,7 +13,7 @@ from typing import Any
 
 from clew.codec.values import encode
 from clew.engine.records import Run, ThreadKey
-from clew.engine.state import kept_metadata
+from clew.engine.state import kept_config
 from clew.errors import ThreadBusy
 from clew.runner import saved
 from clew.runner.asking import report_dropped
@@ -109,7 +109,7 @@ def left_by(call: Call, value: Any) -> list[Keep]:
     run = Run(
         id=uuid.uuid4().hex, number=0, source="update", parent=None, previous=call.scope.given, step=-1,
         status="done", input=None, value=left.value, saved=left.saved,
-        metadata=encode(kept_metadata(call.scope.config)), created_s=now_s, ended_s=now_s,
+        metadata=encode(kept_config(call.scope.config)), created_s=now_s, ended_s=now_s,
     )  # fmt: skip
     report_dropped(thread, call.scope.head)
     regardless = not _asks_for_previous(call) or thread in call.execution.unordered

@@ -142,7 +142,7 @@ def _as_wanted(frame: Frame, reads: Sequence[Op]) -> Sequence[Op]:
 @lru_cache(maxsize=256)
 def _memory_as_of(metadata: bytes) -> str | None:
     """Read from a run's metadata when it wants memory to be as it was; it is the same for all its life."""
-    wanted = decode(metadata).get("memory_as_of") if metadata else None
+    wanted = decode(metadata).get("configurable", {}).get("memory_as_of") if metadata else None
     return wanted if isinstance(wanted, str) else None
 
 

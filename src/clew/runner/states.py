@@ -12,7 +12,18 @@ from clew.codec.values import decode, encode
 from clew.engine import planning
 from clew.engine.identity import INTERRUPT
 from clew.engine.records import Run, ThreadKey, end_checkpoint, run_of
-from clew.engine.state import StateSnapshot, View, at_end, at_input, config_of, kept_metadata, matches, missing, nested
+from clew.engine.state import (
+    StateSnapshot,
+    View,
+    as_metadata,
+    at_end,
+    at_input,
+    config_of,
+    kept_config,
+    matches,
+    missing,
+    nested,
+)
 from clew.errors import Conflict, NoSuchThread, ThreadBusy
 from clew.runner import saved
 from clew.runner.asking import answered_questions, questions_of, report_dropped
@@ -122,7 +133,7 @@ async def view_of(
         asked = [*answered_questions(run, await io.keep(saver, LoadRecords(run.id, INTERRUPT))), *asked]
     value, left = await _values(io, saver, run, near)
     before, left_before = (None, None) if previous is None else await _values(io, saver, previous, near)
-    metadata = decode(run.metadata) if run.metadata else {}
+    metadata = as_metadata(decode(run.metadata)) if run.metadata else {}
     if run.status == "done" and run.error:
         metadata = {**metadata, "unheard_errors": run.error}
     return View(
@@ -148,7 +159,7 @@ async def update_state(
         ThreadBusy: a run holds the thread.
         NotRecordable: the value could not be read back.
     """
-    metadata = encode(kept_metadata(config))
+    metadata = encode(kept_config(config))
     evicts: list[str] = []
     for tried in range(_TRIES):
         place = await find_place(io, saver, thread, config)

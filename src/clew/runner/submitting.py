@@ -157,8 +157,9 @@ async def kept_options(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run
     records = await io.keep(saver, LoadRecords(run.id, CALL))
     if records:
         return CallOptions.decode(records[-1].outcome)
-    configurable = {**(decode(run.metadata) if run.metadata else {}), "thread_id": thread.thread_id}
-    return CallOptions(config={"configurable": configurable})
+    config = decode(run.metadata) if run.metadata else {}
+    configurable = {**config.get("configurable", {}), "thread_id": thread.thread_id}
+    return CallOptions(config={**config, "configurable": configurable})
 
 
 async def status(io: RunnerIO, ticket: Ticket) -> HandleStatus:

@@ -19,7 +19,7 @@ from clew.engine.identity import CALL, INTERRUPT, TRACE, keyed_run_id
 from clew.engine.planning import Place, Plan
 from clew.engine.questions import Command, Question
 from clew.engine.records import Queued, Record, Run, ThreadKey, run_of
-from clew.engine.state import kept_metadata
+from clew.engine.state import kept_config
 from clew.errors import (
     Conflict,
     InvalidOption,
@@ -192,7 +192,7 @@ async def _plan(
 ) -> Plan:
     if queued is not None and queued.act == "input":
         assert queued.input is not None
-        return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_metadata(config)))
+        return planning.new_run(place, queued.id, time.time(), queued.input, encode(kept_config(config)))
     try:
         run_id = None if run_key is None else keyed_run_id(thread, run_key)
         if run_id is not None and (run := await _named(io, saver, thread, place, run_id)) is not None:
@@ -208,8 +208,9 @@ def _with_memory_as_of(plan: Plan, config: Mapping[str, Any]) -> Plan:
     wanted = (config.get("configurable") or {}).get("memory_as_of")
     if plan.act != "fork" or wanted is None:
         return plan
-    metadata = encode({**decode(plan.run.metadata), "memory_as_of": wanted})
-    return replace(plan, run=replace(plan.run, metadata=metadata))
+    config = decode(plan.run.metadata)
+    metadata = {**config, "configurable": {**config.get("configurable", {}), "memory_as_of": wanted}}
+    return replace(plan, run=replace(plan.run, metadata=encode(metadata)))
 
 
 async def _named(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, place: Place, run_id: str) -> Run | None:
@@ -246,7 +247,7 @@ async def _plan_call(
         return planning.go_on(place, id, now_s, questions_of(place.run), ())
     if input is None:
         return planning.go_on(place, id, now_s, (), ())
-    return planning.new_run(place, id, now_s, encoded_input(input), encode(kept_metadata(config)))
+    return planning.new_run(place, id, now_s, encoded_input(input), encode(kept_config(config)))
 
 
 async def _records_to_answer(io: RunnerIO, saver: Checkpointer, place: Place) -> Sequence[Record]:
