@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from clew import Database, entrypoint, get_store
+from clew import Database, EncryptionKeys, entrypoint, get_store
 from clew.cli.app import app
 from clew.cli.namespaces import parse_namespace, show_namespace
 from clew.errors import InvalidNamespaceError
@@ -307,6 +307,55 @@ class TestEmbedders:
         assert result.exit_code == 2
         assert "OPENAI_API_KEY" in result.stderr
         assert printed(clew("memory", "stats", "--json"))["waiting"] == 0
+
+
+class TestOnlyWhatTheProgramIndexes:
+    """Commands do not know how the program opens its database, so they index what it does, or refuse."""
+
+    def test_where_nobody_made_vectors_no_command_does(self, clew: Clew, filled: str) -> None:
+        clew("memory", "put", "memories/1", "pet", '{"data": "a dog"}')
+        assert printed(clew("reindex", "--json")) == {"items": 4, "new_vectors": 0, "waiting": 0, "reasons": {}}
+        stats = printed(clew("memory", "stats", "--json"))
+        assert (stats["items"], stats["vectors"], stats["waiting"]) == (4, {}, 0)
+
+    def test_what_is_encrypted_gets_no_vectors_unasked(self, clew: Clew, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLEW_ENCRYPTION_KEYS", EncryptionKeys.new_key())
+        assert printed(clew("memory", "put", "u", "k", '{"text": "secret"}', "--json"))["version"] == 1
+        assert printed(clew("memory", "stats", "--json"))["vectors"] == {}
+
+    @pytest.mark.parametrize("embed", ["local", None])
+    @pytest.mark.parametrize("encrypted", [False, True])
+    def test_without_the_paths_of_the_program_nothing_is_indexed(
+        self, clew: Clew, url: str, embed: str | None, encrypted: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = EncryptionKeys.new_key()
+        if encrypted:
+            monkeypatch.setenv("CLEW_ENCRYPTION_KEYS", key)
+
+        def opened() -> Database:
+            keys = EncryptionKeys([key]) if encrypted else None
+            return Database(url, embed=embed, fields=["text"], encryption=keys)
+
+        with opened() as database:
+            database.store.put(BOB, "tea", {"text": "likes green tea", "note": "zebra elephants"})
+            database.store.put(BOB, "chess", {"text": "plays chess", "note": "zebra"}, index=["text"])
+            database.store.put(BOB, "none", {"text": "zebra"}, index=False)
+        for command in (("reindex",), ("memory", "put", "memories/1", "new", '{"text": "swims", "note": "zebra"}')):
+            refused = clew(*command)
+            assert (refused.exit_code, refused.stdout) == (2, "")
+            assert "--field" in refused.stderr
+            assert clew(*command, "--field", "text").exit_code == 0
+        with opened() as database:
+            assert [item.key for item in database.store.search(BOB, query="zebra", mode="keyword")] == []
+            found = database.store.search(BOB, query="likes green tea swims", mode="keyword")
+            assert {item.key for item in found} == {"tea", "new"}
+            assert database.store.get(BOB, "new") is not None
+
+    def test_vectors_of_other_paths_are_not_replaced(self, clew: Clew, url: str) -> None:
+        with Database(url, embed="local", fields=["a", "b"]) as database:
+            database.store.put(BOB, "tea", {"a": "green tea", "b": "black tea"})
+        assert clew("reindex").exit_code == 2
+        assert printed(clew("reindex", "--field", "a", "--field", "b", "--json"))["new_vectors"] == 0
 
 
 def lengths(texts: list[str]) -> list[list[float]]:

@@ -104,15 +104,19 @@ def _named(url: str) -> str:
     return url
 
 
-def open_database(url: str, *, embed: Any = None) -> Database:
+def open_database(url: str, *, embed: Any = None, fields: list[str] | None = None) -> Database:
     """Open a database, with the encryption keys of the environment if there are any.
+
+    Args:
+        url: its address.
+        embed, fields: as `Database` takes them.
 
     Raises:
         UsageError: the address or a key is none.
         StorageError: the database cannot be used.
     """
     log.debug("opening %s", url)
-    return Database(url, embed=embed, encryption=_keys())
+    return Database(url, embed=embed, fields=fields or None, encryption=_keys())
 
 
 def _keys() -> EncryptionKeys | None:
@@ -140,19 +144,22 @@ def indexed_store(database: Database) -> TransactionalStore[Any]:
 
 
 def choose_embedder(database: Database, wanted: str | None) -> Choice:
-    """Choose who makes vectors: whom the person wants, else who made those of the database, else the local one.
+    """Choose who makes vectors: whom the person wants, else who made those of the database.
+
+    A database that holds nothing yet gets the local ones, unless it is encrypted: vectors are not.
 
     Args:
         database: opened without an embedder.
         wanted: a name of an embedder, "none", or None.
     """
-    models = indexed_store(database).index_status().other_models
+    status = indexed_store(database).index_status()
+    models = status.other_models
     if wanted == NO_EMBEDDER:
         return Choice()
     if wanted is not None:
         return Choice(embed=_checked(wanted))
     if not models:
-        return Choice(embed="local" if _local_is_installed() else None)
+        return Choice(embed="local" if not status.items and not _keys() and _local_is_installed() else None)
     return _choice_for(max(models, key=lambda name: models[name]))
 
 

@@ -13,6 +13,7 @@ import typer
 
 from clew import BaseStore, Database, Item
 from clew.cli.databases import NO_EMBEDDER, choose_embedder, existing_url, indexed_store, kept_url, open_database
+from clew.cli.indexing import Fields, check_indexed_alike
 from clew.cli.items import (
     ITEM_COLUMNS,
     VERSION_COLUMNS,
@@ -38,6 +39,7 @@ memory = typer.Typer(
 )
 
 _EVERY = 2**31 - 1
+_MOST_COMPARED = 1000
 
 
 class _Modes(StrEnum):
@@ -157,15 +159,21 @@ def put(
         int | None, typer.Option(min=0, help="Only if it replaces this version (0: nothing yet).")
     ] = None,
     index: Annotated[bool, typer.Option(help="Whether searches find it.")] = True,
+    field: Fields = None,
     embed: Embed = None,
     db: _Db = None,
     as_json: _Json = False,
 ) -> None:
-    """Keep a memory, replacing the one of that key; the database is made if it is not there."""
-    screen = Screen()
-    with errors_shown(screen), open_embedding(kept_url(db), embed if index else NO_EMBEDDER, screen) as database:
+    """Keep a memory, replacing the one of that key; the database is made if it is not there.
+
+    Where the program indexes only parts of its memories, name them by --field.
+    """
+    screen, who = Screen(), embed if index else NO_EMBEDDER
+    with errors_shown(screen), open_embedding(kept_url(db), who, screen, field) as database:
         place, store = parse_namespace(namespace), database.store
         new = parse_memory(sys.stdin.read() if value == "-" else value)
+        if index and not field:
+            check_indexed_alike(database, most=_MOST_COMPARED)
         store.put(
             place, key, new, index=None if index else False,
             ttl=NOT_GIVEN if ttl is None else ttl, if_version=if_version,
@@ -231,16 +239,18 @@ def _reading(url: str | None) -> Generator[tuple[BaseStore, Screen]]:
 
 
 @contextmanager
-def open_embedding(url: str, wanted: str | None, screen: Screen) -> Generator[Database]:
+def open_embedding(
+    url: str, wanted: str | None, screen: Screen, fields: list[str] | None = None
+) -> Generator[Database]:
     """Open a database with the embedder that fits it, and say so where there is none for its vectors."""
-    with open_database(url) as database:
+    with open_database(url, fields=fields) as database:
         choice = choose_embedder(database, wanted)
         if choice.embed is None:
             if choice.problem:
                 screen.note(f"By words alone, for {choice.problem}")
             yield database
             return
-    with open_database(url, embed=choice.embed) as database:
+    with open_database(url, embed=choice.embed, fields=fields) as database:
         yield database
 
 

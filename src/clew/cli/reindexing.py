@@ -10,6 +10,7 @@ from rich.progress import Progress
 
 from clew import Database
 from clew.cli.databases import choose_embedder, existing_url, indexed_store, open_database
+from clew.cli.indexing import Fields, check_indexed_alike
 from clew.cli.screen import Screen, errors_shown
 from clew.errors import UsageError
 
@@ -22,6 +23,7 @@ def reindex(
             "default."
         ),
     ] = None,
+    field: Fields = None,
     db: Annotated[
         str | None, typer.Option(help="The database, such as sqlite:///app.db; that of `clew chat` if not given.")
     ] = None,
@@ -29,7 +31,8 @@ def reindex(
 ) -> None:
     """Index all memories anew, while searches go on: after a change of the embedder, or of Clew's own rules.
 
-    What has a vector of the same text by the same embedder keeps it.
+    What has a vector of the same text by the same embedder keeps it. Where the program indexes only parts of its
+    memories, name them by --field: without it, this refuses.
     """
     screen = Screen()
     with errors_shown(screen):
@@ -38,7 +41,9 @@ def reindex(
             choice = choose_embedder(database, embed)
         if choice.problem:
             raise UsageError(f"{choice.problem}; say by --embed whose vectors to make, or none for words alone")
-        with open_database(url, embed=choice.embed) as database:
+        with open_database(url, embed=choice.embed, fields=field) as database:
+            if not field:
+                check_indexed_alike(database)
             _reindex(database, screen, as_json)
 
 

@@ -15,6 +15,7 @@ from clew.store.settings import Settings
 from clew.store.values import decode_value
 
 _MOST_DELAY_S = 3600
+TERM_BYTES = 4
 NO_VECTOR = "the embedder gave no vector"
 
 
@@ -58,6 +59,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
 
     Args:
         id, version, value, fields: as in Waiting.
+        terms: how many, with repetitions.
         vectors: of whatever model; None: it has none.
     """
 
@@ -65,6 +67,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
     version: int
     value: bytes | str
     fields: tuple[str, ...] | None
+    terms: int
     vectors: Vectors | None
 
 
@@ -155,6 +158,15 @@ def finish_reindexing(found: Sequence[Indexed], embedded: Embedded, settings: Se
             )
         )
     return anew
+
+
+def is_indexed_alike(item: Indexed, settings: Settings) -> bool:
+    """Say whether the same texts of an item are indexed as these settings would index, by whatever rules and model."""
+    index = indexable(decode_value(item.value), item.fields, settings)
+    if len(index.words) != TERM_BYTES * item.terms:
+        return False
+    of_other_texts = item.vectors is not None and item.vectors.hashes != b"".join(map(text_hash, index.texts))
+    return settings.embedder is None or not of_other_texts
 
 
 def _is_fresh(item: Indexed, settings: Settings) -> bool:

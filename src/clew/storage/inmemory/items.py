@@ -30,7 +30,7 @@ from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import Mode, Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Found, Stored, search
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
@@ -221,7 +221,9 @@ class MemoryKeeper(MemoryMover):
 
 def _indexed(row: Row) -> Indexed:
     s, w = row.stored, row.write
-    return Indexed(id=s.id, version=s.version, value=s.value, fields=w.fields, vectors=w.vectors)
+    return Indexed(
+        id=s.id, version=s.version, value=s.value, fields=w.fields, terms=len(w.words) // TERM_BYTES, vectors=w.vectors
+    )
 
 
 def _reindexed(row: Row, anew: Reindexed, now_us: int) -> Row:

@@ -11,7 +11,7 @@ from clew.storage.postgres.items import BELOW, below, columns_of, fields_text, l
 from clew.storage.postgres.statements import change, rows
 from clew.store.namespaces import encode
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedWrite, Vectors
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def indexed(connection: psycopg.Connection, after: int, limit: int) -> list[Inde
     """Give items by id, above `after`, with what is indexed of them."""
     found = rows(
         connection,
-        "SELECT i.id, i.version, i.value, i.fields, e.name, x.hashes, x.vectors FROM clew_items i "
+        "SELECT i.id, i.version, i.value, i.fields, length(x.words), e.name, x.hashes, x.vectors FROM clew_items i "
         "JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
         "WHERE i.id > %s ORDER BY i.id LIMIT %s",
         (after, limit),
@@ -124,9 +124,10 @@ def indexed(connection: psycopg.Connection, after: int, limit: int) -> list[Inde
             version=version,
             value=value,
             fields=fields_of(fields),
+            terms=size // TERM_BYTES,
             vectors=Vectors(model=model, hashes=hashes, data=data) if model is not None else None,
         )
-        for item_id, version, value, fields, model, hashes, data in found
+        for item_id, version, value, fields, size, model, hashes, data in found
     ]
 
 

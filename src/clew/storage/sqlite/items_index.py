@@ -12,7 +12,7 @@ from clew.errors import UnreadableRecord
 from clew.storage.sqlite.items_packs import keep_full_pack, keep_packs
 from clew.store.namespaces import encode, path_range
 from clew.store.operations import Namespace
-from clew.store.outbox import Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
 from clew.store.planning import PreparedWrite, Vectors
 
 
@@ -124,7 +124,7 @@ def set_vectors(connection: sqlite3.Connection, worked: Sequence[Worked], now_us
 def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
     """Give items by id, above `after`, with what is indexed of them."""
     rows = connection.execute(
-        "SELECT i.id, i.version, i.value, i.fields, e.name, v.hashes, v.vectors FROM clew_items i "
+        "SELECT i.id, i.version, i.value, i.fields, length(x.words), e.name, v.hashes, v.vectors FROM clew_items i "
         "JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
         "LEFT JOIN clew_item_vectors v USING (id) "
         "WHERE i.id > ? ORDER BY i.id LIMIT ?",
@@ -136,9 +136,10 @@ def indexed(connection: sqlite3.Connection, after: int, limit: int) -> list[Inde
             version=version,
             value=value,
             fields=fields_of(fields),
+            terms=size // TERM_BYTES,
             vectors=Vectors(model=model, hashes=hashes, data=data) if model is not None else None,
         )
-        for item_id, version, value, fields, model, hashes, data in rows
+        for item_id, version, value, fields, size, model, hashes, data in rows
     ]
 
 
