@@ -12,8 +12,10 @@ import pytest
 
 from clew import Checkpointer, entrypoint, task
 from clew.errors import InvalidOption
+from clew.storage.base import LoadRecords
 from support.colours import Colour, result, results, thread
-from support.heavy import fails, late, where
+from support.heavy import at_large, fails, late, where
+from support.working import head
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,6 +73,32 @@ def test_a_function_without_a_name_of_its_own_runs_where_it_need_not_travel() ->
             return double(x).result()
 
         assert flow.invoke(4) == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of a process with several OS threads
+def test_a_forked_process_is_outside_of_the_run(
+    saver: Checkpointer, colour: Colour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forking = multiprocessing.get_context("fork")
+
+    @colour.task
+    async def by_a_pool(x: int) -> list[Any]:
+        with forking.Pool(1) as pool:
+            return pool.map(at_large, [x])[0]
+
+    by_an_executor = task(at_large, executor=late)
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(x: int) -> Any:
+        return [await result(by_a_pool(x)), await result(by_an_executor(x))]
+
+    with ProcessPoolExecutor(1, mp_context=forking) as executor:
+        monkeypatch.setattr(late, "inner", executor)
+        found = colour.invoke(flow, 1, thread("a"))
+    assert found == [["NotInWorkflow"] * 4 + [2]] * 2
+    records = saver.execute(LoadRecords(head(saver, "flow", "a").id))
+    assert [record.name for record in records] == ["by_a_pool", "at_large"]
 
 
 def test_what_could_not_work_is_refused() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from clew import task
+from clew import get_runtime, get_store, get_stream_writer, interrupt, task
+from clew.errors import NotInWorkflow, Suspended
 
 
 class LateExecutor(Executor):
@@ -31,3 +33,21 @@ def where(x: int, *, times: int = 1) -> tuple[int, int]:
 @task(executor=late)
 def fails(x: int) -> int:
     raise ValueError("too heavy", x)
+
+
+@task
+def double(x: int) -> int:
+    return 2 * x
+
+
+def at_large(x: int) -> list[Any]:
+    """Try what only a run can do, and call a task; return what became of each."""
+    asked = [_tried(each) for each in (get_store, get_runtime, get_stream_writer, lambda: interrupt("really?"))]
+    return [*asked, double(x).result()]
+
+
+def _tried(ask: Callable[[], Any]) -> str:
+    try:
+        return f"worked: {ask()}"
+    except (NotInWorkflow, Suspended) as error:
+        return type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -40,8 +41,16 @@ else:
 
 current: ContextVar[Frame | None] = ContextVar("clew_frame", default=None)
 
-
 _job: ContextVar[tuple[Frame, threading.Thread, object] | None] = ContextVar("clew_job", default=None)
+
+
+def _leave_run() -> None:
+    """Let a forked child be outside of the run in which its parent forked: it does not hold the thread."""
+    current.set(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_run)
 
 
 def running() -> Frame:
@@ -53,7 +62,7 @@ def running() -> Frame:
     frame = current.get()
     if frame is None:
         raise NotInWorkflow(
-            "this works only inside a running workflow or task; "
+            "this works only inside a running workflow or task, in the process that runs it; "
             "an OS thread of your own needs a copy of its context: contextvars.copy_context().run(...)"
         )
     return frame
