@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clew.codec.values import decode
 from clew.database import Database
 from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, ShownTree
 from clew.errors import InvalidOption
@@ -96,8 +97,8 @@ async def ashow_run(
 
 def kept_call(
     where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
-) -> tuple[dict[str, Any], Any]:
-    """Return the config and the context with which a run was called, for whoever goes on with it.
+) -> tuple[Any, dict[str, Any], Any]:
+    """Return the input, the config and the context with which a run was called, for whoever goes on with it.
 
     Of a call that was submitted both are kept; of another one, the texts, numbers, booleans and UUIDs in `configurable`
     and in `metadata`. Unlike what the other functions here give, they are of the types that they were of: the code that
@@ -116,19 +117,19 @@ def kept_call(
 
 async def akept_call(
     where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[Any, dict[str, Any], Any]:
     """Like `kept_call`, for async code."""
     return await _kept_call(ON_LOOP, where, thread_id, run_id, workflow)
 
 
 async def _kept_call(
     io: RunnerIO, where: AnyKept, thread_id: str, run_id: str | None, workflow: str | None
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[Any, dict[str, Any], Any]:
     saver = _saver(where)
     thread = await looking.find_thread(io, saver, thread_id, workflow)
     run = await looking.find_run(io, saver, thread, run_id)
     options = await kept_options(io, saver, thread, run)
-    return options.config, options.context
+    return None if run.input is None else decode(run.input), options.config, options.context
 
 
 async def _runs(

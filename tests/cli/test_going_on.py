@@ -134,6 +134,17 @@ def test_a_fork_starts_from_a_checkpoint_and_leaves_the_rest() -> None:
     assert printed("show", "shop.db", "done", "--run", second["id"])["value"] == [1, 2]
 
 
+@pytest.mark.parametrize(("thread", "status"), [("failed", "failed"), ("asks", "interrupted")])
+def test_a_fork_of_a_run_that_could_be_continued_does_it_once_more(thread: str, status: str) -> None:
+    [before] = printed("runs", "shop.db", thread)
+    charged = len(Path("charged.txt").read_text().split())
+    clew("fork", "shop.db", "program.py:shop", thread, "--checkpoint", before["checkpoints"][0])
+    anew, kept = printed("runs", "shop.db", thread)
+    assert kept == before
+    assert (anew["status"], anew["attempts"], anew["input"]) == (status, 1, before["input"])
+    assert len(Path("charged.txt").read_text().split()) == charged + 1
+
+
 def test_a_run_that_was_submitted_goes_on_with_all_that_it_was_submitted_with() -> None:
     done = printed("resume", "shop.db", "program.py:visit", "visited", "--answer", "1")
     assert done["value"] == [1, {"tea": [1, 2]}, ["vip"], "ann"]

@@ -85,8 +85,8 @@ def _go_on(
     with open_database(existing_url(database)) as opened:
         workflow = adopted(found, opened.checkpointer, opened.store)
         saver = workflow.checkpointer or opened.checkpointer
-        config, context = _call_to_repeat(saver, workflow.name, thread, checkpoint)
-        failed = _ran_into(workflow, input, config, context)
+        kept, config, context = _call_to_repeat(saver, workflow.name, thread, checkpoint)
+        failed = _ran_into(workflow, kept if input is None else input, config, context)
         tree = show_run(saver, thread, workflow=workflow.name)
         if as_json:
             screen.json(msgspec.to_builtins(tree))
@@ -99,10 +99,11 @@ def _go_on(
 
 def _call_to_repeat(
     saver: Checkpointer, workflow: str, thread: str, checkpoint: str | None
-) -> tuple[dict[str, Any], Any]:
-    """Return the config and the context with which a run goes on: those that it was called with, as far as kept.
+) -> tuple[Any, dict[str, Any], Any]:
+    """Return the input, the config and the context with which a run goes on: those of its call, as far as kept.
 
-    A worker goes on with a run in the same way: the run reads its user's id, say, and stays that user's.
+    A worker goes on with a run in the same way: the run reads its user's id, say, and stays that user's. There is an
+    input at the beginning of a run alone: with it a new run begins there, although that run could be continued.
 
     Raises:
         UsageError: the thread has no such checkpoint.
@@ -110,10 +111,11 @@ def _call_to_repeat(
     named = {"thread_id": thread} if checkpoint is None else {"thread_id": thread, "checkpoint_id": checkpoint}
     run_id = None if checkpoint is None else _run_with(saver, workflow, thread, checkpoint)
     try:
-        config, context = kept_call(saver, thread, run_id=run_id, workflow=workflow)
+        input, config, context = kept_call(saver, thread, run_id=run_id, workflow=workflow)
     except NoSuchThread:
-        return {"configurable": named}, None  # the workflow will say so
-    return {**config, "configurable": {**config["configurable"], **named}}, context
+        return None, {"configurable": named}, None  # the workflow will say so
+    begins = checkpoint is not None and checkpoint.endswith("-0")
+    return input if begins else None, {**config, "configurable": {**config["configurable"], **named}}, context
 
 
 def _run_with(saver: Checkpointer, workflow: str, thread: str, checkpoint: str) -> str:
