@@ -168,13 +168,13 @@ def test_the_workflow_sees_what_was_kept_of_its_callers_config(saver: Checkpoint
         return config["configurable"], config["metadata"]
 
     user = uuid.uuid4()
-    given = {"configurable": {"user_id": user}, "metadata": {"user_id": "another", "plan": 2, "lists": [1]}}
+    given = {"configurable": {"user_id": user}, "metadata": {"user_id": "another", "id": user, "lists": [1]}}
     leave_half_way(saver, "flow", "a", 1, config=given)
     recover(saver, [flow])
     state = entrypoint(checkpointer=saver)(flow.__wrapped__).get_state(thread("a"))
-    assert state.values == ({"user_id": user, "thread_id": "a"}, {"user_id": "another", "plan": 2})
+    assert state.values == ({"user_id": user, "thread_id": "a"}, {"user_id": "another", "id": user})
     assert state.metadata is not None
-    assert (state.metadata["user_id"], state.metadata["plan"]) == ("another", 2)
+    assert (state.metadata["user_id"], state.metadata["id"]) == ("another", str(user))
 
 
 def test_only_runs_of_the_given_workflows_are_continued(saver: Checkpointer) -> None:

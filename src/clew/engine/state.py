@@ -200,8 +200,9 @@ def _keepable(entries: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def as_metadata(kept: Config) -> dict[str, Any]:
-    """Show what is kept of a config as the metadata of checkpoints; of equal names that in `metadata` counts."""
-    return {**kept.get("configurable", {}), **kept.get("metadata", {})}
+    """Show what is kept of a config as checkpoints do: UUIDs as text, and of equal names that in `metadata`."""
+    entries = {**kept.get("configurable", {}), **kept.get("metadata", {})}
+    return {key: str(value) if isinstance(value, UUID) else value for key, value in entries.items()}
 
 
 def _metadata(view: View, source: str, step: int) -> dict[str, Any]:
