@@ -85,6 +85,13 @@ def test_what_makes_no_sense_is_refused() -> None:
     assert "no run 'x'" in run("learn", "program.py:learner", "1", "--undo", "x", code=2).stderr
 
 
+def test_what_is_refused_leaves_no_run() -> None:
+    assert "no thread 'nowhere' of" in run("learn", "program.py:learner", "nowhere", code=2).stderr
+    run("learn", "program.py:learner", "1", "--undo", "zz", code=2)
+    threads = json.loads(run("threads", "app.db", "--json").stdout)
+    assert [(thread["thread_id"], thread["status"]) for thread in threads] == [("1", "done")]
+
+
 def test_what_a_model_raises_is_one_line() -> None:
     failing = PROGRAM.replace("Student(facts)", "lambda *given: 1 / 0")
     Path("failing.py").write_text(failing, encoding="utf-8")

@@ -238,6 +238,8 @@ class TestRefusals:
             (("ls", "%FF"), "UTF-8"),
             (("ls", "--filter", "{n: 1}"), "--filter is no JSON"),
             (("ls", "--filter", '{"n": {"$near": 1}}'), "$near"),
+            (("ls", "--namespaces", "--filter", "{}"), "leave out --filter"),
+            (("ls", "--as-of", "0001-01-01T00:00:00+05:00"), "no time of the years 1 to 9999"),
             (("search", "x", "--mode", "semantic", "--embed", "none"), "needs an embedder"),
             (("search", "x", "--embed", "nobody"), "no embedder is called 'nobody'"),
             (("put", "a", "b", "tea"), "no JSON"),

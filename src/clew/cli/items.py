@@ -89,12 +89,18 @@ def parse_memory(text: str) -> Any:
 
 
 def parse_moment(text: str | None) -> datetime | str | None:
-    """Read a time, in UTC where it names no zone; anything else names a checkpoint."""
+    """Read a time, in UTC where it names no zone; anything else names a checkpoint.
+
+    Raises:
+        UsageError: the time is before or after all that UTC can say.
+    """
     try:
         moment = None if text is None else datetime.fromisoformat(text)
+        return moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
     except ValueError:
         return text
-    return moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+    except OverflowError as error:
+        raise UsageError(f"--as-of {text!r} is no time of the years 1 to 9999 in UTC") from error
 
 
 def parse_json(text: str | None, what: str) -> Any:

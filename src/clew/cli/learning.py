@@ -18,6 +18,7 @@ from clew.cli.screen import Screen, errors_shown
 from clew.cli.targets import find_workflow
 from clew.errors import ClewError, UsageError
 from clew.learn import Change, Learn, Learned, Undo, Undone, is_learner
+from clew.learn.learner import check_wish
 
 log = logging.getLogger("clew.cli")
 
@@ -62,6 +63,7 @@ def _learner(target: str) -> Workflow[Any, Any]:
 
 def _told(screen: Screen, learner: Workflow[Any, Any], wish: Learn | Undo, thread: str) -> Any:
     """Let the learner work, and show in one line what its model raised."""
+    check_wish(learner, wish, thread)
     try:
         with shown_progress("Learning", None):
             return learner.invoke(wish, {"configurable": {"thread_id": thread}})

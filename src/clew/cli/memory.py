@@ -86,6 +86,8 @@ def ls(
         if namespaces:
             if as_of is not None:
                 raise UsageError("namespaces are listed as they are now: leave out --as-of")
+            if filter is not None:
+                raise UsageError("namespaces have no values: leave out --filter")
             listed = store.list_namespaces(prefix=prefix, limit=one_more, offset=offset)
             rows = [[show_namespace(one)] for one in listed[:limit]]
             show_rows(screen, listed[:limit] if as_json else None, ["namespace"], rows)

@@ -21,6 +21,7 @@ from clew.learn.extracting import Extraction, Fact
 from clew.learn.memories import search, take_back, write
 
 _TRIES = 3
+_CONVERSATION = "_clew_conversation"  # of the learner's function: the workflow whose threads it learns from
 _MARGIN_S = 1.0  # clocks are read more than once
 
 Learner = Workflow[Learn | Undo, Learned | Undone]
@@ -66,7 +67,7 @@ def create_learner(
 
     @task(name="recollect")
     def recollect(run: str) -> Learned:
-        return _recollected(learner, run)
+        return _recollected(learner, run, get_config()["configurable"]["thread_id"])
 
     async def learn(
         wish: Learn | Undo, *, previous: list[str] | None = None
@@ -82,6 +83,7 @@ def create_learner(
         return entrypoint.final(value=value, save=learned if wish.dry_run else [*learned, *talk.ids])
 
     named = name or f"learn_{conversation.name}"
+    setattr(learn, _CONVERSATION, conversation)
     learner: Learner = entrypoint(name=named, **_with_database(conversation, options))(learn)
     return learner
 
@@ -89,6 +91,20 @@ def create_learner(
 def is_learner(workflow: Workflow[Any, Any]) -> bool:
     """Say whether a workflow was made by `create_learner`."""
     return getattr(workflow.__wrapped__, "__module__", None) == __name__
+
+
+def check_wish(learner: Learner, wish: Learn | Undo, thread: str) -> None:
+    """Refuse what cannot be learned or taken back, before a run is begun for it.
+
+    Raises:
+        InvalidOption: there is no such thread, or no such run of the learner on it.
+    """
+    if isinstance(wish, Undo):
+        _recollected(learner, wish.run, thread)
+        return
+    conversation: Workflow[Any, Any] = getattr(learner.__wrapped__, _CONVERSATION)
+    if not conversation.get_state({"configurable": {"thread_id": thread}}).exists:
+        raise InvalidOption(f"there is no thread {thread!r} of {conversation.name!r} to learn from")
 
 
 def learn_later(learner: Learner, config: Any, *, pause_s: float = 60.0) -> Handle:
@@ -128,13 +144,12 @@ async def _put_off(learner: Learner, wish: Learn, talk: Talk) -> None:
         await learner.asubmit(wish, get_config(), delay_s=wish.pause_s)
 
 
-def _recollected(learner: Learner, run: str) -> Learned:
+def _recollected(learner: Learner, run: str, thread: str) -> Learned:
     """Return what a run of the learner did.
 
     Raises:
-        InvalidOption: it is none of this thread, is no longer kept, or learned nothing.
+        InvalidOption: it is none of the thread, is no longer kept, or learned nothing.
     """
-    thread = get_config()["configurable"]["thread_id"]
     kept = learner.get_state({"configurable": {"thread_id": thread, "checkpoint_id": f"{run}-1"}})
     if not isinstance(kept.values, Learned) or kept.values.dry_run:
         raise InvalidOption(f"no run {run!r} that learned something is kept on thread {thread!r}")
