@@ -72,7 +72,7 @@ def existing_url(url: str | None) -> str:
         raise UsageError(f"there is no database {path!r}; name another one")
     if is_postgres(url) and not has_tables(url):
         raise UsageError(
-            f"the database {url} holds nothing of clew's there; ?schema=NAME at its end names another schema"
+            f"the database {url} holds nothing of clew's in this schema; ?schema=NAME at its end names another"
         )
     if "://" not in path and not has_tables(path):
         raise UsageError(f"the database {path!r} holds nothing of clew's; name another one")
