@@ -32,7 +32,7 @@ class Journal:
 
     __slots__ = (
         "_answered", "_begun", "_known", "_made", "_on_mismatch", "_places", "_retried", "_where",
-        "_yields_after", "mismatch", "records",
+        "_yields_after", "mismatch", "passed_over", "records",
     )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
@@ -43,6 +43,7 @@ class Journal:
         self._begun: set[str] | None = None  # calls above known ones, once somebody asks
         self._answered: set[str] = set()  # the code has made these calls, which were answered from their records
         self._made: set[str] = set()  # and these
+        self.passed_over: set[str] = set()  # and these, which are not recorded, where only what is recorded is replayed
         self.mismatch: ReplayMismatch | None = None  # a call raised it, whether the code caught it or not
         self._on_mismatch = on_mismatch
         self._where = where
@@ -124,7 +125,7 @@ class Journal:
     def not_made(self) -> list[Record]:
         """Return the recorded calls that the code has not made, and whose outcome still counts.
 
-        The calls below a call that was answered from its record are not made, and need not be.
+        The calls below a call that was answered from its record, or passed over, are not made, and need not be.
         """
         return [
             self.records[key]
@@ -134,6 +135,7 @@ class Journal:
             and self.records[key].state == "value"
             and not self._gives_way(key)
             and self._answered.isdisjoint(callers(key))
+            and self.passed_over.isdisjoint(callers(key))
         ]
 
     def _yield_after(self, key: str) -> None:

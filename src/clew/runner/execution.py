@@ -179,6 +179,8 @@ class Execution(Struct, eq=False, kw_only=True):
         """Raise Stopped if the run is to end here, or only what is recorded is to be replayed and a call is not."""
         self.check_stopped()
         if self.only_replays:
+            if self.journal is not None:
+                self.journal.passed_over.add(key)
             raise Stopped(f"call {key!r} is not recorded")
 
     def value_of(self, record: Record) -> Any:

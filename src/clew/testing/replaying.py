@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+from clew.configs import context_for
 from clew.errors import UsageError
 from clew.runner.checking import Finding, check
 from clew.storage.base import Checkpointer
@@ -31,4 +33,4 @@ def check_replay(workflow: Workflow[Any, Any], checkpointer: Checkpointer | None
         raise UsageError(
             f"workflow {workflow.name!r} has no checkpointer; pass the one whose threads are to be checked"
         )
-    return check(workflow._settings, saver)
+    return check(workflow._settings, saver, partial(context_for, workflow._context_schema))
