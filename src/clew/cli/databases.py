@@ -71,8 +71,9 @@ def existing_url(url: str | None) -> str:
     if "://" not in path and not Path(path).is_file():
         raise UsageError(f"there is no database {path!r}; name another one")
     if is_postgres(url) and not has_tables(url):
+        # Without the address: it may hold a password.
         raise UsageError(
-            f"the database {url} holds nothing of clew's in this schema; ?schema=NAME at its end names another"
+            "the database holds nothing of clew's in this schema; ?schema=NAME after its name says another"
         )
     if "://" not in path and not has_tables(path):
         raise UsageError(f"the database {path!r} holds nothing of clew's; name another one")
