@@ -1,13 +1,14 @@
 """How a store carries out operations on any engine that has transactions: check, embed, then one transaction.
 
 The order of things is decided here, once, in both colours; an engine gives a `Keeper` (what can be done inside a
-transaction) and the two verbs that open one. The embedder is called before the transaction, never inside it.
+transaction) and the two verbs that open one. No transaction waits for an embedder: one that answers at once is asked
+before it, any other after what was put is committed, and its vectors follow in a transaction of their own.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, partial
@@ -229,7 +230,7 @@ class TransactionalStore(IndexingStore[S]):
             self._note(plan, embedded)
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self) -> Generator[None]:
         """Have a later call make the vectors of what is kept by now, if this one does not come to it."""
         try:
             yield

@@ -147,6 +147,7 @@ class SqliteDatabase:
         if self._writer is None or self._one_on_loop or not self._commits.is_quick():
             return None
         self._one_on_loop = True
+        done: T | None = None
         try:
             with self._commits.measured():
                 done = self.write_at_once(work, waits=False)
