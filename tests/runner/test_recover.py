@@ -79,11 +79,13 @@ def test_a_run_that_was_cancelled_is_not_begun_again(saver: Checkpointer, colour
     async def flow(x: int) -> None:
         ran.append(x)
 
-    crashed, handed_over = (leave_half_way(saver, "flow", name, 1) for name in "ab")
+    crashed, before, after = (leave_half_way(saver, "flow", name, 1) for name in "abc")
     assert saver.execute(Ask(crashed.thread, "cancel"))
-    assert saver.execute(Ask(handed_over.thread, "cancel"))
-    hand_over(saver, handed_over)
-    assert [each.status for each in recover(saver, [flow])] == ["cancelled", "cancelled"]
+    assert saver.execute(Ask(before.thread, "cancel"))
+    hand_over(saver, before)
+    hand_over(saver, after)
+    assert saver.execute(Ask(after.thread, "cancel"))
+    assert [each.status for each in recover(saver, [flow])] == ["cancelled"] * 3
     assert ran == []
     assert recover(saver, [flow]) == []
     colour.invoke(colour.entrypoint(checkpointer=saver)(flow.__wrapped__), None, thread("a"))

@@ -228,6 +228,8 @@ class Watch(Operation[Mapping[str, Asked]], frozen=True):
 class Ask(Operation[bool], frozen=True):
     """Ask the run that holds a thread to stop; say whether one does. What was asked last stands.
 
+    One that was handed over can be asked "cancel": whoever takes it up is told.
+
     Args:
         thread: whose.
         what: see Asked.

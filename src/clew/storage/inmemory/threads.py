@@ -96,9 +96,10 @@ def watch(journals: Journals, operation: Watch) -> dict[str, Asked]:
 
 def ask(journals: Journals, operation: Ask) -> bool:
     thread = journals.threads.get(operation.thread)
-    if thread is None or thread.owner is None or thread.head is None:
+    if thread is None or thread.head is None or operation.run_id not in (None, thread.head.id):
         return False
-    if operation.run_id not in (None, thread.head.id):
+    is_handed_over = thread.head.status == "running"
+    if thread.owner is None and not (operation.what == "cancel" and is_handed_over):
         return False
     thread.asked = operation.what
     return True

@@ -119,10 +119,12 @@ def ask(connection: psycopg.Connection, operation: Ask) -> bool:
     return bool(
         change(
             connection,
-            "UPDATE clew_threads SET asked = %s WHERE thread_id = %s AND workflow = %s AND owner IS NOT NULL "
+            "UPDATE clew_threads SET asked = %s WHERE thread_id = %s AND workflow = %s "
             "AND (%s::text IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = %s)) "
+            "AND (owner IS NOT NULL OR %s::text = 'cancel' "
+            "AND 'running' = (SELECT status FROM clew_runs WHERE clew_runs.id = head)) "
             "RETURNING pg_notify(clew_name_of(current_schema()::text), clew_name_of(workflow, thread_id, 'asked'))",
-            (operation.what, *operation.thread, operation.run_id, operation.run_id),
+            (operation.what, *operation.thread, operation.run_id, operation.run_id, operation.what),
         )
     )
 

@@ -90,8 +90,10 @@ def watch(connection: sqlite3.Connection, operation: Watch) -> dict[str, Asked]:
 def ask(connection: sqlite3.Connection, operation: Ask) -> bool:
     return bool(
         connection.execute(
-            "UPDATE clew_threads SET asked = ?1 WHERE thread_id = ?2 AND workflow = ?3 AND owner IS NOT NULL "
-            "AND (?4 IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = ?4))",
+            "UPDATE clew_threads SET asked = ?1 WHERE thread_id = ?2 AND workflow = ?3 "
+            "AND (?4 IS NULL OR head = (SELECT id FROM clew_runs WHERE run_id = ?4)) "
+            "AND (owner IS NOT NULL OR ?1 = 'cancel' "
+            "AND 'running' = (SELECT status FROM clew_runs WHERE clew_runs.id = head))",
             (operation.what, *operation.thread, operation.run_id and short_id(operation.run_id)),
         ).rowcount
     )

@@ -331,6 +331,13 @@ class Asking:
         end(saver, lease, "cancelled")
         assert saver.execute(Watch([begin(saver)])) == {}
 
+    def test_a_run_that_was_handed_over_can_be_cancelled(self, saver: Checkpointer) -> None:
+        end(saver, begin(saver), "running", due_s=2.0)
+        assert not saver.execute(Ask(THREAD, "interrupt"))
+        assert not saver.execute(Ask(THREAD, "cancel", "another"))
+        assert saver.execute(Ask(THREAD, "cancel", "r1"))
+        assert saver.execute(Watch([begin(saver)])) == {"r1": "cancel"}
+
     def test_a_cancellation_does_not_concern_the_next_run(self, saver: Checkpointer) -> None:
         begin(saver, until_s=1)
         saver.execute(Ask(THREAD, "cancel"))
