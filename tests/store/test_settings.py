@@ -42,6 +42,7 @@ def test_the_distance_of_those_who_name_it_is_the_cosine() -> None:
         ({"index": {"embed": embed, "ignored_words": [3]}}, r"index\['ignored_words'\]"),
         ({"index": {"embed": embed, "context": "yes"}}, r"index\['context'\]"),
         ({"index": {"embed": embed, "distance_type": "l2"}}, r"'distance_type'\] is 'cosine', not 'l2'"),
+        ({"search_mode": "hybrid", "index": {"dims": 3, "model": "mine"}}, "dims, model: given without embed"),
         ({"ttl": 5}, "ttl is a dictionary"),
         ({"ttl": "5"}, "ttl is a dictionary"),
         ({"ttl": {"default": 5}}, r"unknown ttl settings \['default'\]"),

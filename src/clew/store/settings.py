@@ -23,6 +23,7 @@ _KNOWN = {
     "dims", "embed", "fields", "text_fields", "model", "max_concurrency", "stem", "ignored_words", "context",
     "distance_type",
 }  # fmt: skip
+_OF_AN_EMBEDDER = ("dims", "model", "max_concurrency")
 
 
 class IndexConfig(TypedDict, total=False):
@@ -128,6 +129,8 @@ def check_settings(
     fields = index.get("fields") or index.get("text_fields")
     ignored = index.get("ignored_words")
     by_words_alone = search_mode in ("keyword", "hybrid") and index.get("embed") is None
+    if by_words_alone and (idle := [name for name in _OF_AN_EMBEDDER if index.get(name) is not None]):
+        raise UsageError(f"{', '.join(idle)}: given without embed, so there is nothing to embed with: give embed, too")
     return Settings(
         embedder=None if by_words_alone else _embedder(index, load, cache_bytes // VECTORS_SHARE),
         fields=check_fields(fields) if fields else ((WHOLE,) if mode == "semantic" else None),
