@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,23 @@ def test_a_wide_search_gives_exact_scores_from_codes(
     )
     only = store.search(("m",), query="abcde", filter={"text": "zzz"}, limit=5)
     assert [item.key for item in only] == ["two"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_wide_search_tells_vectors_apart_whose_components_all_have_one_sign(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [[byte + 1.0 for byte in sha256(text.encode()).digest()] for text in texts]
+
+    for module in ("inmemory.items", "sqlite.items_search"):
+        monkeypatch.setattr(f"clew.storage.{module}.EXACT_ITEMS", 100)
+    settings: dict[str, Any] = {"index": {"embed": embed, "fields": ["text"]}}
+    store = InMemoryStore(**settings) if kind == "memory" else SqliteStore(tmp_path / "a.db", **settings)
+    store.batch([PutOp(("m",), str(n), {"text": f"text {n}"}) for n in range(2000)])
+    for number in range(0, 2000, 400):
+        (best,) = store.search(("m",), query=f"text {number}", limit=1)
+        assert (best.key, best.score) == (str(number), pytest.approx(1))
 
 
 def test_vectors_of_another_length_are_never_compared(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Short stand-ins for vectors: the signs of their components, one bit each. Pure arithmetic."""
+"""Short stand-ins for vectors: one bit for each component, whether it is above their mean. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ def code_bytes(dims: int) -> int:
 
 
 def code_of(vectors: bytes, dims: int) -> bytes:
-    """Give the codes of float32 vectors, one after another: the signs of their components."""
+    """Give the codes of float32 vectors, one after another.
+
+    Some embedders give only components above zero, all of whose signs are alike: hence the mean.
+    """
     import numpy as np
 
-    signs = np.packbits(np.frombuffer(vectors, dtype="<f4").reshape(-1, dims) > 0, axis=1)
+    matrix = np.frombuffer(vectors, dtype="<f4").reshape(-1, dims)
+    signs = np.packbits(matrix > matrix.mean(axis=1, keepdims=True), axis=1)
     if unused := code_bytes(dims) - signs.shape[1]:
         signs = np.pad(signs, ((0, 0), (0, unused)))
     return signs.tobytes()

@@ -125,7 +125,7 @@ class Corpus:
         import numpy as np
 
         ids, lengths, terms, mark_lengths, marks, parts, data = zip(*slabs, strict=True)
-        vectors = b"".join(data)
+        vectors = b"".join(filter(None, data))  # which copies nothing where there is but one
         self.ids: NDArray[np.int64] = np.concatenate(ids)
         self.lengths: NDArray[np.int64] = np.concatenate(lengths)
         self.terms: NDArray[np.uint32] = np.concatenate(terms)

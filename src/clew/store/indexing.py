@@ -40,6 +40,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 Progress = Callable[[int, int], object]
 _AT_ONCE = 256
+_FEW = 3  # texts: that many may all be such as the embedder refuses
 _LOOK_EVERY_S = 60.0
 PASSING_ROUNDS = 2  # the second one usually sees that nothing is left
 
@@ -67,6 +68,11 @@ class Lookout:
 def _is_outage(worked: Sequence[Worked]) -> bool:
     """Say whether the embedder gave nothing at all, where it was asked for something."""
     return any(one.reason for one in worked) and all(one.vectors is None for one in worked)
+
+
+def _outage(texts: Sequence[str], embedded: Embedded) -> str | None:
+    """Give the failure of an embedder that gave nothing for some texts: it is not asked for the rest."""
+    return embedded.failure if len(texts) > _FEW and not embedded.vectors else None
 
 
 class IndexingStore(BaseStore, Generic[S]):
@@ -116,11 +122,11 @@ class IndexingStore(BaseStore, Generic[S]):
 
     def index_status(self) -> IndexStatus:
         """Say how many items are indexed, what waits for its vectors, and why."""
-        return self._transact("read", lambda state: self._keeper.index_status(state, self._model))
+        return self._transact("read", lambda state: self._keeper.index_status(state, *self._embedder))
 
     async def aindex_status(self) -> IndexStatus:
         """Like `index_status`, off the event loop."""
-        return await self._atransact("read", lambda state: self._keeper.index_status(state, self._model))
+        return await self._atransact("read", lambda state: self._keeper.index_status(state, *self._embedder))
 
     def embed_waiting(self) -> int:
         """Make the vectors that wait, and give their number; what fails again goes on waiting."""
@@ -177,12 +183,15 @@ class IndexingStore(BaseStore, Generic[S]):
             progress: called with the items done and their number.
 
         Returns:
-            how many items got new vectors; those whose texts and model are the same keep theirs.
+            how many items got new vectors; those whose texts and model are the same keep theirs. While the embedder is
+            out, or there is none, the others keep those of the earlier one, and wait for new ones.
         """
-        items, done, after, anew = self.index_status().items, 0, -1, 0
+        items, done, after, anew, failure = self.index_status().items, 0, -1, 0, None
         while found := self._transact("read", partial(self._find_indexed, after)):
             texts = stale_texts(found, self.settings)
-            made = self._transact("write", partial(self._reindex, found, self._embed(texts)))
+            embedded = self._embed(texts) if failure is None else Embedded(failure=failure)
+            failure = failure or _outage(texts, embedded)
+            made = self._transact("write", partial(self._reindex, found, embedded))
             after, done, anew = found[-1].id, done + len(found), anew + made
             if progress:
                 progress(done, max(items, done))
@@ -191,10 +200,12 @@ class IndexingStore(BaseStore, Generic[S]):
 
     async def areindex(self, progress: Progress | None = None) -> int:
         """Like `reindex`, off the event loop."""
-        items, done, after, anew = (await self.aindex_status()).items, 0, -1, 0
+        items, done, after, anew, failure = (await self.aindex_status()).items, 0, -1, 0, None
         while found := await self._atransact("read", partial(self._find_indexed, after)):
             texts = stale_texts(found, self.settings)
-            made = await self._atransact("write", partial(self._reindex, found, await self._aembed(texts)))
+            embedded = await self._aembed(texts) if failure is None else Embedded(failure=failure)
+            failure = failure or _outage(texts, embedded)
+            made = await self._atransact("write", partial(self._reindex, found, embedded))
             after, done, anew = found[-1].id, done + len(found), anew + made
             if progress:
                 progress(done, max(items, done))
@@ -204,6 +215,11 @@ class IndexingStore(BaseStore, Generic[S]):
     @property
     def _model(self) -> str:
         return self.settings.embedder.model if self.settings.embedder else ""
+
+    @property
+    def _embedder(self) -> tuple[str, int | None]:
+        """The model of the embedder and the length of its vectors, as far as it is known."""
+        return self._model, self.settings.embedder.dims if self.settings.embedder else None
 
     def _embed(self, texts: list[str]) -> Embedded:
         return self.settings.embedder.documents(texts) if texts and self.settings.embedder else Embedded()
@@ -225,7 +241,8 @@ class IndexingStore(BaseStore, Generic[S]):
         return self._keeper.indexed(state, after, _AT_ONCE)
 
     def _reindex(self, found: list[Indexed], embedded: Embedded, state: S) -> int:
-        anew = finish_reindexing(found, embedded, self.settings)
+        others_embed = self.settings.embedder is None and bool(self._keeper.other_models(state, *self._embedder))
+        anew = finish_reindexing(found, embedded, self.settings, others_embed=others_embed)
         if any(one.waiting for one in anew):
             self._outbox.left += 1
         self._keeper.reindex(state, anew, self._clock())
@@ -236,7 +253,7 @@ class IndexingStore(BaseStore, Generic[S]):
     def _look_for_other_models(self, state: S) -> None:
         """Say once when this store's embedder is not the one that made what is kept."""
         self._looked_for_others = True
-        if self._model and (others := self._keeper.other_models(state, self._model)):
+        if self._model and (others := self._keeper.other_models(state, *self._embedder)):
             log.warning(
                 "some memories have vectors of %s and are not found by meaning with %s: call reindex()",
                 ", ".join(others), self._model,

@@ -118,7 +118,7 @@ class Keeper(Mover[State], Protocol[State]):
         """
         ...
 
-    def index_status(self, state: State, model: str) -> IndexStatus:
+    def index_status(self, state: State, model: str, dims: int | None) -> IndexStatus:
         """Say how many items are indexed, and what waits and why."""
         ...
 
@@ -130,8 +130,8 @@ class Keeper(Mover[State], Protocol[State]):
         """Index items anew that have not changed since they were given as indexed."""
         ...
 
-    def other_models(self, state: State, model: str) -> list[str]:
-        """Give the names of other embedders whose vectors may be kept."""
+    def other_models(self, state: State, model: str, dims: int | None) -> list[str]:
+        """Give the names of embedders, other than that of this model and length, whose vectors may be kept."""
         ...
 
     def forget_models(self, state: State) -> None:

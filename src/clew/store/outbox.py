@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from clew.store.embedding import Embedded, text_hash
 from clew.store.indexable import indexable
-from clew.store.planning import Vectors, join_vectors
+from clew.store.planning import NO_EMBEDDER, Vectors, join_vectors
 from clew.store.settings import Settings
 from clew.store.values import decode_value
 
@@ -101,6 +101,38 @@ class IndexStatus:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
+def status_of(
+    items: int, by_embedder: Mapping[tuple[str, int], int], reasons: Mapping[str, int], model: str, dims: int | None
+) -> IndexStatus:
+    """Give the status from what was counted.
+
+    Args:
+        by_embedder: how many items have vectors, by their model and length.
+        model, dims: of the store's embedder; None: the length is not known yet.
+    """
+    others: dict[str, int] = {}
+    for embedder in other_embedders(by_embedder, model, dims):
+        name = _told(embedder, model)
+        others[name] = others.get(name, 0) + by_embedder[embedder]
+    embedded = sum(by_embedder.values()) - sum(others.values())
+    waiting = sum(reasons.values())
+    return IndexStatus(items=items, embedded=embedded, waiting=waiting, other_models=others, reasons=dict(reasons))
+
+
+def other_names(embedders: Iterable[tuple[str, int]], model: str, dims: int | None) -> list[str]:
+    """Give the names of embedders, of which the models and lengths are given, that are not the store's."""
+    return sorted({_told(embedder, model) for embedder in other_embedders(embedders, model, dims)})
+
+
+def other_embedders(embedders: Iterable[tuple[str, int]], model: str, dims: int | None) -> list[tuple[str, int]]:
+    return [(name, length) for name, length in embedders if name != model or dims not in (None, length)]
+
+
+def _told(embedder: tuple[str, int], model: str) -> str:
+    name, length = embedder
+    return name if name != model else f"{name} with {length} dimensions"
+
+
 def waiting_texts(found: Sequence[Waiting], settings: Settings) -> list[str]:
     """Give the texts that need vectors."""
     return [text for item in found for text in _texts(item, settings)]
@@ -139,24 +171,34 @@ def stale_texts(found: Sequence[Indexed], settings: Settings) -> list[str]:
     return [text for item in found for text in _texts(item, settings) if not _is_fresh(item, settings)]
 
 
-def finish_reindexing(found: Sequence[Indexed], embedded: Embedded, settings: Settings) -> list[Reindexed]:
-    """Give what is to be indexed of each item, as if it were put now."""
-    model = settings.embedder.model if settings.embedder else ""
+def finish_reindexing(
+    found: Sequence[Indexed], embedded: Embedded, settings: Settings, *, others_embed: bool = False
+) -> list[Reindexed]:
+    """Give what is to be indexed of each item, as if it were put now; vectors stay until there are others instead.
+
+    Args:
+        others_embed: whether, where the store has no embedder, the database has vectors of some.
+    """
     anew = []
     for item in found:
         index = indexable(decode_value(item.value), item.fields, settings)
-        vectors = item.vectors if _is_fresh(item, settings) else join_vectors(index.texts, embedded, model)
-        failure = embedded.failure or NO_VECTOR
+        if settings.embedder is None:
+            vectors = item.vectors
+            waiting = NO_EMBEDDER if others_embed and vectors is None and item.fields != () else None
+        elif not index.texts:
+            vectors, waiting = None, None
+        elif _is_fresh(item, settings):
+            vectors, waiting = item.vectors, None
+        else:
+            vectors = join_vectors(index.texts, embedded, settings.embedder.model)
+            waiting = None if vectors else embedded.failure or NO_VECTOR
+            vectors = vectors or item.vectors
         anew.append(
             Reindexed(
-                id=item.id,
-                version=item.version,
-                words=index.words,
-                marks=index.marks,
-                vectors=vectors if index.texts else None,
-                waiting=failure if index.texts and vectors is None else None,
+                id=item.id, version=item.version, words=index.words, marks=index.marks, vectors=vectors,
+                waiting=waiting,
             )
-        )
+        )  # fmt: skip
     return anew
 
 

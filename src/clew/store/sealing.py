@@ -172,11 +172,11 @@ class SealedKeeper(Generic[S]):
     def made_at(self, state: S, checkpoint_id: str) -> datetime | None:
         return self._keeper.made_at(state, checkpoint_id)
 
-    def index_status(self, state: S, model: str) -> IndexStatus:
-        return self._keeper.index_status(state, model)
+    def index_status(self, state: S, model: str, dims: int | None) -> IndexStatus:
+        return self._keeper.index_status(state, model, dims)
 
-    def other_models(self, state: S, model: str) -> list[str]:
-        return self._keeper.other_models(state, model)
+    def other_models(self, state: S, model: str, dims: int | None) -> list[str]:
+        return self._keeper.other_models(state, model, dims)
 
     def forget_models(self, state: S) -> None:
         self._keeper.forget_models(state)

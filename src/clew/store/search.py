@@ -20,7 +20,7 @@ from clew.store.values import read_value
 
 _MISSES_BEFORE_BUILDING = 2  # building takes about as long as three searches that do without
 _MOST_MISSED = 1_000
-EXACT_ITEMS = 5_000  # above, reading all vectors costs more than codes and scoring again
+EXACT_ITEMS = 12_000  # above, reading all vectors takes too long; nearly no namespace has more
 
 
 class Stored(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -30,7 +31,17 @@ from clew.store.keeper import Erased, How, Place, Reading
 from clew.store.listing import PreparedListing
 from clew.store.namespaces import below, list_matching
 from clew.store.operations import Mode, Namespace
-from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import (
+    TERM_BYTES,
+    Indexed,
+    IndexStatus,
+    Reindexed,
+    Waiting,
+    Worked,
+    Written,
+    other_names,
+    status_of,
+)
 from clew.store.planning import PreparedGet, PreparedSearch, PreparedWrite
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Found, Stored, search
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder
@@ -194,14 +205,11 @@ class MemoryKeeper(MemoryMover):
                 state.has_vectors = state.has_vectors or one.vectors is not None
                 state.set(state.open(row.stored.namespace), row.stored.key, _worked(row, one, to_us(now)))
 
-    def index_status(self, state: ItemState, model: str) -> IndexStatus:
+    def index_status(self, state: ItemState, model: str, dims: int | None) -> IndexStatus:
         rows = list(_rows(state))
-        models = _count(row.write.vectors.model for row in rows if row.write.vectors)
-        reasons = _count(row.write.waiting for row in rows if row.write.waiting)
-        return IndexStatus(
-            items=len(rows), embedded=models.pop(model, 0), waiting=sum(reasons.values()), other_models=models,
-            reasons=reasons,
-        )  # fmt: skip
+        by_embedder = Counter((v.model, v.dims) for row in rows if (v := row.write.vectors))
+        reasons = Counter(row.write.waiting for row in rows if row.write.waiting)
+        return status_of(len(rows), by_embedder, reasons, model, dims)
 
     def indexed(self, state: ItemState, after: int, limit: int) -> list[Indexed]:
         rows = sorted((row for row in _rows(state) if row.stored.id > after), key=lambda row: row.stored.id)
@@ -212,8 +220,9 @@ class MemoryKeeper(MemoryMover):
             if (row := _unchanged(state, one)) is not None:
                 state.set(state.open(row.stored.namespace), row.stored.key, _reindexed(row, one, to_us(now)))
 
-    def other_models(self, state: ItemState, model: str) -> list[str]:
-        return sorted({row.write.vectors.model for row in _rows(state) if row.write.vectors} - {model})
+    def other_models(self, state: ItemState, model: str, dims: int | None) -> list[str]:
+        embedders = {(v.model, v.dims) for row in _rows(state) if (v := row.write.vectors)}
+        return other_names(embedders, model, dims)
 
     def forget_models(self, state: ItemState) -> None:
         """Do nothing: models are kept with their vectors alone."""
@@ -259,13 +268,6 @@ def _worked(row: Row, worked: Worked, now_us: int) -> Row:
         return replace(row, write=replace(row.write, vectors=worked.vectors, waiting=None))
     write = replace(row.write, waiting=worked.reason)
     return replace(row, write=write, attempts=row.attempts + 1, due_us=now_us + worked.again_in_s * 1_000_000)
-
-
-def _count(names: Iterator[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def _delete(state: ItemState, spaces: list[Space], chosen: Callable[[Row], bool], now_us: int, keeps: int) -> int:

@@ -11,11 +11,23 @@ from clew.storage.postgres.items import BELOW, below, columns_of, fields_text, l
 from clew.storage.postgres.statements import change, rows
 from clew.store.namespaces import encode
 from clew.store.operations import Namespace
-from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import (
+    TERM_BYTES,
+    Indexed,
+    IndexStatus,
+    Reindexed,
+    Waiting,
+    Worked,
+    Written,
+    other_names,
+    status_of,
+)
 from clew.store.planning import PreparedWrite, Vectors
 
 if TYPE_CHECKING:
     import psycopg
+
+_DIMS = "octet_length(x.vectors) * 4 / octet_length(x.hashes)"  # of an item with vectors; reads none of them
 
 
 def keep_index(
@@ -42,9 +54,11 @@ def find_model(connection: psycopg.Connection, name: str) -> int | None:
     return found[0][0] if found else None
 
 
-def other_models(connection: psycopg.Connection, name: str) -> list[str]:
-    """Give the names of other embedders whose vectors may be kept."""
-    return sorted(row[0] for row in rows(connection, "SELECT name FROM clew_embedders WHERE name <> %s", (name,)))
+def other_models(connection: psycopg.Connection, model: str, dims: int | None) -> list[str]:
+    """Give the names of embedders, other than that of this model and length, whose vectors may be kept."""
+    one_of_each = f"SELECT {_DIMS} FROM clew_item_index x WHERE x.model = e.id LIMIT 1"
+    embedders = rows(connection, f"SELECT e.name, ({one_of_each}) FROM clew_embedders e")
+    return other_names([(name, length) for name, length in embedders if length is not None], model, dims)
 
 
 def forget_models(connection: psycopg.Connection) -> None:
@@ -139,23 +153,17 @@ def reindex(connection: psycopg.Connection, anew: Sequence[Reindexed], now_us: i
             keep_index(connection, one.id, one.words, one.marks, one.vectors, one.waiting, now_us)
 
 
-def index_status(connection: psycopg.Connection, model: str) -> IndexStatus:
+def index_status(connection: psycopg.Connection, model: str, dims: int | None) -> IndexStatus:
     """Say how many items are indexed, and what waits and why."""
     [(count,)] = rows(connection, "SELECT count(*) FROM clew_items")
-    models: dict[str, int] = dict(
-        rows(
-            connection,
-            "SELECT e.name, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model GROUP BY e.name",
-        )
+    counted = rows(
+        connection,
+        f"SELECT e.name, {_DIMS}, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model "
+        "GROUP BY 1, 2",
     )
+    by_embedder = {(name, length): number for name, length, number in counted}
     reasons: dict[str, int] = dict(rows(connection, "SELECT reason, count(*) FROM clew_item_outbox GROUP BY reason"))
-    return IndexStatus(
-        items=count,
-        embedded=models.pop(model, 0),
-        waiting=sum(reasons.values()),
-        other_models=models,
-        reasons=reasons,
-    )
+    return status_of(count, by_embedder, reasons, model, dims)
 
 
 def count_embedded(connection: psycopg.Connection, prefix: Namespace) -> int:

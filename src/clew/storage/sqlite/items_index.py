@@ -12,7 +12,17 @@ from clew.errors import UnreadableRecord
 from clew.storage.sqlite.items_packs import keep_full_pack, keep_packs
 from clew.store.namespaces import encode, path_range
 from clew.store.operations import Namespace
-from clew.store.outbox import TERM_BYTES, Indexed, IndexStatus, Reindexed, Waiting, Worked, Written
+from clew.store.outbox import (
+    TERM_BYTES,
+    Indexed,
+    IndexStatus,
+    Reindexed,
+    Waiting,
+    Worked,
+    Written,
+    other_names,
+    status_of,
+)
 from clew.store.planning import PreparedWrite, Vectors
 
 
@@ -59,10 +69,9 @@ def has_embedders(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM clew_embedders)").fetchone()[0])
 
 
-def other_models(connection: sqlite3.Connection, name: str) -> list[str]:
-    """Give the names of other embedders whose vectors may be kept."""
-    rows = connection.execute("SELECT DISTINCT name FROM clew_embedders WHERE name <> ? ORDER BY name", (name,))
-    return [row[0] for row in rows]
+def other_models(connection: sqlite3.Connection, model: str, dims: int | None) -> list[str]:
+    """Give the names of embedders, other than that of this model and length, whose vectors may be kept."""
+    return other_names(connection.execute("SELECT name, dims FROM clew_embedders"), model, dims)
 
 
 def forget_models(connection: sqlite3.Connection) -> None:
@@ -152,24 +161,17 @@ def reindex(connection: sqlite3.Connection, anew: Sequence[Reindexed], now_us: i
     keep_packs(connection, [one.id for one in anew])
 
 
-def index_status(connection: sqlite3.Connection, model: str) -> IndexStatus:
+def index_status(connection: sqlite3.Connection, model: str, dims: int | None) -> IndexStatus:
     """Say how many items are indexed, and what waits and why."""
     count = connection.execute("SELECT count(*) FROM clew_items").fetchone()[0]
-    models: dict[str, int] = dict(
-        connection.execute(
-            "SELECT e.name, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model GROUP BY e.name"
-        ).fetchall()
+    counted = connection.execute(
+        "SELECT e.name, e.dims, count(*) FROM clew_item_index x JOIN clew_embedders e ON e.id = x.model GROUP BY e.id"
     )
+    by_embedder = {(name, length): number for name, length, number in counted}
     reasons: dict[str, int] = dict(
         connection.execute("SELECT reason, count(*) FROM clew_item_outbox GROUP BY reason").fetchall()
     )
-    return IndexStatus(
-        items=count,
-        embedded=models.pop(model, 0),
-        waiting=sum(reasons.values()),
-        other_models=models,
-        reasons=reasons,
-    )
+    return status_of(count, by_embedder, reasons, model, dims)
 
 
 def count_embedded(connection: sqlite3.Connection, prefix: Namespace) -> int:

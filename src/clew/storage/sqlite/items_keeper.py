@@ -86,8 +86,8 @@ class SqliteKeeper(SqliteMover):
     def set_vectors(self, state: sqlite3.Connection, worked: Sequence[Worked], now: datetime) -> None:
         items_index.set_vectors(state, worked, to_us(now))
 
-    def index_status(self, state: sqlite3.Connection, model: str) -> IndexStatus:
-        return items_index.index_status(state, model)
+    def index_status(self, state: sqlite3.Connection, model: str, dims: int | None) -> IndexStatus:
+        return items_index.index_status(state, model, dims)
 
     def indexed(self, state: sqlite3.Connection, after: int, limit: int) -> list[Indexed]:
         return items_index.indexed(state, after, limit)
@@ -95,8 +95,8 @@ class SqliteKeeper(SqliteMover):
     def reindex(self, state: sqlite3.Connection, anew: Sequence[Reindexed], now: datetime) -> None:
         items_index.reindex(state, anew, to_us(now))
 
-    def other_models(self, state: sqlite3.Connection, model: str) -> list[str]:
-        return items_index.other_models(state, model)
+    def other_models(self, state: sqlite3.Connection, model: str, dims: int | None) -> list[str]:
+        return items_index.other_models(state, model, dims)
 
     def forget_models(self, state: sqlite3.Connection) -> None:
         items_index.forget_models(state)

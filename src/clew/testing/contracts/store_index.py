@@ -226,3 +226,53 @@ class Index:
         assert hybrid.search(("m",), query="zebra")[0].key == "k"
         changed.error = None
         assert hybrid.embed_waiting() == 1
+        assert hybrid.index_status().other_models == {}
+
+    def test_vectors_stay_until_the_new_embedder_answers(self, hybrid: Caller) -> None:
+        asked, is_down, letters = list[list[str]](), [True], Letters()
+
+        def changed(texts: list[str]) -> list[list[float]]:
+            asked.append(texts)
+            if is_down[0]:
+                raise ConnectionError("down")
+            return letters.embed_documents(texts)
+
+        for n in range(600):
+            hybrid.put(("m",), str(n), {"text": f"zebra {n}"})
+        before = hybrid.store.settings
+        hybrid.store.settings = check_settings({"embed": changed, "model": "new"}, None, "hybrid")
+        assert hybrid.reindex() == 0
+        assert len(asked) == 4  # as for one page alone
+        status = hybrid.index_status()
+        assert (status.waiting, status.other_models) == (600, {"Letters": 600})
+        hybrid.store.settings = before
+        assert hybrid.search(("m",), query="zebra 7", mode="semantic", limit=1)[0].score == pytest.approx(1, abs=0.01)
+        hybrid.store.settings = check_settings({"embed": changed, "model": "new"}, None, "hybrid")
+        is_down[0] = False
+        assert hybrid.embed_waiting() == 600
+        assert (hybrid.index_status().embedded, hybrid.index_status().other_models) == (600, {})
+
+    def test_indexing_anew_without_an_embedder_loses_no_vector(self, hybrid: Caller, embedder: Letters) -> None:
+        hybrid.put(("m",), "a", {"text": "zebra"})
+        hybrid.put(("m",), "none", {"text": "zebra"}, index=False)
+        before = hybrid.store.settings
+        hybrid.store.settings = check_settings({"stem": None}, None, "hybrid")
+        hybrid.put(("m",), "b", {"text": "lion"})
+        assert hybrid.reindex() == 0
+        assert hybrid.index_status().other_models == {"Letters": 1}
+        hybrid.store.settings = before
+        assert hybrid.index_status().waiting == 1
+        assert hybrid.embed_waiting() == 1
+        assert hybrid.index_status().embedded == 2
+
+    def test_vectors_of_another_length_are_another_embedders(self, hybrid: Caller, caplog: Any) -> None:
+        hybrid.put(("m",), "a", {"text": "zebra"})
+        longer = {"embed": lambda texts: [[1.0] * 30 for _ in texts], "model": "Letters", "dims": 30}
+        hybrid.store.settings = check_settings(longer, None, "hybrid")
+        hybrid.store._looked_for_others = False
+        hybrid.search(("m",), query="zebra")
+        assert "some memories have vectors of Letters with 26 dimensions" in caplog.text
+        status = hybrid.index_status()
+        assert (status.embedded, status.other_models) == (0, {"Letters with 26 dimensions": 1})
+        assert hybrid.reindex() == 1
+        assert hybrid.index_status().other_models == {}
