@@ -100,6 +100,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_first_ten_are_nearly_those_of_ranking_everything(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
+    monkeypatch.setattr(items_search, "EXACT_ITEMS", COUNT - 1)
     chance = np.random.default_rng(5)
     values = list(conversation(COUNT, chance))
     store.batch([PutOp(("mine", "a" if n < 4_000 else "b"), f"k{n}", value) for n, value in enumerate(values)])

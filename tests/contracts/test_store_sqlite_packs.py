@@ -53,6 +53,35 @@ def test_packs_change_nothing_of_what_is_found(
     assert found(path) == found(path, without_packs=True)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rounded_vectors_change_nothing_of_what_is_found_by_meaning(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scored(path: Path, most_unrounded: int) -> list[Any]:
+        monkeypatch.setattr("clew.storage.sqlite.items_search._MOST_UNROUNDED", most_unrounded)
+        with opened(path) as store:
+            words = chance.choices(["zebra plum", "lion", "pear oak", "elm"], k=6)
+            pages = [
+                store.search(("m",), query=word, mode="semantic", limit=5, offset=n) for n, word in enumerate(words)
+            ]
+            store.put(("m", "0"), "later", note(random.Random(seed)))
+            pages.append(store.search(("m",), query="zebra", mode="semantic"))
+            mixed = store.search(("m",), query="zebra plum", limit=1)
+        return [[item.score for item in page] for page in pages] + [mixed[0].score]
+
+    chance, path = random.Random(seed), tmp_path / "a.db"
+    with opened(path) as store:
+        store.batch([PutOp(("m", str(n % 2)), str(n), note(chance)) for n in range(400)])
+        store.put(("m", "0"), "7", note(chance))
+    assert packs(path) > 4
+    chance.seed(seed)
+    *exact, mixed = scored(path, 2_000)
+    chance.seed(seed)
+    *rounded, mixed_too = scored(path, 0)
+    assert all(one == pytest.approx(other, abs=1e-6) for one, other in zip(exact, rounded, strict=True))
+    assert mixed == pytest.approx(mixed_too, abs=0.01)
+
+
 def test_a_pack_is_gone_as_soon_as_one_of_its_items_changes(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with opened(path) as store:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from clew.errors import UnreadableRecord
+from clew.store.comparing import vectors_of
 from clew.store.slabs import PACK_BITS, Pack, Slab
 
 CODE_BYTES = 8
@@ -30,8 +31,14 @@ def same(left: Slab, right: Slab) -> bool:
     return all(np.array_equal(a, b) for a, b in columns) and left.vectors == right.vectors
 
 
-def kept(rows: list[Row]) -> list[tuple[int, bytes, bytes, bytes, bytes]]:
-    return [(n, *Pack.of(list(some)).kept()) for n, some in groupby(rows, lambda row: row[0] >> PACK_BITS)]
+def kept(
+    rows: list[Row], vectors: dict[int, bytes] | None = None
+) -> list[tuple[int, bytes, bytes, bytes, bytes, bytes]]:
+    packs = []
+    for number, some in groupby(rows, lambda row: row[0] >> PACK_BITS):
+        of_one = list(some)
+        packs.append((number, *Pack.of(of_one).kept([(vectors or {}).get(row[0]) for row in of_one])))
+    return packs
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -60,3 +67,26 @@ def test_damaged_packs_are_refused(column: int, damage: bytes) -> None:
     pack[column] = damage if column == 1 else pack[column] + (damage or b"four")
     with pytest.raises(UnreadableRecord, match="is damaged"):
         Pack.joined([tuple(pack)])  # type: ignore[arg-type,list-item]
+
+
+def test_rounded_vectors_are_nearly_those_that_were_kept() -> None:
+    chance = np.random.default_rng(1)
+    rows: list[Row] = [(FIRST + n, b"", b"", 1, b"8 bytes." * (n % 3)) for n in range(150)]
+    exact = {row[0]: chance.normal(size=(n % 3, 26)).astype("<f4") for n, row in enumerate(rows)}
+    joined = Pack.joined(kept(rows, {item: some.tobytes() for item, some in exact.items()}))
+    slab = joined.with_rounded(1, 26)
+    assert slab is not None
+    assert slab.parts.tolist() == [n % 3 for n in range(150)]
+    query = chance.normal(size=26).astype("<f4")
+    found = vectors_of([slab.vectors], 26, coded=False, rounded=True).similarities_to(query.tobytes())
+    expected = np.concatenate(list(exact.values())) @ query / np.linalg.norm(query)
+    assert np.abs(found - expected).max() < 0.1  # of vectors about five long
+    assert joined.with_rounded(2, 26) is None
+    assert joined.with_rounded(1, 64) is None
+    assert Pack.of(rows).with_rounded(1, 26) is None
+
+
+def test_vectors_without_a_component_are_rounded_to_themselves() -> None:
+    zeros = np.zeros((2, 26), dtype="<f4").tobytes()
+    vectors = vectors_of([zeros], 26, coded=False, rounded=True)
+    assert vectors.similarities_to(np.ones(26, dtype="<f4").tobytes()).tolist() == [0, 0]

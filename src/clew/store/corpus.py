@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from clew.errors import UnreadableRecord
-from clew.store.codes import code_bytes, code_of, ones
+from clew.store.codes import code_bytes
+from clew.store.comparing import vectors_of
 from clew.store.context import Marks, Surroundings, extended, find_surroundings
 from clew.store.parts import Whole
+from clew.store.picking import Piece, pick, pieces_of, ragged
 from clew.store.postings import Postings, Sorted, merge_terms, of_term, runs_of, sort_terms
 from clew.store.slabs import DAMAGED, Slab, slabs_of
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-T = TypeVar("T", bound="np.generic")
 _Row = tuple[int, bytes, bytes, bytes]
 
 SEQUENCE_BITS = 32  # an item's id is its namespace's number, shifted by these, and its place in the order of writing
@@ -54,48 +55,6 @@ def vector_bytes(dims: int, *, coded: bool) -> int:
     return code_bytes(dims) if coded else 4 * dims
 
 
-class _Piece(NamedTuple):
-    """Items that follow one another in one of two corpora: the old one, 0, or the new one, 1."""
-
-    source: int
-    start: int
-    end: int
-
-
-def _pieces(chosen: NDArray[np.intp], old_size: int) -> list[_Piece]:
-    """Cut the chosen items of two corpora, numbered through, into as few pieces as there are."""
-    import numpy as np
-
-    begins = np.ones(len(chosen) + 1, bool)
-    np.not_equal(chosen[1:], chosen[:-1] + 1, out=begins[1:-1])
-    begins[:-1] |= chosen == old_size
-    edges = np.flatnonzero(begins)
-    sizes = edges[1:] - edges[:-1]
-    firsts = chosen[edges[:-1]]
-    return [
-        _Piece(0, first, first + size) if first < old_size else _Piece(1, first - old_size, first - old_size + size)
-        for first, size in zip(firsts.tolist(), sizes.tolist(), strict=True)
-    ]
-
-
-def _ragged(pieces: list[_Piece], old_sizes: NDArray[np.int64], new_sizes: NDArray[np.int64]) -> list[_Piece]:
-    """Give the pieces of arrays in which each item has a number of entries."""
-    import numpy as np
-
-    ends = [np.concatenate([[0], np.cumsum(sizes)]) for sizes in (old_sizes, new_sizes)]
-    return [_Piece(source, int(ends[source][start]), int(ends[source][end])) for source, start, end in pieces]
-
-
-def _pick(pieces: list[_Piece], old: NDArray[T], new: NDArray[T], axis: int = 0) -> NDArray[T]:
-    import numpy as np
-
-    # The empty end gives dtype and shape where there is no piece.
-    some = [
-        (old, new)[source][(..., slice(start, end)) if axis else slice(start, end)] for source, start, end in pieces
-    ]
-    return np.concatenate([*some, (old[..., :0] if axis else old[:0])], axis=axis)
-
-
 class Corpus:
     """The items below one prefix.
 
@@ -103,6 +62,7 @@ class Corpus:
         rows: IndexRows or plain tuples like them, sorted by id; read a few at a time.
         dims: length of the vectors; 0: they are left out.
         coded: the rows have codes instead of vectors, so that similarities are approximate.
+        rounded: vectors are kept rounded, so that similarities are nearly exact.
     """
 
     whole: Whole | None = None  # of which it is a part; None: all items are in it
@@ -111,21 +71,20 @@ class Corpus:
     _late: Mapping[int, _Row | None] = MappingProxyType({})
     _late_sorted: Sorted | None = None
 
-    def __init__(self, rows: Iterable[_Row], dims: int, *, coded: bool = False) -> None:
-        self._take_in(slabs_of(rows, vector_bytes(dims, coded=coded)), dims, coded)
+    def __init__(self, rows: Iterable[_Row], dims: int, *, coded: bool = False, rounded: bool = False) -> None:
+        self._take_in(slabs_of(rows, vector_bytes(dims, coded=coded)), dims, coded, rounded)
 
     @classmethod
-    def of_slabs(cls, slabs: Iterable[Slab], dims: int, *, coded: bool = False) -> Corpus:
+    def of_slabs(cls, slabs: Iterable[Slab], dims: int, *, coded: bool = False, rounded: bool = False) -> Corpus:
         """Give the corpus of slabs, sorted by id, instead of rows; there is at least one."""
         corpus: Corpus = object.__new__(cls)
-        corpus._take_in(slabs, dims, coded)
+        corpus._take_in(slabs, dims, coded, rounded)
         return corpus
 
-    def _take_in(self, slabs: Iterable[Slab], dims: int, coded: bool) -> None:
+    def _take_in(self, slabs: Iterable[Slab], dims: int, coded: bool, rounded: bool) -> None:
         import numpy as np
 
         ids, lengths, terms, mark_lengths, marks, parts, data = zip(*slabs, strict=True)
-        vectors = b"".join(filter(None, data))  # which copies nothing where there is but one
         self.ids: NDArray[np.int64] = np.concatenate(ids)
         self.lengths: NDArray[np.int64] = np.concatenate(lengths)
         self.terms: NDArray[np.uint32] = np.concatenate(terms)
@@ -133,10 +92,8 @@ class Corpus:
         self.marks = Marks(np.concatenate(mark_lengths), np.concatenate(marks))
         if ((self.marks.lengths > 0) & (self.marks.lengths % 2 == 0)).any():
             raise UnreadableRecord(DAMAGED)  # a flag and pairs
-        self.dims, self.coded = dims, coded
-        self.vectors: NDArray[np.float32] = np.frombuffer(b"" if coded else vectors, "<f4").reshape(-1, dims or 1)
-        codes = np.frombuffer(vectors if coded else b"", "<u8").reshape(-1, (code_bytes(dims) // 8) or 1)
-        self.codes: NDArray[np.uint64] = np.ascontiguousarray(codes.T)  # word by word: read in a few long runs
+        self.dims, self.coded, self.rounded = dims, coded, rounded
+        self.vectors = vectors_of(data, dims, coded=coded, rounded=rounded)
         self._take_parts(np.concatenate(parts))
         self._lookups = self._known_entries = 0
         self._known: dict[int, Postings] = {}
@@ -183,7 +140,7 @@ class Corpus:
             return base._joined(new, list(late))
         longer: Corpus = object.__new__(Corpus)
         longer._base, longer._late, longer.gone = base, late, base._places(late)
-        longer._extend(base, Corpus(new, base.dims, coded=base.coded))
+        longer._extend(base, Corpus(new, base.dims, coded=base.coded, rounded=base.rounded))
         return longer
 
     def _places(self, ids: Iterable[int]) -> NDArray[np.intp]:
@@ -199,7 +156,7 @@ class Corpus:
         """Become the items of a wide corpus, and others behind them."""
         import numpy as np
 
-        self.dims, self.coded = base.dims, base.coded
+        self.dims, self.coded, self.rounded = base.dims, base.coded, base.rounded
         self.ids = np.concatenate([base.ids, new.ids])
         self.lengths = np.concatenate([base.lengths, new.lengths])
         self.marks = Marks(
@@ -207,8 +164,8 @@ class Corpus:
             np.concatenate([base.marks.numbers, new.marks.numbers]),
         )
         self._take_parts(np.concatenate([np.bincount(part.vector_owners, minlength=len(part)) for part in (base, new)]))
-        self.vectors = np.concatenate([base.vectors, new.vectors])
-        self.codes = np.concatenate([base.codes, new.codes], axis=1)
+        every = [Piece(0, 0, len(base.vectors)), Piece(1, 0, len(new.vectors))]
+        self.vectors = base.vectors.picked(every, new.vectors)
         self._known_entries, self._known = 0, {}
         self._keep_sorted(base._sorted)
         self._late_sorted = new._sorted._replace(owners=new._sorted.owners + np.int32(len(base)))
@@ -221,14 +178,13 @@ class Corpus:
         self.marks = Marks(
             longer.marks.lengths[: len(self)], longer.marks.numbers[: len(self.marks.numbers)]
         )  # fmt: skip
-        vectors = len(self.vector_owners)
-        self.vector_owners, self.vectors = longer.vector_owners[:vectors], longer.vectors[: len(self.vectors)]
-        self.codes = longer.codes[:, : self.codes.shape[1]]
+        self.vector_owners = longer.vector_owners[: len(self.vector_owners)]
+        self.vectors = longer.vectors.first(len(self.vectors))
 
     def _joined(self, rows: Sequence[_Row], gone: Collection[int] = ()) -> Corpus:
         import numpy as np
 
-        new = Corpus(rows, self.dims, coded=self.coded)
+        new = Corpus(rows, self.dims, coded=self.coded, rounded=self.rounded)
         stays = np.flatnonzero(~np.isin(self.ids, np.concatenate([new.ids, np.array(list(gone), dtype=np.int64)])))
         if not rows and len(stays) == len(self):
             return self
@@ -243,25 +199,23 @@ class Corpus:
         """Become the chosen items of two corpora, numbered through."""
         import numpy as np
 
-        pieces = _pieces(chosen, len(old))
+        pieces = pieces_of(chosen, len(old))
         old_parts = np.bincount(old.vector_owners, minlength=len(old))
         new_parts = np.bincount(new.vector_owners, minlength=len(new))
-        self.dims, self.coded = old.dims, old.coded
-        self.ids = _pick(pieces, old.ids, new.ids)
-        self.lengths = _pick(pieces, old.lengths, new.lengths)
-        of_marks = _ragged(pieces, old.marks.lengths, new.marks.lengths)
+        self.dims, self.coded, self.rounded = old.dims, old.coded, old.rounded
+        self.ids = pick(pieces, old.ids, new.ids)
+        self.lengths = pick(pieces, old.lengths, new.lengths)
+        of_marks = ragged(pieces, old.marks.lengths, new.marks.lengths)
         self.marks = Marks(
-            _pick(pieces, old.marks.lengths, new.marks.lengths), _pick(of_marks, old.marks.numbers, new.marks.numbers)
+            pick(pieces, old.marks.lengths, new.marks.lengths), pick(of_marks, old.marks.numbers, new.marks.numbers)
         )
         self._lookups, self._known_entries, self._known = 0, 0, {}
-        self._take_parts(_pick(pieces, old_parts, new_parts))
-        of_vectors = _ragged(pieces, old_parts, new_parts)
-        self.vectors = old.vectors if old.coded else _pick(of_vectors, old.vectors, new.vectors)
-        self.codes = _pick(of_vectors, old.codes, new.codes, axis=1) if old.coded else old.codes
+        self._take_parts(pick(pieces, old_parts, new_parts))
+        self.vectors = old.vectors.picked(ragged(pieces, old_parts, new_parts), new.vectors)
         if old.is_wide or new.is_wide:
             self._keep_sorted(merge_terms(old._sorted, new._sorted, len(old), len(old) + len(new), chosen))
         else:
-            self.terms = _pick(_ragged(pieces, old.lengths, new.lengths), old.terms, new.terms)
+            self.terms = pick(ragged(pieces, old.lengths, new.lengths), old.terms, new.terms)
             self.owners = np.repeat(np.arange(len(chosen), dtype=np.int32), self.lengths)
             self._sort_if_wide()
 
@@ -269,40 +223,7 @@ class Corpus:
     def surroundings(self) -> Surroundings:
         """What the order of writing and the short fields tell; found when first asked for."""
         spaces = self.ids >> SEQUENCE_BITS
-        return find_surroundings(spaces, self.marks, self._similarities, self.vector_owners, self.whole)
-
-    def similarities_to(self, query: bytes) -> NDArray[np.float32]:
-        """Give each vector's cosine similarity with the query's; approximate if the corpus is coded."""
-        import numpy as np
-
-        vector = np.frombuffer(query, dtype="<f4")
-        if self.coded:
-            return self._cosines(self.codes, np.frombuffer(code_of(query, self.dims), "<u8")[:, None])
-        length = float(np.linalg.norm(vector))
-        similarities: NDArray[np.float32] = self.vectors @ (vector / (length or 1.0)).astype(np.float32)
-        return similarities
-
-    def _similarities(self, left: NDArray[np.intp], right: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Give the cosine similarities of vectors with those of each row of others."""
-        import numpy as np
-
-        if self.coded:
-            return self._cosines(self.codes[:, None, left], self.codes[:, right])
-        cosines: NDArray[np.float32] = np.einsum("ij,kij->ki", self.vectors[left], self.vectors[right])
-        return cosines
-
-    def _cosines(self, left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.float32]:
-        """Give the cosine of the angle that a share of differing signs stands for.
-
-        Source: Charikar, "Similarity estimation techniques from rounding algorithms" (STOC 2002).
-        """
-        import numpy as np
-
-        differing = np.zeros(np.broadcast_shapes(left.shape[1:], right.shape[1:]), dtype=np.uint16)
-        for some, others in zip(left, right, strict=True):
-            differing += ones(some ^ others)
-        cosines: NDArray[np.float32] = np.cos(np.arange(self.dims + 1) * (np.pi / (self.dims or 1))).astype(np.float32)
-        return cosines[differing]
+        return find_surroundings(spaces, self.marks, self.vectors.similarities, self.vector_owners, self.whole)
 
     def postings(self, term: int) -> Postings:
         """Give the items that have a term."""
@@ -351,6 +272,6 @@ class Corpus:
     def size_bytes(self) -> int:
         """How much memory it takes, about."""
         arrays = (
-            self.ids, self.lengths, self.vectors, self.codes, self.vector_owners, self.terms, self.owners, *self.marks
+            self.ids, self.lengths, self.vectors, self.vector_owners, self.terms, self.owners, *self.marks
         )  # fmt: skip
         return sum(a.nbytes for a in arrays) + 9 * int(self.lengths.sum()) + _BYTES_PER_ITEM * len(self.ids)

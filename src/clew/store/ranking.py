@@ -27,6 +27,7 @@ _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
 LEAST_SCORED_AGAIN = 400
+_LEAST_OF_ROUNDED = 32
 
 FetchVectors = Callable[[Sequence[int]], dict[int, bytes]]
 
@@ -56,7 +57,7 @@ def rank(
     Args:
         corpus: everything below the search's prefix, for word weights; or a part that stands for it.
         allowed: ids that may be found; None: all.
-        fetch: gives the vectors of items; what a coded corpus finds is scored again by them.
+        fetch: gives the vectors of items; what a coded or rounded corpus finds is scored again by them.
     """
     import numpy as np
 
@@ -66,7 +67,7 @@ def rank(
     open_ = np.ones(len(corpus), bool) if allowed is None else np.isin(corpus.ids, list(allowed))
     if corpus.gone is not None:
         open_[corpus.gone] = False
-    if corpus.coded and fetch is not None and scores.meaning is not None:
+    if (corpus.coded or corpus.rounded) and fetch is not None and scores.meaning is not None:
         _score_again(corpus, search, scores, open_, fetch)
     if search.min_score is not None:
         open_ &= scores.total >= search.min_score
@@ -135,7 +136,7 @@ def _score_again(
     import numpy as np
 
     assert scores.meaning is not None  # checked by the caller
-    most = max(LEAST_SCORED_AGAIN, 4 * (search.offset + search.limit))
+    most = max(LEAST_SCORED_AGAIN if corpus.coded else _LEAST_OF_ROUNDED, 4 * (search.offset + search.limit))
     chosen = _best_first(scores.total, open_, most, fills=False)
     vectors = fetch(corpus.ids[chosen[~np.isnan(scores.meaning[chosen])]].tolist())
     query = np.frombuffer(weighted_query(corpus, search), dtype="<f4")
@@ -170,7 +171,7 @@ def cosine(corpus: Corpus, query: bytes) -> NDArray[np.float32]:
     """Give each item's best cosine similarity with the query; NaN without vectors."""
     import numpy as np
 
-    per_vector = corpus.similarities_to(query)
+    per_vector = corpus.vectors.similarities_to(query)
     if corpus.one_vector_each:
         return per_vector
     best = np.full(len(corpus), -np.inf, dtype=np.float32)

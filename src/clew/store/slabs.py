@@ -11,6 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from clew.errors import UnreadableRecord
+from clew.store.codes import code_bytes
+from clew.store.comparing import round_off, rounded_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +32,7 @@ class Slab(NamedTuple):
         mark_lengths: how many 32-bit marks each has.
         marks: item by item.
         parts: how many vectors each has.
-        vectors: their bytes, item by item.
+        vectors: their bytes, item by item; or parts of rounded ones (see comparing).
     """
 
     ids: NDArray[np.int64]
@@ -39,7 +41,7 @@ class Slab(NamedTuple):
     mark_lengths: NDArray[np.int64]
     marks: NDArray[np.uint32]
     parts: NDArray[np.int64]
-    vectors: bytes
+    vectors: bytes | tuple[bytes, ...]
 
 
 def slabs_of(rows: Iterable[tuple[int, bytes, bytes, bytes]], size: int) -> Iterator[Slab]:
@@ -75,6 +77,7 @@ class Pack(NamedTuple):
         models: whose vectors each has; 0: none.
         code_sizes: bytes of each item's codes.
         codes: item by item.
+        rounded: the vectors, item by item; none where the pack is not one that was kept.
     """
 
     ids: NDArray[np.int64]
@@ -85,6 +88,7 @@ class Pack(NamedTuple):
     models: NDArray[np.int64]
     code_sizes: NDArray[np.int64]
     codes: bytes
+    rounded: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, bytes, bytes, int | None, bytes | None]]) -> Pack:
@@ -98,16 +102,17 @@ class Pack(NamedTuple):
             np.array([model or 0 for model in models], dtype=np.int64), _sizes(some), b"".join(some),
         )  # fmt: skip
 
-    def kept(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """Give the pack as it is kept: numbers of each item (see _HEAD), terms, marks, codes."""
+    def kept(self, vectors: Sequence[bytes | None]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """Give the pack as it is kept: numbers of each item (see _HEAD), terms, marks, codes, rounded vectors."""
         import numpy as np
 
         low = self.ids & (2**PACK_BITS - 1)
         heads = np.stack([low, self.lengths, self.mark_lengths, self.models, self.code_sizes], axis=1)
-        return heads.astype("<u4").tobytes(), self.terms.tobytes(), self.marks.tobytes(), self.codes
+        rounded = round_off(b"".join(filter(None, vectors)))
+        return heads.astype("<u4").tobytes(), self.terms.tobytes(), self.marks.tobytes(), self.codes, rounded
 
     @classmethod
-    def joined(cls, packs: Sequence[tuple[int, bytes, bytes, bytes, bytes]]) -> Pack:
+    def joined(cls, packs: Sequence[tuple[int, bytes, bytes, bytes, bytes, bytes]]) -> Pack:
         """Give packs that were kept as one, each after its number: the ids of its items without the last PACK_BITS.
 
         Raises:
@@ -115,7 +120,7 @@ class Pack(NamedTuple):
         """
         import numpy as np
 
-        numbers, some_heads, terms, marks, codes = zip(*packs, strict=True)
+        numbers, some_heads, terms, marks, codes, rounded = zip(*packs, strict=True)
         heads = _numbers(some_heads)
         items = _counts(some_heads) // _HEAD
         if len(heads) != _HEAD * items.sum():
@@ -123,7 +128,8 @@ class Pack(NamedTuple):
         low, lengths, mark_lengths, models, code_sizes = heads.reshape(-1, _HEAD).T.astype(np.int64)
         ids = np.repeat(np.array(numbers, dtype=np.int64) << PACK_BITS, items) | low
         pack = cls(
-            ids, lengths, _numbers(terms), mark_lengths, _numbers(marks), models, code_sizes, b"".join(codes)
+            ids, lengths, _numbers(terms), mark_lengths, _numbers(marks), models, code_sizes, b"".join(codes),
+            rounded,
         )  # fmt: skip
         sizes = (len(pack.terms), len(pack.marks), len(pack.codes))
         if sizes != (lengths.sum(), mark_lengths.sum(), code_sizes.sum()):
@@ -142,6 +148,15 @@ class Pack(NamedTuple):
         """Say whether every item has vectors of one embedder."""
         return bool((self.models == (model or -1)).all())
 
+    def with_rounded(self, model: int | None, dims: int) -> Slab | None:
+        """Give the slab with rounded vectors; None where there are none, or not of one embedder and length alone."""
+        import numpy as np
+
+        parts, rest = np.divmod(self.code_sizes, code_bytes(dims))
+        if not self.is_all_of(model) or rest.any() or rounded_size(self.rounded) != int(parts.sum()) * dims:
+            return None
+        return self._slab(parts, self.rounded)
+
     def with_vectors(self, size: int, vectors: Sequence[bytes]) -> Slab:
         """Give the slab with the vectors of each item, those that are of a size in bytes."""
         return self._slab(*_fitting(vectors, size))
@@ -150,7 +165,7 @@ class Pack(NamedTuple):
         ends = self.code_sizes.cumsum().tolist()
         return (self.codes[ends[at] - int(self.code_sizes[at]) : ends[at]] for at in places)
 
-    def _slab(self, parts: NDArray[np.int64], vectors: bytes) -> Slab:
+    def _slab(self, parts: NDArray[np.int64], vectors: bytes | tuple[bytes, ...]) -> Slab:
         return Slab(self.ids, self.lengths, self.terms, self.mark_lengths, self.marks, parts, vectors)
 
 

@@ -14,7 +14,12 @@ from clew.store.corpus import SEQUENCE_BITS, vector_bytes
 from clew.store.slabs import PACK_BITS, Pack, Slab
 
 _ROWS = "SELECT id, words, marks, model, codes FROM clew_item_index WHERE id >= ? AND id < ? ORDER BY id"
-_PACKS = "SELECT id, heads, terms, marks, codes FROM clew_item_packs WHERE id >= ? AND id < ? ORDER BY id"
+_WITH_VECTORS = """
+SELECT x.id, x.words, x.marks, x.model, x.codes, v.vectors
+FROM clew_item_index x LEFT JOIN clew_item_vectors v ON v.id = x.id
+WHERE x.id >= ? AND x.id < ? ORDER BY x.id
+"""
+_PACKS = "SELECT id, heads, terms, marks, codes, rounded FROM clew_item_packs WHERE id >= ? AND id < ? ORDER BY id"
 _VECTORS = "FROM clew_item_vectors WHERE id >= ? AND id < ? ORDER BY id"
 _ROWS_AT_ONCE = 1024
 
@@ -33,10 +38,10 @@ def keep_packs(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 def keep_pack(connection: sqlite3.Connection, number: int) -> None:
     """Keep a pack of items, by their ids without the last PACK_BITS; none of what is not indexed."""
-    rows = connection.execute(_ROWS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
+    rows = connection.execute(_WITH_VECTORS, (number << PACK_BITS, (number + 1) << PACK_BITS)).fetchall()
     if rows:
-        kept = (number, *Pack.of(rows).kept())
-        connection.execute("INSERT OR REPLACE INTO clew_item_packs VALUES (?, ?, ?, ?, ?)", kept)
+        kept = (number, *Pack.of([row[:5] for row in rows]).kept([row[5] for row in rows]))
+        connection.execute("INSERT OR REPLACE INTO clew_item_packs VALUES (?, ?, ?, ?, ?, ?)", kept)
 
 
 def read_slabs(
@@ -46,11 +51,14 @@ def read_slabs(
     dims: int,
     *,
     coded: bool,
+    rounded: bool,
     missing: set[int],
 ) -> Iterator[Slab]:
     """Read what is indexed in some namespaces, in the order of ids; there is at least one slab.
 
     Args:
+        coded: with codes instead of vectors.
+        rounded: with rounded vectors, where packs have them.
         missing: gets the numbers of packs that there should be and are not.
     """
     size = vector_bytes(dims, coded=coded)
@@ -59,6 +67,8 @@ def read_slabs(
         for pack, start, end in _packs(connection, space << SEQUENCE_BITS, (space + 1) << SEQUENCE_BITS, missing):
             if coded or not size:
                 yield pack.with_codes(model, size)
+            elif rounded and (slab := pack.with_rounded(model, dims)) is not None:
+                yield slab
             else:
                 yield pack.with_vectors(size, _vectors(connection, pack, model, start, end))
 
@@ -94,7 +104,7 @@ def _packs(connection: sqlite3.Connection, start: int, end: int, missing: set[in
     missing.update(sorted(last)[:-1])  # the last one is not full yet
 
 
-def _side_by_side(kept: Sequence[tuple[int, bytes, bytes, bytes, bytes]], at: int) -> int:
+def _side_by_side(kept: Sequence[tuple[int, bytes, bytes, bytes, bytes, bytes]], at: int) -> int:
     """Say how many packs from one on have numbers in a row."""
     end = at + 1
     while end < len(kept) and kept[end][0] == kept[end - 1][0] + 1:

@@ -21,6 +21,7 @@ from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 
+_MOST_UNROUNDED = 2_000  # items: of more, to read whole vectors takes longer than to score a page again by its own
 # Codes or vectors where the query's may be compared with them; nothing where not.
 _VECTORS = {
     True: ("CASE WHEN x.model = :model THEN x.codes ELSE x'' END", ""),
@@ -138,11 +139,13 @@ class SqliteShelf:
             f"SELECT n.id, {items.NEXT_ID} FROM clew_namespaces n WHERE n.path >= ? AND n.path < ? ORDER BY n.id",
             self._range,
         ).fetchall()
-        coded = sum(next_id - (space << SEQUENCE_BITS) for space, next_id in spaces) > EXACT_ITEMS
+        written = sum(next_id - (space << SEQUENCE_BITS) for space, next_id in spaces)
+        coded, rounded = written > EXACT_ITEMS, _MOST_UNROUNDED < written <= EXACT_ITEMS
         ids = [space for space, _ in spaces]
         missing: set[int] = set()
-        slabs = read_slabs(self._connection, ids, self._model(dims), dims, coded=coded, missing=missing)
-        corpus = Corpus.of_slabs(slabs, dims, coded=coded)
+        model = self._model(dims)
+        slabs = read_slabs(self._connection, ids, model, dims, coded=coded, rounded=rounded, missing=missing)
+        corpus = Corpus.of_slabs(slabs, dims, coded=coded, rounded=rounded)
         self._known.missing_packs.update(missing)
         return corpus
 

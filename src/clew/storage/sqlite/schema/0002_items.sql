@@ -110,13 +110,14 @@ CREATE TABLE clew_item_index (
 
 -- What clew_item_index has of items whose ids differ in their last six bits alone, side by side, for searches that read
 -- a whole namespace. id: theirs, without these bits; heads: five numbers of each item (see clew.store.slabs), the others
--- item by item. A pack is removed when one of its rows changes.
+-- item by item; rounded: the vectors in a quarter of their bytes. A pack is removed when one of its rows changes.
 CREATE TABLE clew_item_packs (
     id INTEGER PRIMARY KEY,
     heads BLOB NOT NULL,
     terms BLOB NOT NULL,
     marks BLOB NOT NULL,
-    codes BLOB NOT NULL
+    codes BLOB NOT NULL,
+    rounded BLOB NOT NULL
 ) STRICT;
 
 -- The vectors, float32, one after another, and 16 bytes for each embedded text. Apart from the codes, which are a tenth
