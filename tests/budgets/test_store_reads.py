@@ -101,7 +101,11 @@ def test_a_write_takes_as_many_steps_in_a_store_ten_times_as_large(
     assert many <= 1.2 * few + 5
 
 
-def test_a_search_after_a_put_reads_that_item_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most_unrounded", [0, 10_000])
+def test_a_search_after_a_put_reads_that_item_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_unrounded: int
+) -> None:
+    monkeypatch.setattr("clew.storage.sqlite.items_search._MOST_UNROUNDED", most_unrounded)
     taken = []
     for size in (FEW, MANY):
         store = filled(tmp_path / f"{size}.db", size)

@@ -27,7 +27,7 @@ _MEANING, _WORDS = 0.5, 0.5
 _WORDS_IN_CONTEXT = 1.0
 _NAMED, _ASKS = 1.1, -0.25
 LEAST_SCORED_AGAIN = 400
-_LEAST_OF_ROUNDED = 32
+_LEAST_OF_ROUNDED = 8
 
 FetchVectors = Callable[[Sequence[int]], dict[int, bytes]]
 
