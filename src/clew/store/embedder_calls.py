@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from clew.errors import EmbeddingError
@@ -40,7 +44,7 @@ class Parts:
         self._part = self._left.pop()
         return self._part
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Note that the part was not embedded."""
         part, half = self._part, len(self._part) // 2
         self.failure = self.failure or reason_of(error)
@@ -54,26 +58,78 @@ class Parts:
             self._left += [part[-1:], part[half : half + 1], part[:1]]
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Say why an embedder failed."""
     text = str(error)
     return text if isinstance(error, EmbeddingError) else f"{type(error).__name__}: {text}"
 
 
-async def on_a_thread(function: Callable[[Any], Any], given: Any) -> Any:
-    """Call an embedder off the event loop, and await its answer if that is to be awaited.
+def is_failure(error: BaseException) -> bool:
+    """Say whether an embedder failed, a call of its own that was cancelled included: nobody cancels blocking code."""
+    return isinstance(error, Exception | asyncio.CancelledError)
 
-    No future can hold a StopIteration: it would be waited for in vain.
+
+def is_failure_here(error: BaseException) -> bool:
+    """Like `is_failure`, in async code: not if the caller was cancelled."""
+    task = asyncio.current_task()
+    return isinstance(error, Exception) or (is_failure(error) and not (task and task.cancelling()))
+
+
+class OwnThreads:
+    """OS threads for calls of one embedder by async code. One that hangs holds up no others than its own.
+
+    Args:
+        most: how many.
     """
 
-    def call() -> Any:
-        try:
-            return function(given)
-        except StopIteration as error:
-            raise EmbeddingError(f"the embedder raised {error!r}") from error
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: tuple[int, ThreadPoolExecutor] | None = None
 
-    answer = await asyncio.to_thread(call)
-    return await answer if inspect.isawaitable(answer) else answer
+    async def call(self, function: Callable[[Any], Any], given: Any) -> Any:
+        """Call a function there. A caller that is cancelled goes on; the call does, too, once it has begun."""
+
+        def call() -> Any:
+            try:
+                return function(given)
+            except StopIteration as error:  # no future can hold one: it would be waited for in vain
+                raise EmbeddingError(f"the embedder raised {error!r}") from error
+
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool(), lambda: context.run(call))
+
+    def _pool(self) -> ThreadPoolExecutor:
+        """Return the pool of this process: OS threads do not live on in a forked child."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = os.getpid(), ThreadPoolExecutor(self._most, thread_name_prefix="clew-embed")
+        return self._made[1]
+
+
+class LoopTurns:
+    """So many calls at a time on each event loop.
+
+    Args:
+        most: how many.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # How many use the semaphore of a loop, too: kept any longer than that it would keep its loop alive.
+        self._turns: dict[asyncio.AbstractEventLoop, tuple[asyncio.Semaphore, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for a turn on the running loop, and have it for the length of a block."""
+        loop = asyncio.get_running_loop()
+        semaphore, users = self._turns.get(loop) or (asyncio.Semaphore(self._most), 0)
+        self._turns[loop] = semaphore, users + 1
+        try:
+            async with semaphore:
+                yield
+        finally:
+            _, users = self._turns.pop(loop)
+            if users > 1:
+                self._turns[loop] = semaphore, users - 1
 
 
 def finish(answer: Any) -> Any:
@@ -100,7 +156,7 @@ def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
     def run() -> None:
         try:
             outcome.extend((asyncio.run(work), None))
-        except Exception as error:
+        except BaseException as error:
             outcome.extend((None, error))
 
     thread = threading.Thread(target=run, name="clew-embed")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
@@ -20,7 +19,16 @@ from msgspec import Struct, field
 
 from clew.errors import EmbeddingError, UsageError
 from clew.late import late
-from clew.store.embedder_calls import Parts, WrongAnswer, finish, on_a_thread, reason_of
+from clew.store.embedder_calls import (
+    LoopTurns,
+    OwnThreads,
+    Parts,
+    WrongAnswer,
+    finish,
+    is_failure,
+    is_failure_here,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,11 +99,9 @@ class Embedder:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        self._max_concurrency = max_concurrency
         self._turns = threading.BoundedSemaphore(max_concurrency)
-        self._loop_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._loop_turns = LoopTurns(max_concurrency)
+        self._own_threads = OwnThreads(max_concurrency)
 
     def known(self, texts: Sequence[str]) -> Embedded:
         """Give the vectors that were made lately, without asking for any."""
@@ -124,7 +130,9 @@ class Embedder:
         while part := parts.next():
             try:
                 known.update(self._keep(part, self._call(part)))
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure(error):
+                    raise
                 parts.fail(error)
         return parts.failure
 
@@ -134,7 +142,9 @@ class Embedder:
         while part := parts.next():
             try:
                 known.update(self._keep(part, await self._acall(part)))
-            except Exception as error:
+            except BaseException as error:
+                if not is_failure_here(error):
+                    raise
                 parts.fail(error)
         return parts.failure
 
@@ -155,8 +165,10 @@ class Embedder:
                     vector = finish(self._aquery(text))
             else:
                 return self._keep([text], self._call([text]), query=True)[text]
-        except Exception as error:
-            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {reason_of(error)}") from error
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise self._failed(error) from error
         return self._keep([text], [vector], query=True)[text]
 
     async def aquery(self, text: str) -> bytes:
@@ -169,15 +181,16 @@ class Embedder:
             return cached
         try:
             if self._aquery is not None:
-                async with self._turns_here():
+                async with self._loop_turns.turn():
                     vector = await self._aquery(text)
             elif self._query is not None:
-                async with self._turns_here():
-                    vector = await on_a_thread(self._query, text)
+                vector = await self._aside(self._query, text)
             else:
                 return self._keep([text], await self._acall([text]), query=True)[text]
-        except Exception as error:
-            raise EmbeddingError(f"the embedder {self.model!r} failed on the query: {reason_of(error)}") from error
+        except BaseException as error:
+            if not is_failure_here(error):
+                raise
+            raise self._failed(error) from error
         return self._keep([text], [vector], query=True)[text]
 
     def words(self, words: Sequence[str]) -> list[bytes]:
@@ -204,16 +217,27 @@ class Embedder:
             return finish(self._adocuments(texts))
 
     async def _acall(self, texts: list[str]) -> Any:
-        async with self._turns_here():
-            if self._adocuments is not None:
+        if self._adocuments is not None:
+            async with self._loop_turns.turn():
                 return await self._adocuments(texts)
-            assert self._documents is not None
-            return await on_a_thread(self._documents, texts)
+        assert self._documents is not None
+        return await self._aside(self._documents, texts)
 
-    def _turns_here(self) -> asyncio.Semaphore:
-        """Give the semaphore of the running loop; one cannot be shared by two loops."""
-        with self._lock:
-            return self._loop_turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._max_concurrency))
+    async def _aside(self, function: Callable[[Any], Any], given: Any) -> Any:
+        """Call a blocking embedder off the event loop; its answer may be one to await all the same."""
+
+        def in_turn(given: Any) -> Any:
+            with self._turns:
+                return function(given)
+
+        answer = await self._own_threads.call(in_turn, given)
+        if not inspect.isawaitable(answer):
+            return answer
+        async with self._loop_turns.turn():
+            return await answer
+
+    def _failed(self, error: BaseException) -> EmbeddingError:
+        return EmbeddingError(f"the embedder {self.model!r} failed on the query: {reason_of(error)}")
 
     def _known(self, texts: Sequence[str]) -> tuple[dict[str, bytes], list[str]]:
         """Give the cached vectors, and each distinct text that has none."""
