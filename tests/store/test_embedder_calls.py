@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from clew.errors import EmbeddingError
 from clew.store.embedding import Embedder
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+several_os_threads = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 def vectors(texts: Sequence[str]) -> list[list[float]]:
@@ -49,14 +54,17 @@ def test_calls_that_nobody_waits_for_any_more_still_count() -> None:
             return True
         return False
 
-    async def many() -> list[bool]:
-        found = await asyncio.gather(*(given_up(str(n)) for n in range(12)))
-        assert await asyncio.wait_for(asyncio.to_thread(int), 10) == 0  # the program's own OS threads are free
-        hanging.go_on.set()
+    async def many() -> None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        try:
+            for n in range(3):
+                assert all(await asyncio.gather(*(given_up(f"{n} {m}") for m in range(4))))
+            assert await asyncio.wait_for(asyncio.to_thread(int), 10) == 0  # the program's own OS threads are free
+        finally:
+            hanging.go_on.set()
         assert (await embedder.adocuments(["later"])).vectors
-        return found
 
-    assert asyncio.run(many()) == [True] * 12
+    asyncio.run(many())
     assert hanging.most == 2
 
 
@@ -73,6 +81,8 @@ def test_a_loop_is_forgotten_once_its_calls_have_ended() -> None:
         waiting = asyncio.ensure_future(asyncio.gather(*(embedder.adocuments([f"{name} {n}!"]) for n in range(9))))
         await asyncio.sleep(0)
         waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
     for name in range(3):
         asyncio.run(many(name))
@@ -154,6 +164,8 @@ def _embeds(embedder: Embedder) -> None:
     assert asyncio.run(asyncio.wait_for(embedder.adocuments(["in the child"]), 10)).failure is None
 
 
+@needs_fork
+@several_os_threads
 def test_a_forked_child_has_os_threads_of_its_own() -> None:
     embedder = Embedder(vectors)
     assert asyncio.run(embedder.adocuments(["a"])).failure is None
@@ -161,3 +173,31 @@ def test_a_forked_child_has_os_threads_of_its_own() -> None:
     child.start()
     child.join(20)
     assert child.exitcode == 0
+
+
+def _embeds_blocking(hanging: Hanging, embedder: Embedder) -> None:
+    hanging.go_on, hanging._lock = threading.Event(), threading.Lock()  # its parent may hold the others
+    hanging.go_on.set()
+    _embeds(embedder)
+    assert embedder.documents(["blocking"]).failure is None
+
+
+@needs_fork
+@several_os_threads
+def test_a_forked_child_waits_for_no_call_of_its_parent() -> None:
+    hanging = Hanging()
+    embedder = Embedder(hanging, max_concurrency=1)
+
+    async def fork_while_it_hangs() -> int | None:
+        asking = asyncio.ensure_future(embedder.adocuments(["a"]))
+        while not hanging.under_way:
+            await asyncio.sleep(0.001)
+        child = multiprocessing.get_context("fork").Process(target=_embeds_blocking, args=(hanging, embedder))
+        child.start()
+        child.join(20)
+        child.kill()
+        hanging.go_on.set()
+        await asking
+        return child.exitcode
+
+    assert asyncio.run(fork_while_it_hangs()) == 0

@@ -76,7 +76,9 @@ def is_failure_here(error: BaseException) -> bool:
 
 
 class OwnThreads:
-    """OS threads for calls of one embedder by async code. One that hangs holds up no others than its own.
+    """Turns of OS threads to call one embedder, and OS threads that do it for async code, not the program's own.
+
+    A forked child has its own of both: the calls of its parent never end there.
 
     Args:
         most: how many.
@@ -84,25 +86,31 @@ class OwnThreads:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._made: tuple[int, ThreadPoolExecutor] | None = None
+        self._made: dict[int, tuple[threading.BoundedSemaphore, ThreadPoolExecutor]] = {}  # by process
+
+    def turn(self) -> threading.BoundedSemaphore:
+        """Give what a blocking caller enters for the time of a call."""
+        return self._here()[0]
 
     async def call(self, function: Callable[[Any], Any], given: Any) -> Any:
-        """Call a function there. A caller that is cancelled goes on; the call does, too, once it has begun."""
+        """Call a function there, in turn. A caller that is cancelled goes on; the call does, too, once it has begun."""
+        turn, pool = self._here()
 
         def call() -> Any:
             try:
-                return function(given)
+                with turn:
+                    return function(given)
             except StopIteration as error:  # no future can hold one: it would be waited for in vain
                 raise EmbeddingError(f"the embedder raised {error!r}") from error
 
         context = copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool(), lambda: context.run(call))
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(call))
 
-    def _pool(self) -> ThreadPoolExecutor:
-        """Return the pool of this process: OS threads do not live on in a forked child."""
-        if self._made is None or self._made[0] != os.getpid():
-            self._made = os.getpid(), ThreadPoolExecutor(self._most, thread_name_prefix="clew-embed")
-        return self._made[1]
+    def _here(self) -> tuple[threading.BoundedSemaphore, ThreadPoolExecutor]:
+        if (made := self._made.get(os.getpid())) is None:
+            pool = ThreadPoolExecutor(self._most, thread_name_prefix="clew-embed")
+            made = self._made.setdefault(os.getpid(), (threading.BoundedSemaphore(self._most), pool))
+        return made
 
 
 class LoopTurns:

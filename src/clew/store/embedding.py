@@ -99,7 +99,6 @@ class Embedder:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        self._turns = threading.BoundedSemaphore(max_concurrency)
         self._loop_turns = LoopTurns(max_concurrency)
         self._own_threads = OwnThreads(max_concurrency)
 
@@ -158,10 +157,10 @@ class Embedder:
             return cached
         try:
             if self._query is not None:
-                with self._turns:
+                with self._own_threads.turn():
                     vector = finish(self._query(text))
             elif self._aquery is not None:
-                with self._turns:
+                with self._own_threads.turn():
                     vector = finish(self._aquery(text))
             else:
                 return self._keep([text], self._call([text]), query=True)[text]
@@ -210,7 +209,7 @@ class Embedder:
         return _of_each(words, await self.adocuments(words))
 
     def _call(self, texts: list[str]) -> Any:
-        with self._turns:
+        with self._own_threads.turn():
             if self._documents is not None:
                 return finish(self._documents(texts))
             assert self._adocuments is not None
@@ -225,12 +224,7 @@ class Embedder:
 
     async def _aside(self, function: Callable[[Any], Any], given: Any) -> Any:
         """Call a blocking embedder off the event loop; its answer may be one to await all the same."""
-
-        def in_turn(given: Any) -> Any:
-            with self._turns:
-                return function(given)
-
-        answer = await self._own_threads.call(in_turn, given)
+        answer = await self._own_threads.call(function, given)
         if not inspect.isawaitable(answer):
             return answer
         async with self._loop_turns.turn():
