@@ -289,6 +289,19 @@ class TestAskingTheRunningCall:
         assert variable.get() == "outside"
 
 
+def test_a_config_has_its_dicts_also_where_the_caller_gave_none(colour: Colour, saver: Checkpointer) -> None:
+    @colour.task
+    def ask(config: RunnableConfig) -> Any:
+        return config["configurable"].get("user", "nobody"), config["metadata"].get("request", "none")
+
+    @colour.entrypoint(checkpointer=saver)
+    async def flow(number: int, *, config: RunnableConfig) -> Any:
+        assert get_config()["metadata"] == {}
+        return await result(ask()), config["configurable"].get("user"), config["metadata"].get("request")
+
+    assert colour.invoke(flow, 1, thread()) == (("nobody", "none"), None, None)
+
+
 class TestTaskAlone:
     """A task called outside a run calls its function, so that it can be tested alone."""
 
@@ -327,7 +340,7 @@ class TestTaskAlone:
             writer("unheard")
             return config, store, runtime
 
-        assert ask().result() == ({}, None, "mine")
+        assert ask().result() == ({"configurable": {}, "metadata": {}}, None, "mine")
 
     def test_the_caller_may_pass_what_would_be_injected(self) -> None:
         store = InMemoryStore()

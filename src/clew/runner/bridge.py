@@ -80,7 +80,7 @@ def call_alone(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 
 
 def _nothing(name: str) -> Any:
-    return {"config": {}, "writer": lambda chunk: None}.get(name, UNSET)
+    return {"config": {"configurable": {}, "metadata": {}}, "writer": lambda chunk: None}.get(name, UNSET)
 
 
 def _finished(work: Callable[[], Any]) -> Finished[Any]:

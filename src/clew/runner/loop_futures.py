@@ -47,12 +47,12 @@ class LoopFuture(asyncio.Future[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         self.heard = True
         frame = self._call.parent
-        if frame is None or frame.lazy is not self or not self._is_all_that_runs(frame):
+        if frame is None or frame.lazy is not self or self._work is None or not self._is_all_that_runs(frame):
             return (yield from super().__await__())
-        frame.lazy = None
         frame.in_a_row += 1
         if frame.in_a_row % _MOST_IN_A_ROW == 0:
-            yield  # as asyncio.sleep(0) does
+            return (yield from super().__await__())  # the loop's next round begins it, and others as well
+        frame.lazy = None
         return (yield from self._driven(frame.home))
 
     def start(self) -> None:
@@ -122,11 +122,13 @@ class LoopFuture(asyncio.Future[T]):
         work, self._work = self._work, None
         assert work is not None
         try:
-            value = await work
-        except asyncio.CancelledError:
-            if self._is_guest and self._was_cancelled and self._task is not None:
-                self._task.uncancel()  # it was this call that was to end, not its awaiter
-            self._end_cancelled()
+            try:
+                value = await work
+            finally:
+                if self._is_guest and self._was_cancelled and self._task is not None:
+                    self._task.uncancel()  # it was this call that was to end, not its awaiter
+        except asyncio.CancelledError as error:
+            self._end_cancelled(*error.args[:1])  # by its message libraries know a cancellation of their own
             raise
         except BaseException as error:
             note_failure(self._call, self, error)

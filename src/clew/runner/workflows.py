@@ -221,7 +221,8 @@ async def _execute(
     io: RunnerIO, settings: Settings, request: Request, execution: Execution, input: Any, previous: Saved
 ) -> Result:
     scope = Scope(
-        workflow=settings.callee.name, config=request.config, context=request.context,
+        workflow=settings.callee.name, context=request.context,
+        config={"configurable": {}, "metadata": {}, **request.config},  # both are always there to read from
         store=memory.RunStore(settings.store) if settings.store is not None else None, previous=previous,
     )  # fmt: skip
     call = Call(execution, settings.callee, "", (input,), {}, None, scope)
