@@ -23,7 +23,7 @@ _MOST = 127
 _AT_ONCE = 256  # vectors: so few stay near the processor while they are unpacked and compared
 
 
-class Vectors(Protocol):
+class Comparable(Protocol):
     """The vectors of some items, all of one length, one after another."""
 
     @property
@@ -50,7 +50,7 @@ class Vectors(Protocol):
         ...
 
 
-def vectors_of(data: Sequence[bytes | tuple[bytes, ...]], dims: int, *, coded: bool, rounded: bool) -> Vectors:
+def vectors_of(data: Sequence[bytes | tuple[bytes, ...]], dims: int, *, coded: bool, rounded: bool) -> Comparable:
     """Give vectors in a form.
 
     Args:
