@@ -89,6 +89,7 @@ class Embedder:
     ) -> None:
         self.model = model or model_name(given)
         self.dims = dims
+        self.answers = 0  # how many calls of it gave vectors
         # Whether a text's vector is about the sum of its words', so that a query's words may be weighted one by one.
         self.adds_words = bool(getattr(given, "adds_words", False))
         # Whether it answers within microseconds and cannot be out, so that a write may wait for it.
@@ -254,6 +255,7 @@ class Embedder:
     def _keep(self, texts: list[str], answer: Any, *, query: bool = False) -> dict[str, bytes]:
         vectors = self._check(texts, answer)
         with self._lock:
+            self.answers += 1
             for text, vector in vectors.items():
                 if self._cache.setdefault(_name(text, query), vector) is vector:
                     self._cached_bytes += len(vector) + _BYTES_PER_ENTRY

@@ -184,7 +184,7 @@ class IndexingStore(BaseStore, Generic[S]):
 
         Returns:
             how many items got new vectors; those whose texts and model are the same keep theirs. While the embedder is
-            out, or there is none, the others keep those of the earlier one, and wait for new ones.
+            out, or there is none, those of another embedder stay, and the items wait for new ones.
         """
         items, done, after, anew, failure = self.index_status().items, 0, -1, 0, None
         while found := self._transact("read", partial(self._find_indexed, after)):
@@ -232,7 +232,7 @@ class IndexingStore(BaseStore, Generic[S]):
         return bool(embedded.vectors) and embedded.failure is None and self._outbox.is_due()
 
     def _find_waiting(self, state: S) -> list[Waiting]:
-        return self._keeper.waiting(state, _AT_ONCE, self._model, self._clock())
+        return self._keeper.waiting(state, _AT_ONCE, *self._embedder, self._clock())
 
     def _set_vectors(self, worked: list[Worked], state: S) -> None:
         self._keeper.set_vectors(state, worked, self._clock())

@@ -103,8 +103,11 @@ class Keeper(Mover[State], Protocol[State]):
         """Say when a checkpoint was made that is kept in the same database; None for one that is not."""
         ...
 
-    def waiting(self, state: State, limit: int, model: str, now: datetime) -> list[Waiting]:
-        """Give items whose vectors are to be made now, oldest first."""
+    def waiting(self, state: State, limit: int, model: str, dims: int | None, now: datetime) -> list[Waiting]:
+        """Give items whose vectors are to be made now, oldest first.
+
+        Not those that have vectors of this model and length: they wait for those of another embedder.
+        """
         ...
 
     def written(self, state: State, writes: Sequence[PreparedWrite]) -> list[Written | None]:

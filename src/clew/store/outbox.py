@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from clew.store.embedding import Embedded, text_hash
+from clew.store.embedding import Embedded, Embedder, text_hash
 from clew.store.indexable import indexable
 from clew.store.planning import NO_EMBEDDER, Vectors, join_vectors
 from clew.store.settings import Settings
@@ -174,7 +174,7 @@ def stale_texts(found: Sequence[Indexed], settings: Settings) -> list[str]:
 def finish_reindexing(
     found: Sequence[Indexed], embedded: Embedded, settings: Settings, *, others_embed: bool = False
 ) -> list[Reindexed]:
-    """Give what is to be indexed of each item, as if it were put now; vectors stay until there are others instead.
+    """Give what is to be indexed of each item, as if it were put now; vectors of others stay until there are new ones.
 
     Args:
         others_embed: whether, where the store has no embedder, the database has vectors of some.
@@ -192,7 +192,8 @@ def finish_reindexing(
         else:
             vectors = join_vectors(index.texts, embedded, settings.embedder.model)
             waiting = None if vectors else embedded.failure or NO_VECTOR
-            vectors = vectors or item.vectors
+            if vectors is None and not _is_of(item.vectors, settings.embedder):  # else they are of another text
+                vectors = item.vectors
         anew.append(
             Reindexed(
                 id=item.id, version=item.version, words=index.words, marks=index.marks, vectors=vectors,
@@ -213,11 +214,13 @@ def is_indexed_alike(item: Indexed, settings: Settings) -> bool:
 
 def _is_fresh(item: Indexed, settings: Settings) -> bool:
     v = item.vectors
-    if settings.embedder is None or v is None or v.model != settings.embedder.model:
-        return False
-    if settings.embedder.dims not in (None, v.dims):
+    if v is None or settings.embedder is None or not _is_of(v, settings.embedder):
         return False
     return v.hashes == b"".join(map(text_hash, _texts(item, settings)))
+
+
+def _is_of(vectors: Vectors | None, embedder: Embedder) -> bool:
+    return vectors is not None and vectors.model == embedder.model and embedder.dims in (None, vectors.dims)
 
 
 def _texts(item: Waiting | Indexed, settings: Settings) -> tuple[str, ...]:

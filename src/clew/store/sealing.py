@@ -110,8 +110,8 @@ class SealedKeeper(Generic[S]):
     def apply(self, state: S, writes: Sequence[PreparedWrite], now: datetime) -> None:
         self._keeper.apply(state, [self.sealed(write) for write in writes], now)
 
-    def waiting(self, state: S, limit: int, model: str, now: datetime) -> list[Waiting]:
-        found = self._keeper.waiting(state, limit, model, now)
+    def waiting(self, state: S, limit: int, model: str, dims: int | None, now: datetime) -> list[Waiting]:
+        found = self._keeper.waiting(state, limit, model, dims, now)
         return [replace(one, value=self._open(one.value)) for one in found]
 
     def written(self, state: S, writes: Sequence[PreparedWrite]) -> list[Written | None]:

@@ -45,6 +45,8 @@ from clew.store.sweeping import Done, DoneCount, Sweeper
 
 log = logging.getLogger("clew.store")
 
+_STILL_WAITING = "memories are kept and found by words, but wait for their vectors: %s"
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -64,7 +66,10 @@ class TransactionalStore(IndexingStore[S]):
         if plan.drafts or plan.ahead:
             self._finish(plan, self._embed(plan.texts()) if self._waits_for_vectors(plan) else self._known(plan))
         if self.settings.embedder is not None:
+            answers = self.settings.embedder.answers
             plan.reads = [(at, self._with_vector(read)) for at, read in plan.reads]
+            if answers != self.settings.embedder.answers and self._outbox.is_due():
+                self._work_off()  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = self._transact(plan.how(), partial(self._carry_out, plan, results))
@@ -78,7 +83,7 @@ class TransactionalStore(IndexingStore[S]):
                 self._transact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            self._embed_waiting(PASSING_ROUNDS)
+            self._work_off()
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, self._embed(texts))
@@ -97,7 +102,10 @@ class TransactionalStore(IndexingStore[S]):
             waits = self._waits_for_vectors(plan)
             self._finish(plan, await self._aembed(plan.texts()) if waits else self._known(plan))
         if self.settings.embedder is not None:
+            answers = self.settings.embedder.answers
             plan.reads = [(at, await self._awith_vector(read)) for at, read in plan.reads]
+            if answers != self.settings.embedder.answers and self._outbox.is_due():
+                await self._awork_off()  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = await self._atransact(plan.how(), partial(self._carry_out, plan, results))
@@ -111,7 +119,7 @@ class TransactionalStore(IndexingStore[S]):
                 await self._atransact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            await self._aembed_waiting(PASSING_ROUNDS)
+            await self._awork_off()
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))
@@ -236,10 +244,24 @@ class TransactionalStore(IndexingStore[S]):
             yield
         except StorageError as error:
             self._outbox.left += 1
-            log.warning("memories are kept and found by words, but wait for their vectors: %s", error)
+            log.warning(_STILL_WAITING, error)
         except BaseException:
             self._outbox.left += 1
             raise
+
+    def _work_off(self) -> None:
+        """Make vectors that wait; a call that comes by does not fail because of them."""
+        try:
+            self._embed_waiting(PASSING_ROUNDS)
+        except StorageError as error:
+            log.warning(_STILL_WAITING, error)
+
+    async def _awork_off(self) -> None:
+        """Like `_work_off`, off the event loop."""
+        try:
+            await self._aembed_waiting(PASSING_ROUNDS)
+        except StorageError as error:
+            log.warning(_STILL_WAITING, error)
 
     def _answer(self, plan: Plan, embedded: Embedded, state: S) -> None:
         """Give what has just been put the vectors that were made since, or the reason for which it waits on."""
@@ -251,7 +273,7 @@ class TransactionalStore(IndexingStore[S]):
         """Note whether what was put waits, and whether to work off the outbox."""
         if any(text not in embedded.vectors for draft in plan.drafts for text in draft.texts):
             self._outbox.left += 1
-            log.warning("memories are kept and found by words, but wait for their vectors: %s", embedded.failure)
+            log.warning(_STILL_WAITING, embedded.failure)
         plan.outbox_is_due = self._outbox_is_due(embedded)
 
     def _kept(self, write: PreparedWrite) -> PreparedWrite:

@@ -191,9 +191,13 @@ class MemoryKeeper(MemoryMover):
         made_s = None if run is None else run.ended_s if at_end else run.created_s
         return None if made_s is None else from_us(round(made_s * 1_000_000))
 
-    def waiting(self, state: ItemState, limit: int, model: str, now: datetime) -> list[Waiting]:
+    def waiting(self, state: ItemState, limit: int, model: str, dims: int | None, now: datetime) -> list[Waiting]:
         now_us = to_us(now)
-        due = [row for row in _rows(state) if row.write.waiting and row.due_us <= now_us]
+        due = [
+            row
+            for row in _rows(state)
+            if row.write.waiting and row.due_us <= now_us and not _has_vectors_of(row, model, dims)
+        ]
         return [_waiting(row) for row in sorted(due, key=lambda row: (row.due_us, row.stored.id))[:limit]]
 
     def written(self, state: ItemState, writes: Sequence[PreparedWrite]) -> list[Written | None]:
@@ -247,6 +251,11 @@ def _rows(state: ItemState) -> Iterator[Row]:
 def _waiting(row: Row) -> Waiting:
     s = row.stored
     return Waiting(id=s.id, version=s.version, value=s.value, fields=row.write.fields, attempts=row.attempts)
+
+
+def _has_vectors_of(row: Row, model: str, dims: int | None) -> bool:
+    vectors = row.write.vectors
+    return vectors is not None and (vectors.model, vectors.dims) == (model, dims)
 
 
 def _unchanged(state: ItemState, known: Worked | Reindexed) -> Row | None:

@@ -70,13 +70,14 @@ def forget_models(connection: psycopg.Connection) -> None:
     )
 
 
-def waiting(connection: psycopg.Connection, limit: int, now_us: int) -> list[Waiting]:
-    """Give items whose vectors are to be made now, oldest first."""
+def waiting(connection: psycopg.Connection, limit: int, model: str, dims: int | None, now_us: int) -> list[Waiting]:
+    """See Keeper.waiting."""
     found = rows(
         connection,
-        "SELECT i.id, i.version, i.value, i.fields, o.attempts "
-        "FROM clew_item_outbox o JOIN clew_items i USING (id) WHERE o.due_at <= %s ORDER BY o.due_at, i.id LIMIT %s",
-        (now_us, limit),
+        "SELECT i.id, i.version, i.value, i.fields, o.attempts FROM clew_item_outbox o JOIN clew_items i USING (id) "
+        "LEFT JOIN clew_item_index x USING (id) LEFT JOIN clew_embedders e ON e.id = x.model "
+        f"WHERE o.due_at <= %s AND (e.name = %s AND {_DIMS} = %s) IS NOT TRUE ORDER BY o.due_at, i.id LIMIT %s",
+        (now_us, model, dims, limit),
     )
     return [
         Waiting(id=item_id, version=version, value=value, fields=fields_of(fields), attempts=attempts)

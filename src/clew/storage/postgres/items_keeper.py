@@ -82,8 +82,10 @@ class PostgresKeeper(PostgresMover):
         us = items_past.made_at_us(state, checkpoint_id)
         return None if us is None else from_us(us)
 
-    def waiting(self, state: psycopg.Connection, limit: int, model: str, now: datetime) -> list[Waiting]:
-        return items_index.waiting(state, limit, to_us(now))
+    def waiting(
+        self, state: psycopg.Connection, limit: int, model: str, dims: int | None, now: datetime
+    ) -> list[Waiting]:
+        return items_index.waiting(state, limit, model, dims, to_us(now))
 
     def written(self, state: psycopg.Connection, writes: Sequence[PreparedWrite]) -> list[Written | None]:
         return items_index.written(state, writes)

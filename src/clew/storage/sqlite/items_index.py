@@ -81,12 +81,14 @@ def forget_models(connection: sqlite3.Connection) -> None:
     )
 
 
-def waiting(connection: sqlite3.Connection, limit: int, now_us: int) -> list[Waiting]:
-    """Give items whose vectors are to be made now, oldest first."""
+def waiting(connection: sqlite3.Connection, limit: int, model: str, dims: int | None, now_us: int) -> list[Waiting]:
+    """See Keeper.waiting."""
     rows = connection.execute(
-        "SELECT i.id, i.version, i.value, i.fields, o.attempts "
-        "FROM clew_item_outbox o JOIN clew_items i USING (id) WHERE o.due_at <= ? ORDER BY o.due_at, i.id LIMIT ?",
-        (now_us, limit),
+        "SELECT i.id, i.version, i.value, i.fields, o.attempts FROM clew_item_outbox o JOIN clew_items i USING (id) "
+        "LEFT JOIN clew_item_index x USING (id) WHERE o.due_at <= ? "
+        "AND x.model IS NOT coalesce((SELECT id FROM clew_embedders WHERE name = ? AND dims = ?), 0) "
+        "ORDER BY o.due_at, i.id LIMIT ?",
+        (now_us, model, dims, limit),
     )
     return [
         Waiting(id=item_id, version=version, value=value, fields=fields_of(fields), attempts=attempts)

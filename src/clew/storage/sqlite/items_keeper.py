@@ -77,8 +77,10 @@ class SqliteKeeper(SqliteMover):
         us = items_past.made_at_us(state, checkpoint_id)
         return None if us is None else from_us(us)
 
-    def waiting(self, state: sqlite3.Connection, limit: int, model: str, now: datetime) -> list[Waiting]:
-        return items_index.waiting(state, limit, to_us(now))
+    def waiting(
+        self, state: sqlite3.Connection, limit: int, model: str, dims: int | None, now: datetime
+    ) -> list[Waiting]:
+        return items_index.waiting(state, limit, model, dims, to_us(now))
 
     def written(self, state: sqlite3.Connection, writes: Sequence[PreparedWrite]) -> list[Written | None]:
         return items_index.written(state, writes)

@@ -39,6 +39,32 @@ class Outbox:
         assert hybrid.index_status().waiting == 0
         assert hybrid.search(("m",), query="zebra", mode="semantic", explain=True)[0].why.meaning is not None
 
+    def test_what_waits_is_worked_off_by_a_search_and_found(self, hybrid: Caller, embedder: Letters) -> None:
+        embedder.error = ConnectionError("no network")
+        hybrid.put(("m",), "a", {"text": "about zebras"})
+        embedder.error = None
+        found = hybrid.search(("m",), query="zebra", mode="semantic")
+        assert [(item.key, item.score is not None) for item in found] == [("a", True)]
+        assert hybrid.index_status().waiting == 0
+
+    def test_a_search_whose_query_was_embedded_before_asks_for_nothing(
+        self, open_store: OpenStore, colour: str
+    ) -> None:
+        asked: list[list[str]] = []
+
+        def embed(texts: list[str]) -> list[list[float]]:
+            asked.append(texts)
+            if len(asked) > 1:
+                raise ConnectionError("no network")
+            return [letters(text) for text in texts]
+
+        with open_store(index={"embed": embed, "fields": ["text"]}, search_mode="hybrid") as opened:
+            store = Caller(opened, colour)
+            store.search(("m",), query="zebra")
+            store.put(("m",), "a", {"text": "about zebras"})
+            assert store.search(("m",), query="zebra")[0].key == "a"
+            assert asked == [["zebra"], ["about zebras"]]
+
     def test_a_put_that_comes_by_works_off_some_of_what_waits(self, hybrid: Caller, embedder: Letters) -> None:
         embedder.error = ConnectionError("no network")
         hybrid.batch([PutOp(("m",), str(n), {"text": f"zebra {n}"}) for n in range(800)])
