@@ -1,4 +1,4 @@
-"""An event loop is spared after work that took long."""
+"""An event loop is spared after work that took long, and others on it get their turn."""
 
 from __future__ import annotations
 
@@ -22,26 +22,61 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def work(pace: Pace, clock: Clock, seconds: float) -> bool:
+    began_s = clock.now_s
+    clock.now_s += seconds
+    return pace.has_had_its_turn(began_s)
+
+
 def test_quick_work_is_followed_by_more(clock: Clock) -> None:
     pace = Pace()
-    for _ in range(3):
-        with pace.measured():
-            clock.now_s += 0.0002
+    for _ in range(1000):
+        work(pace, clock, 0.0002)
         assert pace.is_quick()
 
 
-def test_slow_work_is_followed_by_a_pause_twenty_times_as_long_whatever_it_raised(clock: Clock) -> None:
+def test_work_that_took_long_is_followed_by_a_pause_but_for_some_milliseconds_now_and_then(
+    clock: Clock,
+) -> None:
     pace = Pace()
-
-    def work() -> None:
-        with pace.measured():
-            clock.now_s += 0.01
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        work()
+    work(pace, clock, 0.01)
     assert not pace.is_quick()
-    clock.now_s += 0.19
+    clock.now_s += 0.09
     assert not pace.is_quick()
     clock.now_s += 0.02
     assert pace.is_quick()
+    work(pace, clock, 0.01)
+    clock.now_s += 0.17
+    assert not pace.is_quick()
+    clock.now_s += 0.02
+    assert pace.is_quick()
+
+
+def test_work_that_took_long_once_does_not_send_the_next_away(clock: Clock) -> None:
+    pace = Pace()
+    for _ in range(4):
+        work(pace, clock, 0.001)
+        assert pace.is_quick()
+        clock.now_s += 0.005
+    for _ in range(3):
+        work(pace, clock, 0.001)
+    assert not pace.is_quick()
+
+
+def test_slow_work_takes_a_twentieth_of_the_time_at_most(clock: Clock) -> None:
+    pace, slow_s = Pace(), 0.0
+    began_s = clock.now_s
+    while clock.now_s < began_s + 60:
+        if pace.is_quick():
+            work(pace, clock, 0.001)
+            slow_s += 0.001
+        else:
+            clock.now_s += 0.0005
+    assert slow_s == pytest.approx(60 / 20, rel=0.05)
+
+
+def test_others_get_their_turn_after_some_work_in_a_row(clock: Clock) -> None:
+    pace = Pace()
+    turns = [work(pace, clock, 0.000021) for _ in range(10)]
+    assert turns == [False, False, False, False, True] * 2
+    assert work(pace, clock, 0.0002)

@@ -50,14 +50,24 @@ def test_another_process_that_writes_holds_up_no_event_loop(database: SqliteData
     assert database.read(count) == 1
 
 
-def test_of_callers_that_come_together_one_commits_alone(database: SqliteDatabase) -> None:
+def test_of_callers_that_come_together_one_commits_alone(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.storage.pace._TURN_S", 0.0)
+    monkeypatch.setattr("clew.storage.pace._MOST_S", 1000.0)
+
     async def main() -> list[int | None]:
         return await asyncio.gather(*[database.awrite_at_once(insert) for _ in range(3)])
 
     assert asyncio.run(main()) == [1, None, None]
 
 
-def test_a_caller_that_is_cancelled_while_it_commits_learns_of_it_afterwards(database: SqliteDatabase) -> None:
+def test_a_caller_that_is_cancelled_while_it_commits_learns_of_it_afterwards(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clew.storage.pace._TURN_S", 0.0)
+    monkeypatch.setattr("clew.storage.pace._MOST_S", 1000.0)
+
     async def write() -> tuple[int | None, bool]:
         done = await database.awrite_at_once(insert)
         try:
@@ -76,20 +86,28 @@ def test_a_caller_that_is_cancelled_while_it_commits_learns_of_it_afterwards(dat
     assert database.read(count) == 1
 
 
-def test_reads_one_after_another_let_others_on_the_loop_have_their_turn(database: SqliteDatabase) -> None:
+@pytest.mark.parametrize(("after_s", "turns"), [(0.0, 50), (1.0, 0)])
+def test_reads_and_commits_one_after_another_let_others_on_the_loop_have_their_turn(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, after_s: float, turns: int
+) -> None:
+    monkeypatch.setattr("clew.storage.pace._TURN_S", after_s)
+    monkeypatch.setattr("clew.storage.pace._MOST_S", 1000.0)  # on a slow machine, too
+
     async def main() -> int:
-        turns = 0
+        seen = 0
 
         async def others() -> None:
-            nonlocal turns
+            nonlocal seen
             while True:
-                turns += 1
                 await asyncio.sleep(0)
+                seen += 1
 
         beside = asyncio.ensure_future(others())
-        for _ in range(50):
+        await asyncio.sleep(0)
+        for _ in range(25):
             await database.aglance(count)
+            await database.awrite_at_once(insert)
         beside.cancel()
-        return turns
+        return seen
 
-    assert asyncio.run(main()) >= 49
+    assert asyncio.run(main()) == turns

@@ -1,39 +1,47 @@
 """Says whether a kind of work may be done on an event loop: while it takes less than to have an OS thread do it.
 
-Now and then such work takes long, because a log is copied or a disk is busy. After that the loop is spared for a while.
+Now and then such work takes long, because a log is copied or a disk is busy. If it does for longer than that, the loop is
+spared for a while.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Generator
 from types import coroutine
 
 _MOST_S = 0.0003  # about what it takes to wake another OS thread and to be woken by it
 _SPARED = 20  # times as long as what was slow took, so that of all time slow work takes a twentieth at most
+_LET_PASS_S = 0.005  # of slow work now and then
+_TURN_S = 0.0001  # of work in a row; to give others a turn takes a twentieth of that
 
 
 class Pace:
-    """How quick a kind of work was last."""
+    """How quick a kind of work was last, on the event loops of a process."""
 
     def __init__(self) -> None:
-        self._again_s = 0.0
+        self._made_up_s = 0.0  # when slow work will have been a twentieth of the time since it began
+        self._in_a_row_s = 0.0
 
     def is_quick(self) -> bool:
         """Say whether the next one may be done on an event loop."""
-        return time.perf_counter() >= self._again_s
+        return self._made_up_s - time.perf_counter() <= _SPARED * _LET_PASS_S
 
-    @contextlib.contextmanager
-    def measured(self) -> Generator[None]:
-        """Take the time of a block that does such work on an event loop."""
-        began_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            ended_s = time.perf_counter()
-            if ended_s - began_s > _MOST_S:
-                self._again_s = ended_s + _SPARED * (ended_s - began_s)
+    def has_had_its_turn(self, began_s: float) -> bool:
+        """Take note of work that has just ended, and say whether others on the loop are to have their turn now.
+
+        Args:
+            began_s: when it began, as time.perf_counter() gives it.
+        """
+        ended_s = time.perf_counter()
+        took_s = ended_s - began_s
+        if took_s > _MOST_S:
+            self._made_up_s = max(self._made_up_s, ended_s) + _SPARED * took_s
+        self._in_a_row_s += took_s
+        if self._in_a_row_s < _TURN_S:
+            return False
+        self._in_a_row_s = 0.0
+        return True
 
 
 @coroutine

@@ -9,6 +9,7 @@ from typing import Any
 
 from clew.storage.sqlite.failing import BUSY_TIMEOUT_S
 
+_PATIENT = f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}"
 _PAGE_SIZE_BYTES = 4096  # what a turn writes to the log is pages: larger ones double it
 
 
@@ -18,6 +19,18 @@ class Connection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_use = threading.RLock()
+        self._is_patient = True
+
+    def wait_for_others(self, patience: bool) -> None:
+        """Let statements from now on wait for other processes that write, or fail at once.
+
+        Args:
+            patience: whether to wait.
+        """
+        if patience is not self._is_patient:
+            self._is_patient = False  # as long as nobody knows
+            self.execute(_PATIENT if patience else "PRAGMA busy_timeout=0")
+            self._is_patient = patience
 
 
 def connect(path: str, synchronous: str) -> Connection:

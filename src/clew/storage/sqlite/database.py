@@ -77,7 +77,7 @@ class SqliteDatabase:
         )  # the same one wherever the process goes
         self._synchronous = synchronous
         self._open_lock = threading.Lock()
-        self._writer: sqlite3.Connection | None = None
+        self._writer: Connection | None = None
         self._local = threading.local()
         self._readers: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._workers: ThreadPoolExecutor | None = None
@@ -133,7 +133,10 @@ class SqliteDatabase:
             if time.monotonic() >= self._check_at_s:
                 self._check_file()
             connection = self._writer or self._connect_first()
-            return work(connection) if waits else unless_busy(connection, work)
+            if not waits:
+                return unless_busy(connection, work)
+            connection.wait_for_others(True)
+            return work(connection)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         finally:
@@ -149,9 +152,10 @@ class SqliteDatabase:
         self._one_on_loop = True
         done: T | None = None
         try:
-            with self._commits.measured():
-                done = self.write_at_once(work, waits=False)
-            await others_first()  # whoever else has something to commit comes now, and they commit together
+            began_s = time.perf_counter()
+            done = self.write_at_once(work, waits=False)
+            if self._commits.has_had_its_turn(began_s):
+                await others_first()  # whoever else has something to commit comes now, and they commit together
         except asyncio.CancelledError:
             uncancelled.cancel_at_next_await()
         finally:
@@ -193,9 +197,10 @@ class SqliteDatabase:
         if self.in_memory or not self._glances.is_quick():
             return await asyncio.get_running_loop().run_in_executor(self._threads(), self.glance, work)
         self._connect_reader()  # which takes longer, once
-        with self._glances.measured():
-            found = self.glance(work)
-        await others_first()  # others on the loop get their turn between two reads
+        began_s = time.perf_counter()
+        found = self.glance(work)
+        if self._glances.has_had_its_turn(began_s):
+            await others_first()
         return found
 
     async def aread(self, work: Work[T]) -> T:
@@ -233,6 +238,7 @@ class SqliteDatabase:
         """
         with self._group().alone(), errors(self.path):
             connection = self._connect_writer()
+            connection.wait_for_others(True)
             connection.execute("VACUUM")
             (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -299,10 +305,12 @@ class SqliteDatabase:
         """Like `_commit`, if commits are quick and no other process is writing; say whether that is so."""
         if self._writer is None or not self._commits.is_quick():
             return False
-        with self._commits.measured(), errors(self.path):
+        began_s = time.perf_counter()
+        with errors(self.path):
             if not begin_at_once(self._connect_writer()):
                 return False
             self._commit(batch, begun=True)
+        self._commits.has_had_its_turn(began_s)
         return True
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]], *, begun: bool = False) -> None:
@@ -314,12 +322,12 @@ class SqliteDatabase:
                     raise
                 transact(self._connect_writer(), partial(carry_out_each, batch=batch, path=self.path))
 
-    def _connect_writer(self) -> sqlite3.Connection:
+    def _connect_writer(self) -> Connection:
         if time.monotonic() >= self._check_at_s:
             self._check_file()
         return self._writer or self._connect_first()
 
-    def _connect_first(self) -> sqlite3.Connection:
+    def _connect_first(self) -> Connection:
         with self._open_lock, errors(self.path):
             if self._writer is not None:  # another OS thread was quicker
                 return self._writer

@@ -21,7 +21,7 @@ from clew.store.namespaces import path_range
 from clew.store.planning import PreparedSearch
 from clew.store.search import EXACT_ITEMS, CachedCorpus, CorpusCache, Stored
 
-_MOST_UNROUNDED = 2_000  # items: of more, to read whole vectors takes longer than to score a page again by its own
+_MOST_UNROUNDED = 500  # items: of more, to read whole vectors takes longer than to score a page again by its own
 # Codes or vectors where the query's may be compared with them; nothing where not.
 _VECTORS = {
     True: ("CASE WHEN x.model = :model THEN x.codes ELSE x'' END", ""),

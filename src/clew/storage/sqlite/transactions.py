@@ -10,16 +10,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from clew.storage.group_commit import Waiting
-from clew.storage.sqlite.failing import BUSY_TIMEOUT_S, translated
+from clew.storage.sqlite.connections import Connection
+from clew.storage.sqlite.failing import translated
 from clew.storage.sqlite.migrations import make_missing
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_PATIENT = f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}"
 
-
-def transact(connection: sqlite3.Connection, work: Work[T], *, begun: bool = False) -> T:
+def transact(connection: Connection, work: Work[T], *, begun: bool = False) -> T:
     """Run work that may write and return what it returns, once that is committed.
 
     Args:
@@ -27,6 +26,7 @@ def transact(connection: sqlite3.Connection, work: Work[T], *, begun: bool = Fal
     """
     while True:
         if not begun:
+            connection.wait_for_others(True)
             connection.execute("BEGIN IMMEDIATE")
         try:
             value = work(connection)
@@ -35,12 +35,13 @@ def transact(connection: sqlite3.Connection, work: Work[T], *, begun: bool = Fal
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            connection.wait_for_others(True)
             if not make_missing(connection, error):
                 raise
         begun = False
 
 
-def begin_at_once(connection: sqlite3.Connection) -> bool:
+def begin_at_once(connection: Connection) -> bool:
     """Begin a transaction that may write, if no other process is writing; say whether that is so."""
     return unless_busy(connection, _begun) or False
 
@@ -50,17 +51,15 @@ def _begun(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def unless_busy(connection: sqlite3.Connection, work: Work[T]) -> T | None:
+def unless_busy(connection: Connection, work: Work[T]) -> T | None:
     """Run work that begins to write; None, without waiting, if another process is writing."""
-    connection.execute("PRAGMA busy_timeout=0")
+    connection.wait_for_others(False)
     try:
         return work(connection)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname.startswith("SQLITE_BUSY"):
             return None
         raise
-    finally:
-        connection.execute(_PATIENT)
 
 
 def attempt(connection: sqlite3.Connection, work: Work[T]) -> T:
