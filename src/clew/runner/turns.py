@@ -6,7 +6,6 @@ Callers that go on with what is there come before new inputs. A caller may want 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
@@ -61,7 +60,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[Hashable, deque[Turn]] = {}
+        self._lines: dict[Hashable, list[Turn]] = {}  # short ones; thousands of them
 
     def join(
         self,
@@ -77,7 +76,7 @@ class Turns:
         key = (database, thread)
         turn = Turn(self, key, run, goes_on=goes_on, wants=wants, run_id=run_id)
         with self._lock:
-            line = self._lines.setdefault(key, deque())
+            line = self._lines.setdefault(key, [])
             turn.ready = not line
             line.insert(_position(line, turn), turn)
             what = _told(line)
@@ -115,14 +114,14 @@ class Turns:
             wake()
 
 
-def _position(line: deque[Turn], turn: Turn) -> int:
+def _position(line: list[Turn], turn: Turn) -> int:
     """Return where a turn stands: at the end, or before the first new input that waits."""
     if turn.goes_on:
         return next((place for place, other in enumerate(line) if place and not other.goes_on), len(line))
     return len(line)
 
 
-def _told(line: deque[Turn]) -> Asked | None:
+def _told(line: list[Turn]) -> Asked | None:
     """Return what the first of a line is to be told, because of those behind it."""
     first = line[0]
     for turn in reversed(line):

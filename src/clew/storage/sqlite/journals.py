@@ -121,11 +121,11 @@ class SqliteSaver(Checkpointer):
 
 def _record_alone(operation: Operation[Any]) -> Work[bool] | None:
     """Give the one statement by which a record is kept that comes alone, as nearly all do; None for everything else."""
-    match operation:
-        case Append(records=[record], writes=[], replaces=[], also=[], pieces=[], end=None):
-            return partial(_add_record, operation.lease, record)
-        case _:
-            return None
+    if type(operation) is not Append or len(operation.records) != 1 or operation.end is not None:
+        return None
+    if operation.writes or operation.replaces or operation.also or operation.pieces:
+        return None
+    return partial(_add_record, operation.lease, operation.records[0])
 
 
 def _load(connection: sqlite3.Connection, operation: Load) -> Run | None:
