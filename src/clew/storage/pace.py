@@ -1,7 +1,7 @@
 """Says whether a kind of work may be done on an event loop: while it takes less than to have an OS thread do it.
 
-Now and then such work takes long, because a log is copied or a disk is busy. If it does for longer than that, the loop is
-spared for a while.
+Now and then such work takes long: a log is copied, a disk is busy. If it does for more than some milliseconds,
+the loop is spared for a while.
 """
 
 from __future__ import annotations

@@ -72,9 +72,8 @@ class SqliteDatabase:
         if not isinstance(path, str | os.PathLike):
             raise UsageError(f"SQLite files are opened by clew itself, so pass the path of the file, not {path!r}")
         self.in_memory = os.fspath(path) == ":memory:"
-        self.path = (
-            os.fspath(path) if self.in_memory else os.path.abspath(path)
-        )  # the same one wherever the process goes
+        # The same one wherever the process goes.
+        self.path = os.fspath(path) if self.in_memory else os.path.abspath(path)
         self._synchronous = synchronous
         self._open_lock = threading.Lock()
         self._writer: Connection | None = None
