@@ -15,7 +15,7 @@ from clew.runner.callee import Callee
 from clew.runner.frame import Call, Frame, Scope
 from clew.runner.futures import Finished, Future
 from clew.runner.io import run_blocking
-from clew.runner.procedures import recalled, run_call
+from clew.runner.procedures import recalled, run_call, show_replayed
 from clew.runner.sync_io import BLOCKING
 
 if TYPE_CHECKING:
@@ -49,15 +49,18 @@ def start_call(
         frame.shows_life()
     key = frame.next_key(callee.key_name, args, kwargs)
     frame.made += 1
+    journal = execution.journal
+    found = None if journal is None or key not in journal.records else recalled(execution, journal, key, args, kwargs)
+    if found is not None and execution.emitter is None:  # nobody has to be shown the call
+        return Finished(found[0]) if frame.loop is None else _known(frame, found[0])
     call = Call(execution, callee, key, args, kwargs, frame, scope or frame.call.scope, frame.made)
     if scope is not None:
         scope.namespace = (*frame.call.scope.namespace, f"{callee.name}:{call.id}")
         call.place = frame.call.place  # it takes none of its own: the calls below it share that of the call above it
-    is_on_loop = frame.loop is not None and asyncio._get_running_loop() is frame.loop
-    journal = execution.journal
-    if journal is not None and key in journal.records and (found := recalled(call, journal)) is not None:
-        return _ended(found[0]) if is_on_loop else Finished(found[0])
-    if is_on_loop:
+    if found is not None:
+        show_replayed(call, found[0])
+        return _known(frame, found[0])
+    if frame.loop is not None and asyncio._get_running_loop() is frame.loop:
         return _from_loop(call)
     if callee.is_async:
         return _to_loop(call)
@@ -90,8 +93,10 @@ def _finished(work: Callable[[], Any]) -> Finished[Any]:
         return Finished(error=error)
 
 
-def _ended(value: Any) -> asyncio.Future[Any]:
-    """Return the future of a recorded call for async code: nothing has to run, and nobody has to wait."""
+def _known(frame: Frame, value: Any) -> Any:
+    """Return the future of a recorded call: nothing has to run, and nobody has to wait."""
+    if not frame.on_loop():
+        return Finished(value)
     future = asyncio.get_running_loop().create_future()
     future.set_result(value)
     return future

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,6 @@ from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import keep, record_of
 from clew.runner.nesting import left_by, remember
-from clew.runner.streams import Emitter
 from clew.runner.watching import CarryOut
 
 log = logging.getLogger("clew.tasks")
@@ -42,19 +41,26 @@ Settle = Callable[[Any], None]
 Commit = Callable[[Any, Frame], Awaitable[None]]
 
 
-def recalled(call: Call, journal: Journal) -> tuple[Any] | None:
+def recalled(
+    execution: Execution, journal: Journal, key: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any] | None:
     """Return the recorded value of a call as it is made, or None where `run_call` has more to do than to read it."""
-    record = journal.recall(call.key, fingerprint(call.args, call.kwargs))
+    record = journal.recall(key, fingerprint(args, kwargs))
     if record is None:
         return None
-    execution = call.execution
     try:
-        value = execution.values[call.key] if execution.saver is None else decode(record.outcome)
+        # As Execution.value_of does, without a call of its own for each recorded task.
+        return (execution.values[key] if execution.saver is None else decode(record.outcome),)
     except UnreadableRecord:
         return None  # whoever asks for the result is told
-    if execution.emitter is not None:
-        _show_replayed(execution.emitter, call, value)
-    return (value,)
+
+
+def show_replayed(call: Call, value: Any) -> None:
+    """Show a call that was answered from its record, if somebody watches."""
+    emitter = call.execution.emitter
+    if emitter is not None:
+        emitter.started(call)
+        emitter.finished(call, value, replayed=True)
 
 
 async def run_call(io: RunnerIO, call: Call) -> Any:
@@ -308,14 +314,8 @@ def _replayed(call: Call, record: Record) -> Any:
             emitter.failed(call, error, replayed=True)
         raise error
     value = call.execution.value_of(record)
-    if emitter is not None:
-        _show_replayed(emitter, call, value)
+    show_replayed(call, value)
     return value
-
-
-def _show_replayed(emitter: Emitter, call: Call, value: Any) -> None:
-    emitter.started(call)
-    emitter.finished(call, value, replayed=True)
 
 
 def _failure(call: Call, digest: bytes, error: BaseException, started_s: float) -> Record:
