@@ -288,8 +288,22 @@ def test_continuing_from_the_newest_checkpoint_is_continuing_the_thread(saver: C
     config = flow.get_state(thread()).config
     assert colour.invoke(flow, Command(resume=4), config) == 4
     assert len(history(flow)) == 2
-    assert colour.invoke(flow, None, flow.get_state(thread()).config) == 4
+    assert colour.invoke(flow, None, thread()) == 4
     assert len(history(flow)) == 2
+
+
+def test_going_on_from_an_end_that_is_named_adds_a_fork_also_where_it_is_the_newest(
+    saver: Checkpointer, colour: Colour
+) -> None:
+    flow = add_up(saver, colour)
+    for n in (1, 2):
+        colour.invoke(flow, n, thread())
+    newest, _, older, _ = flow.get_state_history(thread())
+    for end in (newest, older):
+        assert colour.invoke(flow, None, end.config) == end.values
+        fork = flow.get_state(thread())
+        assert (fork.values, fork.metadata["source"], fork.parent_config) == (end.values, "fork", end.config)
+        assert fork.metadata["step"] == end.metadata["step"] + 1
 
 
 def test_a_checkpoint_that_is_not_there_is_refused(saver: Checkpointer, colour: Colour) -> None:

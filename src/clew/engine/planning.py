@@ -98,7 +98,7 @@ def go_on(place: Place, id: str, now_s: float, asked: Sequence[Question], record
     if run is None:
         raise NoSuchThread("the workflow received no input, and there is nothing on this thread to continue")
     if place.at_end:
-        return Plan(act="return", run=run) if place.is_latest else Plan(act="fork", run=_copy_of_end(place, id, now_s))
+        return Plan(act="fork", run=_copy_of_end(place, id, now_s)) if place.chosen else Plan(act="return", run=run)
     if place.is_latest:
         return Plan(act="continue", run=_taken_up(run), answers=_overdue(asked, now_s), records=records)
     return Plan(act="fork", run=_copy_of_input(place, id, now_s))
