@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,8 +99,8 @@ class AsyncIO:
             await asyncio.wait(waiting)
             frame.children = {child for child in frame.children if not child.done()}
 
-    async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
-        return await saver.aexecute(operation)
+    def keep(self, saver: Checkpointer, operation: Operation[T]) -> Coroutine[Any, Any, T]:
+        return saver.aexecute(operation)  # as it is: every coroutine around it is one more for each record
 
     async def remember(
         self, store: BaseStore, ops: Sequence[Op], pending: Sequence[PutOp | PreparedWrite]

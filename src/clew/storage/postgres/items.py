@@ -200,8 +200,8 @@ def held_namespaces(
 
 def as_stored(row: Sequence[Any]) -> Stored:
     """Give an item from a row of COLUMNS."""
-    item_id, path, *rest = row
-    return Stored(item_id, decode(path), *rest)
+    item_id, path, key, value, created_us, updated_us, ttl_us, version = row
+    return Stored(item_id, decode(path), key, value, created_us, updated_us, ttl_us, version)
 
 
 def _row(write: PreparedWrite, now_us: int, moment_us: int) -> tuple[Any, ...]:

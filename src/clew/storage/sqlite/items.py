@@ -238,5 +238,5 @@ def held_namespaces(connection: sqlite3.Connection, paths: tuple[bytes, bytes], 
 
 def as_stored(row: Sequence[Any]) -> Stored:
     """Give an item from a row of COLUMNS."""
-    item_id, path, *rest = row
-    return Stored(item_id, decode(path), *rest)
+    item_id, path, key, value, created_us, updated_us, ttl_us, version = row
+    return Stored(item_id, decode(path), key, value, created_us, updated_us, ttl_us, version)
