@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,7 +99,7 @@ class AsyncIO:
             await asyncio.wait(waiting)
             frame.children = {child for child in frame.children if not child.done()}
 
-    def keep(self, saver: Checkpointer, operation: Operation[T]) -> Coroutine[Any, Any, T]:
+    def keep(self, saver: Checkpointer, operation: Operation[T]) -> Awaitable[T]:
         return saver.aexecute(operation)  # as it is: every coroutine around it is one more for each record
 
     async def remember(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -35,7 +35,7 @@ class RunnerIO(Protocol):
         """See to it that every call that a body started has ended: "wait" for them; "stop" those that can be stopped
         and wait for the others; or "abandon" what cannot be stopped, too."""
 
-    async def keep(self, saver: Checkpointer, operation: Operation[T]) -> T:
+    def keep(self, saver: Checkpointer, operation: Operation[T]) -> Awaitable[T]:
         """Carry out an operation of a checkpointer. One that has begun is never abandoned."""
         ...
 
