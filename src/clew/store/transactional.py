@@ -69,7 +69,7 @@ class TransactionalStore(IndexingStore[S]):
             answers = self.settings.embedder.answers
             plan.reads = [(at, self._with_vector(read)) for at, read in plan.reads]
             if answers != self.settings.embedder.answers and self._outbox.is_due():
-                self._work_off()  # so that what waits is found
+                self._work_off(1)  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = self._transact(plan.how(), partial(self._carry_out, plan, results))
@@ -83,7 +83,7 @@ class TransactionalStore(IndexingStore[S]):
                 self._transact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            self._work_off()
+            self._work_off(PASSING_ROUNDS)
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, self._embed(texts))
@@ -105,7 +105,7 @@ class TransactionalStore(IndexingStore[S]):
             answers = self.settings.embedder.answers
             plan.reads = [(at, await self._awith_vector(read)) for at, read in plan.reads]
             if answers != self.settings.embedder.answers and self._outbox.is_due():
-                await self._awork_off()  # so that what waits is found
+                await self._awork_off(1)  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = await self._atransact(plan.how(), partial(self._carry_out, plan, results))
@@ -119,7 +119,7 @@ class TransactionalStore(IndexingStore[S]):
                 await self._atransact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            await self._awork_off()
+            await self._awork_off(PASSING_ROUNDS)
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))
@@ -249,17 +249,17 @@ class TransactionalStore(IndexingStore[S]):
             self._outbox.left += 1
             raise
 
-    def _work_off(self) -> None:
+    def _work_off(self, rounds: int) -> None:
         """Make vectors that wait; a call that comes by does not fail because of them."""
         try:
-            self._embed_waiting(PASSING_ROUNDS)
+            self._embed_waiting(rounds)
         except StorageError as error:
             log.warning(_STILL_WAITING, error)
 
-    async def _awork_off(self) -> None:
+    async def _awork_off(self, rounds: int) -> None:
         """Like `_work_off`, off the event loop."""
         try:
-            await self._aembed_waiting(PASSING_ROUNDS)
+            await self._aembed_waiting(rounds)
         except StorageError as error:
             log.warning(_STILL_WAITING, error)
 
