@@ -26,7 +26,7 @@ from clew.errors import NotRecordable
 
 __all__ = ["describe", "fingerprint", "strict_fingerprint"]
 
-_NOTHING_YET = blake2b(digest_size=16)
+_SIZE_BYTES = 16
 _OPAQUE = 127
 _only_scalars = SCALARS.issuperset
 
@@ -38,15 +38,11 @@ def fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
     """
     if _only_scalars(map(type, args)) and (not kwargs or _only_scalars(map(type, kwargs.values()))):
         try:
-            digest = _NOTHING_YET.copy()  # quicker than to make one anew
-            digest.update(pack_sorted((args, kwargs)))
-            return digest.digest()
+            return blake2b(pack_sorted((args, kwargs)), digest_size=_SIZE_BYTES).digest()
         except (TypeError, OverflowError, UnicodeEncodeError):
             pass  # the careful walk carries them
     prints = ([_canonical(arg) for arg in args], {name: _canonical(kwargs[name]) for name in sorted(kwargs)})
-    digest = _NOTHING_YET.copy()
-    digest.update(pack(prints))
-    return digest.digest()
+    return blake2b(pack(prints), digest_size=_SIZE_BYTES).digest()
 
 
 def strict_fingerprint(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ class Connection(sqlite3.Connection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.in_use = threading.RLock()
-        self._is_patient = True
+        self.is_patient = True
 
     def wait_for_others(self, patience: bool) -> None:
         """Let statements from now on wait for other processes that write, or fail at once.
@@ -27,10 +27,10 @@ class Connection(sqlite3.Connection):
         Args:
             patience: whether to wait.
         """
-        if patience is not self._is_patient:
-            self._is_patient = False  # as long as nobody knows
+        if patience is not self.is_patient:
+            self.is_patient = False  # as long as nobody knows
             self.execute(_PATIENT if patience else "PRAGMA busy_timeout=0")
-            self._is_patient = patience
+            self.is_patient = patience
 
 
 def connect(path: str, synchronous: str) -> Connection:

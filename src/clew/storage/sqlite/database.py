@@ -113,16 +113,13 @@ class SqliteDatabase:
     def write_at_once(self, work: Work[T], *, waits: bool = True) -> T | None:
         """Run `work`, which makes one statement and so is a transaction by itself, if nobody else writes just now.
 
-        The tables of that statement are there.
+        The tables of that statement are there. It raises what `write` raises.
 
         Args:
             waits: for another process that writes.
 
         Returns:
             what it returns, once that is committed; None if it was not run.
-
-        Raises:
-            As `write` does.
         """
         # What _group and _connect_writer do, without a call of its own for each recorded task.
         writes = self._writes if self._process == processes.here and not self._closed else self._group()
@@ -134,7 +131,8 @@ class SqliteDatabase:
             connection = self._writer or self._connect_first()
             if not waits:
                 return unless_busy(connection, work)
-            connection.wait_for_others(True)
+            if not connection.is_patient:
+                connection.wait_for_others(True)
             return work(connection)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
