@@ -23,9 +23,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def work(pace: Pace, clock: Clock, seconds: float) -> bool:
-    began_s = clock.now_s
-    clock.now_s += seconds
-    return pace.has_had_its_turn(began_s)
+    with pace.measured():
+        clock.now_s += seconds
+    return pace.is_others_turn()
+
+
+def work_that_raises(pace: Pace, clock: Clock) -> None:
+    with pace.measured():
+        clock.now_s += 0.01
+        raise KeyError
 
 
 def test_quick_work_is_followed_by_more(clock: Clock) -> None:
@@ -73,6 +79,24 @@ def test_slow_work_takes_a_twentieth_of_the_time_at_most(clock: Clock) -> None:
         else:
             clock.now_s += 0.0005
     assert slow_s == pytest.approx(60 / 20, rel=0.05)
+
+
+def test_work_that_raised_took_as_long(clock: Clock) -> None:
+    pace = Pace()
+    with pytest.raises(KeyError):
+        work_that_raises(pace, clock)
+    assert not pace.is_quick()
+    assert pace.is_others_turn()
+
+
+def test_a_turn_that_is_due_stays_due(clock: Clock) -> None:
+    pace = Pace()
+    with pace.measured():
+        clock.now_s += 0.0002
+    with pace.measured():
+        clock.now_s += 0.00001
+    assert pace.is_others_turn()
+    assert not pace.is_others_turn()
 
 
 def test_others_get_their_turn_after_some_work_in_a_row(clock: Clock) -> None:

@@ -27,21 +27,38 @@ class Pace:
         """Say whether the next one may be done on an event loop."""
         return self._made_up_s - time.perf_counter() <= _SPARED * _LET_PASS_S
 
-    def has_had_its_turn(self, began_s: float) -> bool:
-        """Take note of work that has just ended, and say whether others on the loop are to have their turn now.
+    def measured(self) -> Measured:
+        """Take the time of a block that does such work on an event loop, whatever it raises."""
+        return Measured(self)
 
-        Args:
-            began_s: when it began, as time.perf_counter() gives it.
-        """
-        ended_s = time.perf_counter()
+    def worked(self, began_s: float, ended_s: float) -> None:
+        """Take note of work and its times, as time.perf_counter() gives them."""
         took_s = ended_s - began_s
         if took_s > _MOST_S:
             self._made_up_s = max(self._made_up_s, ended_s) + _SPARED * took_s
         self._in_a_row_s += took_s
+
+    def is_others_turn(self) -> bool:
+        """Say whether others on the loop are to have their turn now; if so, what comes after is a new row."""
         if self._in_a_row_s < _TURN_S:
             return False
         self._in_a_row_s = 0.0
         return True
+
+
+class Measured:
+    """A block whose time is taken; lighter than a generator, for it is around each record that async code keeps."""
+
+    __slots__ = ("_began_s", "_pace")
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    def __enter__(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._pace.worked(self._began_s, time.perf_counter())
 
 
 @coroutine

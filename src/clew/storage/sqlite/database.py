@@ -149,9 +149,9 @@ class SqliteDatabase:
         self._one_on_loop = True
         done: T | None = None
         try:
-            began_s = time.perf_counter()
-            done = self.write_at_once(work, waits=False)
-            if self._commits.has_had_its_turn(began_s):
+            with self._commits.measured():
+                done = self.write_at_once(work, waits=False)
+            if self._commits.is_others_turn():
                 await others_first()  # whoever else has something to commit comes now, and they commit together
         except asyncio.CancelledError:
             uncancelled.cancel_at_next_await()
@@ -194,9 +194,9 @@ class SqliteDatabase:
         if self.in_memory or not self._glances.is_quick():
             return await asyncio.get_running_loop().run_in_executor(self._threads(), self.glance, work)
         self._connect_reader()  # which takes longer, once
-        began_s = time.perf_counter()
-        found = self.glance(work)
-        if self._glances.has_had_its_turn(began_s):
+        with self._glances.measured():
+            found = self.glance(work)
+        if self._glances.is_others_turn():
             await others_first()
         return found
 
@@ -302,12 +302,10 @@ class SqliteDatabase:
         """Like `_commit`, if commits are quick and no other process is writing; say whether that is so."""
         if self._writer is None or not self._commits.is_quick():
             return False
-        began_s = time.perf_counter()
-        with errors(self.path):
+        with self._commits.measured(), errors(self.path):
             if not begin_at_once(self._connect_writer()):
                 return False
             self._commit(batch, begun=True)
-        self._commits.has_had_its_turn(began_s)
         return True
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]], *, begun: bool = False) -> None:

@@ -35,7 +35,7 @@ def transact(connection: Connection, work: Work[T], *, begun: bool = False) -> T
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            connection.wait_for_others(True)
+            connection.wait_for_others(True)  # to make tables, in a transaction of its own
             if not make_missing(connection, error):
                 raise
         begun = False
