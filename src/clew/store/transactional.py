@@ -69,7 +69,8 @@ class TransactionalStore(IndexingStore[S]):
             answers = self.settings.embedder.answers
             plan.reads = [(at, self._with_vector(read)) for at, read in plan.reads]
             if answers != self.settings.embedder.answers and self._outbox.is_due():
-                self._work_off(1)  # so that what waits is found
+                with self._asking():
+                    self._embed_waiting(1)  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = self._transact(plan.how(), partial(self._carry_out, plan, results))
@@ -83,7 +84,8 @@ class TransactionalStore(IndexingStore[S]):
                 self._transact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            self._work_off(PASSING_ROUNDS)
+            with self._asking():
+                self._embed_waiting(PASSING_ROUNDS)
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, self._embed(texts))
@@ -105,7 +107,8 @@ class TransactionalStore(IndexingStore[S]):
             answers = self.settings.embedder.answers
             plan.reads = [(at, await self._awith_vector(read)) for at, read in plan.reads]
             if answers != self.settings.embedder.answers and self._outbox.is_due():
-                await self._awork_off(1)  # so that what waits is found
+                with self._asking():
+                    await self._aembed_waiting(1)  # so that what waits is found
         results: list[Any] = [None] * len(ops)
         if plan.reads or plan.pending:
             reading = await self._atransact(plan.how(), partial(self._carry_out, plan, results))
@@ -119,7 +122,8 @@ class TransactionalStore(IndexingStore[S]):
                 await self._atransact("write", partial(self._answer, plan, embedded))
                 self._note(plan, embedded)
         if plan.outbox_is_due:
-            await self._awork_off(PASSING_ROUNDS)
+            with self._asking():
+                await self._aembed_waiting(PASSING_ROUNDS)
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))
@@ -239,7 +243,7 @@ class TransactionalStore(IndexingStore[S]):
 
     @contextmanager
     def _asking(self) -> Generator[None]:
-        """Have a later call make the vectors of what is kept by now, if this one does not come to it."""
+        """Leave vectors that this call does not come to make to a later one: it does not fail because of them."""
         try:
             yield
         except StorageError as error:
@@ -248,20 +252,6 @@ class TransactionalStore(IndexingStore[S]):
         except BaseException:
             self._outbox.left += 1
             raise
-
-    def _work_off(self, rounds: int) -> None:
-        """Make vectors that wait; a call that comes by does not fail because of them."""
-        try:
-            self._embed_waiting(rounds)
-        except StorageError as error:
-            log.warning(_STILL_WAITING, error)
-
-    async def _awork_off(self, rounds: int) -> None:
-        """Like `_work_off`, off the event loop."""
-        try:
-            await self._aembed_waiting(rounds)
-        except StorageError as error:
-            log.warning(_STILL_WAITING, error)
 
     def _answer(self, plan: Plan, embedded: Embedded, state: S) -> None:
         """Give what has just been put the vectors that were made since, or the reason for which it waits on."""
