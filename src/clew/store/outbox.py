@@ -125,7 +125,11 @@ def other_names(embedders: Iterable[tuple[str, int]], model: str, dims: int | No
 
 
 def other_embedders(embedders: Iterable[tuple[str, int]], model: str, dims: int | None) -> list[tuple[str, int]]:
-    return [(name, length) for name, length in embedders if name != model or dims not in (None, length)]
+    return [embedder for embedder in embedders if not _is_ours(*embedder, model, dims)]
+
+
+def _is_ours(name: str, length: int, model: str, dims: int | None) -> bool:
+    return name == model and dims in (None, length)
 
 
 def _told(embedder: tuple[str, int], model: str) -> str:
@@ -220,7 +224,7 @@ def _is_fresh(item: Indexed, settings: Settings) -> bool:
 
 
 def _is_of(vectors: Vectors | None, embedder: Embedder) -> bool:
-    return vectors is not None and vectors.model == embedder.model and embedder.dims in (None, vectors.dims)
+    return vectors is not None and _is_ours(vectors.model, vectors.dims, embedder.model, embedder.dims)
 
 
 def _texts(item: Waiting | Indexed, settings: Settings) -> tuple[str, ...]:
