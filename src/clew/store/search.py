@@ -13,6 +13,7 @@ from clew.errors import UnreadableRecord
 from clew.store.corpus import Corpus
 from clew.store.expiry import from_us
 from clew.store.filters import Filter, meets
+from clew.store.namespaces import decode
 from clew.store.operations import Explanation, Item, Namespace, SearchItem
 from clew.store.planning import PreparedSearch
 from clew.store.ranking import rank
@@ -34,6 +35,12 @@ class Stored(Struct, frozen=True):
     updated_us: int
     ttl_us: int | None
     version: int
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Stored:
+        """Give an item from a row of these fields, whose namespace is its path."""
+        item_id, path, key, value, created_us, updated_us, ttl_us, version = row
+        return cls(item_id, decode(path), key, value, created_us, updated_us, ttl_us, version)
 
     def item(self) -> Item:
         """Give the item, its value a fresh copy."""

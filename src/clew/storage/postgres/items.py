@@ -152,7 +152,7 @@ def find_item(connection: psycopg.Connection, namespace: Namespace, key: str, no
 
     def stored(found: Mapping[Function, Found]) -> Stored | None:
         row = found[_GET].get(0)
-        return None if row is None else as_stored(row)
+        return None if row is None else Stored.of(row)
 
     return carry_out(connection, Call({_GET: [(0, encode(namespace), key, now_us)]}, stored), "", prepared(connection))
 
@@ -196,12 +196,6 @@ def held_namespaces(
         if len(found) < most:
             return
         start, most = found[-1][0] + b"\0", 2 * most
-
-
-def as_stored(row: Sequence[Any]) -> Stored:
-    """Give an item from a row of COLUMNS."""
-    item_id, path, key, value, created_us, updated_us, ttl_us, version = row
-    return Stored(item_id, decode(path), key, value, created_us, updated_us, ttl_us, version)
 
 
 def _row(write: PreparedWrite, now_us: int, moment_us: int) -> tuple[Any, ...]:

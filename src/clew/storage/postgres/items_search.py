@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clew.storage.postgres.items import BELOW, COLUMNS, JOINED, LIVE, as_stored
+from clew.storage.postgres.items import BELOW, COLUMNS, JOINED, LIVE
 from clew.storage.postgres.items_filter import compile_filter
 from clew.storage.postgres.items_index import find_model
 from clew.storage.postgres.items_newest import Newest
@@ -63,7 +63,7 @@ class PostgresShelf:
 
     def newest(self, condition: Filter | None) -> Iterator[Stored]:
         newest = Newest(self._connection, self._range, self._values["now"], condition)
-        return map(as_stored, newest.rows(self._request.offset + self._request.limit))
+        return map(Stored.of, newest.rows(self._request.offset + self._request.limit))
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
@@ -89,7 +89,7 @@ class PostgresShelf:
         found = self._run(f"SELECT {COLUMNS} FROM {JOINED} WHERE i.id = ANY (%(ids)s)", ids=list(ids))
         if len(found) < len(ids) and not self._reading.committed:
             raise Moved
-        return {row[0]: as_stored(row) for row in found}
+        return {row[0]: Stored.of(row) for row in found}
 
     def vectors(self, ids: Sequence[int]) -> dict[int, bytes]:
         found = self._run(

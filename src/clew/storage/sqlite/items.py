@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct, json
 from msgspec.structs import replace
@@ -234,9 +233,3 @@ def held_namespaces(connection: sqlite3.Connection, paths: tuple[bytes, bytes], 
         (*paths, now_us),
     )
     return (decode(row[0]) for row in rows)
-
-
-def as_stored(row: Sequence[Any]) -> Stored:
-    """Give an item from a row of COLUMNS."""
-    item_id, path, key, value, created_us, updated_us, ttl_us, version = row
-    return Stored(item_id, decode(path), key, value, created_us, updated_us, ttl_us, version)

@@ -72,7 +72,7 @@ class SqliteShelf:
     def newest(self, condition: Filter | None) -> Iterator[Stored]:
         source = self._known.fields.source_of(self._connection, condition)
         newest = Newest(self._connection, self._range, self._now_us, condition, source)
-        return map(items.as_stored, newest.rows(self._request.offset + self._request.limit))
+        return map(Stored.of, newest.rows(self._request.offset + self._request.limit))
 
     def corpus(self, dims: int) -> Corpus:
         name = (self._range, self._request.model, dims)
@@ -101,7 +101,7 @@ class SqliteShelf:
             "JOIN clew_namespaces n ON n.id = i.namespace",
             (json.encode(ids).decode(),),
         )
-        return {row[0]: items.as_stored(row) for row in rows}
+        return {row[0]: Stored.of(row) for row in rows}
 
     def _state(self) -> tuple[int, bool]:
         """Give the number of the last change, and whether there is anything that has expired."""
