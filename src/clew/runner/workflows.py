@@ -23,7 +23,7 @@ from clew.runner.io import RunnerIO
 from clew.runner.leases import keeper
 from clew.runner.logs import logged
 from clew.runner.loops import cancellations
-from clew.runner.procedures import produce, run_attempts
+from clew.runner.procedures import produce
 from clew.runner.requests import Request, thread_of
 from clew.runner.saved import Saved
 from clew.runner.settings import Settings
@@ -259,11 +259,10 @@ async def _produce(io: RunnerIO, call: Call, settle: Callable[[Any], None]) -> t
     """Run the body, so that it can be cancelled from elsewhere."""
     execution = call.execution
     execution.canceller = canceller = io.canceller() if execution.saver is not None else None
-    carry_out = produce if call.callee.cache else run_attempts
     if canceller is None:
-        return await carry_out(io, call, time.time(), settle)
+        return await produce(io, call, time.time(), settle)
     try:
-        return await carry_out(io, call, time.time(), settle)
+        return await produce(io, call, time.time(), settle)
     except cancellations():
         if canceller.disarm():
             execution.check_stopped()
