@@ -66,7 +66,7 @@ def start_call(
         return _to_loop(call)
     if execution.places is not None and scope is None:
         return _placed_from_thread(call)
-    return futures.remember(call, _blocking)
+    return futures.remember(call, run_call)
 
 
 def call_alone(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -104,7 +104,7 @@ def _known(frame: Frame, value: Any) -> Any:
 
 def _placed_from_thread(call: Call) -> Future[Any]:
     """A blocking task called by blocking code that may have only so many calls under way."""
-    future: Future[Any] = Future(call, copy_context(), _blocking)
+    future: Future[Any] = Future(call, copy_context(), run_call)
     futures.hold(future)
     start = partial(futures.let_go, future)
     now = _request_place(call, start)
@@ -121,7 +121,7 @@ def _to_loop(call: Call) -> Future[Any]:
         raise WouldWait(
             f"async task {call.callee.name!r} was called by blocking code that its event loop waits for; use ainvoke"
         )
-    future: Future[Any] = Future(call, copy_context(), _blocking)
+    future: Future[Any] = Future(call, copy_context(), run_call)
     assert call.parent is not None
     call.parent.children.add(future)
     future.add_done_callback(call.parent.children.discard)
@@ -181,10 +181,7 @@ async def _wait_for_place(
 
 async def _on_pool(call: Call, loop: asyncio.AbstractEventLoop) -> Any:
     context = copy_context()
-    return await loop.run_in_executor(pools.tasks(), lambda: context.run(run_blocking, _blocking(call)))
-
-
-_blocking = partial(run_call, BLOCKING)
+    return await loop.run_in_executor(pools.tasks(), lambda: context.run(run_blocking, run_call(BLOCKING, call)))
 
 
 def _request_place(call: Call, start: Callable[[], Any]) -> bool:

@@ -21,6 +21,7 @@ from clew.engine.records import Record, Run, ThreadKey, input_checkpoint
 from clew.errors import StorageError, Suspended
 from clew.runner import pools
 from clew.runner.cancelling import Canceller
+from clew.runner.crew_io import CrewIO
 from clew.runner.logs import fields
 from clew.runner.publishing import Publisher
 from clew.runner.streams import Emitter
@@ -97,6 +98,7 @@ class Execution(Struct, eq=False, kw_only=True):
     _orders: dict[str, tuple[int, ...]] = field(default_factory=dict)  # key of a question -> what sorts it by its call
     _failures: dict[str, BaseException] = field(default_factory=dict)  # key of a call -> the error it came to
     waiting: dict[str, Record] = field(default_factory=dict)  # goes with the next append
+    _crew_io: CrewIO | None = None
     _was_cut: bool = False  # it did not only end by itself after it was told to stop
     _seed: bytes | None = None
 
@@ -110,6 +112,14 @@ class Execution(Struct, eq=False, kw_only=True):
     def named(self) -> dict[str, Any]:
         """The fields of what the log says of this run."""
         return fields(None if self.lease is None else self.lease.thread, self.run_id)
+
+    @property
+    def crew_io(self) -> CrewIO:
+        """What its blocking calls that go on side by side share."""
+        if self._crew_io is None:
+            with self.lock:
+                self._crew_io = self._crew_io or CrewIO()
+        return self._crew_io
 
     @property
     def checkpoint_id(self) -> str:

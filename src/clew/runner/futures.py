@@ -13,12 +13,15 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures._base import FINISHED, PENDING, RUNNING
 from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from clew.late import late
 from clew.runner import pools
-from clew.runner.frame import Call, Frame
-from clew.runner.io import would_wait
+from clew.runner.crew_io import Unkept
+from clew.runner.frame import Call
+from clew.runner.io import RunnerIO, would_wait
+from clew.runner.sync_io import BLOCKING
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +30,8 @@ else:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+Procedure = Callable[[RunnerIO, Call], Coroutine[Any, Any, T]]
 
 _TICK_S = 0.001
 _IDLE_TICKS = 200
@@ -100,7 +105,7 @@ class Future(concurrent.futures.Future[T]):
     held = False  # it waits for a place, and must not begin
     stop: Callable[[], object] | None = None  # cancels the work on a loop that this future stands for
 
-    def __init__(self, call: Call, context: Context, procedure: Callable[[Call], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, call: Call, context: Context, procedure: Procedure[T]) -> None:
         self.call = call
         self._context = context
         self._procedure = procedure
@@ -136,7 +141,7 @@ class Future(concurrent.futures.Future[T]):
         """Let a pool begin the call, if nobody has."""
         hand_over(self)
 
-    def begin(self) -> None:
+    def begin(self, io: RunnerIO = BLOCKING) -> None:
         """Run the call here and now, unless somebody has begun it already."""
         if self.held:
             return
@@ -145,9 +150,9 @@ class Future(concurrent.futures.Future[T]):
         except KeyError:
             return
         self._state = RUNNING  # whoever claimed it alone may change it
+        procedure = self._procedure(io, self.call)
         try:
-            self._context.run((procedure := self._procedure(self.call)).send, None)
-            raise would_wait(procedure)
+            stop = self._context.run(procedure.send, None)
         except StopIteration as ended:
             value: T = ended.value
             with _making:
@@ -156,9 +161,37 @@ class Future(concurrent.futures.Future[T]):
                     self._result, self._state = value, FINISHED
             if not is_alone:
                 self.set_result(value)
+            if self.handed_over:
+                _forget(self)
         except BaseException as error:
-            note_failure(self.call, self, error)
-            self.set_exception(error)
+            self._fail(error)
+        else:
+            self._wait(procedure, stop)
+
+    def begin_in_crew(self) -> None:
+        """Like `begin`, but what the call came to may be kept with others, while this OS thread does something else."""
+        self.begin(self.call.execution.crew_io)
+
+    def _wait(self, procedure: Coroutine[Any, Any, T], stop: object) -> None:
+        if isinstance(stop, Unkept):
+            stop.wait(partial(self._go_on, procedure))
+        else:
+            self._fail(would_wait(procedure))
+
+    def _go_on(self, procedure: Coroutine[Any, Any, T]) -> None:
+        try:
+            stop = self._context.run(procedure.send, None)
+        except StopIteration as ended:
+            self.set_result(ended.value)
+            _forget(self)
+        except BaseException as error:
+            self._fail(error)
+        else:
+            self._wait(procedure, stop)
+
+    def _fail(self, error: BaseException) -> None:
+        note_failure(self.call, self, error)
+        self.set_exception(error)
         if self.handed_over:
             _forget(self)
 
@@ -219,7 +252,8 @@ class Finished(Future[T]):
     def start(self) -> None:
         """Do nothing: there is nothing left to begin."""
 
-    begin = start
+    def begin(self, io: RunnerIO = BLOCKING) -> None:
+        """Do nothing either."""
 
 
 def note_failure(call: Call, future: Any, error: BaseException) -> None:
@@ -228,7 +262,7 @@ def note_failure(call: Call, future: Any, error: BaseException) -> None:
         call.parent.unheard.append((call.callee.name, future, error))
 
 
-def remember(call: Call, procedure: Callable[[Call], Coroutine[Any, Any, T]]) -> Future[T]:
+def remember(call: Call, procedure: Procedure[T]) -> Future[T]:
     """Return the future of a call that is left unbegun for a moment, in case its result is asked for next.
 
     Args:
@@ -259,7 +293,7 @@ def hand_over(future: Future[Any]) -> None:
     _under_way.add(future)
     if future.done():  # somebody was quicker
         _forget(future)
-    pools.crew().add(future.begin)
+    pools.crew().add(future.begin_in_crew)
 
 
 def _forget(future: Future[Any]) -> None:
@@ -293,11 +327,6 @@ def transfer(future: Future[Any], work: asyncio.Task[Any]) -> None:
         future.set_exception(error)
     else:
         future.set_result(work.result())
-
-
-def own(frame: Frame) -> list[Future[Any]]:
-    """Return the blocking futures of a body that have not ended."""
-    return [child for child in list(frame.children) if isinstance(child, Future)]
 
 
 _MADE_TO_WAIT: dict[str, Callable[[], Any]] = {

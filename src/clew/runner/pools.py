@@ -58,6 +58,14 @@ class Crew:
             self._at_work += 1
         tasks().submit(self._work)
 
+    def go_on(self, call: Callable[[], None]) -> None:
+        """Let whoever has ended its call go on with another one, before any that is new; never raises, as in `add`.
+
+        Only an OS thread of the crew says so: it is there to take it, at the latest.
+        """
+        with self._lock:
+            self._waiting.appendleft(call)
+
     def grow(self) -> bool:
         """Double the OS threads if calls wait and none was taken since the last look; say whether calls wait."""
         with self._lock:

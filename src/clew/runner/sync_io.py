@@ -11,7 +11,6 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clew.errors import NodeCancelledError
-from clew.runner import futures
 from clew.runner.dispatching import Ear
 from clew.runner.frame import Frame, current
 from clew.runner.io import Drain
@@ -48,7 +47,7 @@ class SyncIO:
         if frame.lazy is not None:
             lazy, frame.lazy = frame.lazy, None
             lazy.start()
-        while waiting := futures.own(frame):
+        while waiting := list(frame.children):
             for future in waiting:
                 if how == "wait":
                     future.begin()  # here, for every OS thread of the pool may be waiting like this one

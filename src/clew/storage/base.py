@@ -211,6 +211,11 @@ class Append(Operation[Asked | None], frozen=True, kw_only=True):
     also: Sequence[Keep] = ()
     end: End | None = None
 
+    @property
+    def is_of_records(self) -> bool:
+        """Whether nothing but records is added, as nearly always: then those of other calls may go with them."""
+        return not (self.end or self.pieces or self.writes or self.replaces or self.also)
+
 
 class Renew(Operation[None], frozen=True):
     """Hold the lease for longer. Raises Conflict if another writer has it."""

@@ -121,9 +121,7 @@ class SqliteSaver(Checkpointer):
 
 def _record_alone(operation: Operation[Any]) -> Work[bool] | None:
     """Give the one statement by which a record is kept that comes alone, as nearly all do; None for everything else."""
-    if type(operation) is not Append or operation.end is not None or not operation.records or operation.records[1:]:
-        return None
-    if operation.writes or operation.replaces or operation.also or operation.pieces:
+    if type(operation) is not Append or not operation.records or operation.records[1:] or not operation.is_of_records:
         return None
     return partial(_add_record, operation.lease, operation.records[0])
 
