@@ -60,7 +60,7 @@ def saver_of(kind: str, tmp_path: Path) -> Checkpointer | None:
     return {"none": lambda: None, "memory": InMemorySaver, "sqlite": lambda: SqliteSaver(tmp_path / "db")}[kind]()
 
 
-@pytest.mark.parametrize(("kind", "most"), [("none", 20), ("memory", 60), ("sqlite", 46)])
+@pytest.mark.parametrize(("kind", "most"), [("none", 20), ("memory", 57), ("sqlite", 42)])
 def test_how_many_calls_a_task_takes(kind: str, most: int, tmp_path: Path) -> None:
     assert per_task(saver_of(kind, tmp_path)) <= most
 

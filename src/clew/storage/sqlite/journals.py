@@ -121,7 +121,10 @@ class SqliteSaver(Checkpointer):
 
 def _record_alone(operation: Operation[Any]) -> Work[bool] | None:
     """Give the one statement by which a record is kept that comes alone, as nearly all do; None for everything else."""
-    if type(operation) is not Append or not operation.records or operation.records[1:] or not operation.is_of_records:
+    if type(operation) is not Append or operation.end is not None or not operation.records or operation.records[1:]:
+        return None
+    # As Append.is_of_records does, without a call of its own for each recorded task.
+    if operation.writes or operation.replaces or operation.also or operation.pieces:
         return None
     return partial(_add_record, operation.lease, operation.records[0])
 
