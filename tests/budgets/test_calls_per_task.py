@@ -20,6 +20,7 @@ from clew.engine.records import Queued, ThreadKey
 from clew.storage.base import ListRuns, ListThreads, Load, LoadEvents, LoadPieces, LoadRecords, Operation
 from clew.storage.postgres.database import PostgresDatabase
 from clew.storage.queueing import Enqueue, ListQueue
+from clew.storage.sqlite import database
 from support.colours import PATIENCE_S, thread
 from support.counting import calls, heard_statements, traced
 from support.postgres import fresh_schema
@@ -60,8 +61,9 @@ def saver_of(kind: str, tmp_path: Path) -> Checkpointer | None:
     return {"none": lambda: None, "memory": InMemorySaver, "sqlite": lambda: SqliteSaver(tmp_path / "db")}[kind]()
 
 
-@pytest.mark.parametrize(("kind", "most"), [("none", 20), ("memory", 57), ("sqlite", 42)])
-def test_how_many_calls_a_task_takes(kind: str, most: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "most"), [("none", 20), ("memory", 57), ("sqlite", 41)])
+def test_how_many_calls_a_task_takes(kind: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_CHECK_EVERY_S", 3600)  # else a busy machine looks for the file more often
     assert per_task(saver_of(kind, tmp_path)) <= most
 
 

@@ -19,6 +19,10 @@ from clew.engine.records import Record
 from clew.errors import ReplayMismatch
 
 OnMismatch = Literal["raise", "rerun", "accept"]
+#: What became of a call: its record answered it; it ran all the same; or it was not to run, being new.
+_Became = Literal["answered", "ran", "passed over"]
+
+_NONE: frozenset[str] = frozenset()
 
 
 class Journal:
@@ -31,8 +35,8 @@ class Journal:
     """
 
     __slots__ = (
-        "_answered", "_begun", "_known", "_made", "_on_mismatch", "_places", "_retried", "_where",
-        "_yields_after", "mismatch", "passed_over", "records",
+        "_begun", "_calls", "_known", "_on_mismatch", "_places", "_retried", "_where", "_yields_after",
+        "mismatch", "records",
     )  # fmt: skip
 
     def __init__(self, records: Iterable[Record], on_mismatch: OnMismatch, where: str) -> None:
@@ -41,14 +45,12 @@ class Journal:
         self._places: dict[str, int] = {}  # of the records there were when the first of them gave way
         self._known = tuple(self.records)
         self._begun: set[str] | None = None  # calls above known ones, once somebody asks
-        self._answered: set[str] = set()  # the code has made these calls, which were answered from their records
-        self._made: set[str] = set()  # and these
-        self.passed_over: set[str] = set()  # and these, which are not recorded, where only what is recorded is replayed
+        self._calls: dict[str, _Became] = {}  # by the keys of recorded calls that the code has made, and of new ones
         self.mismatch: ReplayMismatch | None = None  # a call raised it, whether the code caught it or not
         self._on_mismatch = on_mismatch
         self._where = where
         self._yields_after: int | None = None
-        self._retried: set[str] = set()  # keys of calls that make a further attempt
+        self._retried = _NONE  # keys of calls that make a further attempt
 
     def __len__(self) -> int:
         return len(self.records)
@@ -56,7 +58,16 @@ class Journal:
     @property
     def answered(self) -> int:
         """How many recorded calls the code has made."""
-        return len(self._answered | self._made)
+        return sum(became != "passed over" for became in self._calls.values())
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the code made calls that are not recorded, where only what is recorded is replayed."""
+        return "passed over" in self._calls.values()
+
+    def pass_over(self, key: str) -> None:
+        """Note a call that is not recorded, where only what is recorded is replayed."""
+        self._calls[key] = "passed over"
 
     def find(self, key: str, fingerprint: bytes, describe: Callable[[], str]) -> Record | None:
         """Return the record that answers the call, or None if the call is to run.
@@ -74,12 +85,12 @@ class Journal:
         record = self.records.get(key)
         if record is None:
             return None
-        self._made.add(key)
+        self._calls.setdefault(key, "ran")
         if record.state == "reopened":
             self._yield_after(key)
             return None
         if record.fingerprint == fingerprint or self._on_mismatch == "accept":
-            self._answered.add(key)
+            self._calls[key] = "answered"
             return record
         if self._on_mismatch == "rerun" or self._gives_way(key):
             self._yield_after(key)
@@ -92,7 +103,7 @@ class Journal:
         record = self.records.get(key)
         if record is None or record.state != "value" or record.fingerprint != fingerprint or self.mismatch is not None:
             return None
-        self._answered.add(key)
+        self._calls[key] = "answered"
         return record
 
     def has_begun(self, key: str) -> bool:
@@ -109,7 +120,7 @@ class Journal:
 
     def retry(self, key: str) -> None:
         """Let a call make a further attempt: what an earlier one recorded is used where it fits."""
-        self._retried.add(key)
+        self._retried |= {key}
 
     def check_finished(self) -> None:
         """Check, when the workflow is done, that it made every call that was recorded.
@@ -130,12 +141,10 @@ class Journal:
         return [
             self.records[key]
             for key in self._known
-            if key not in self._answered
-            and key not in self._made
+            if key not in self._calls
             and self.records[key].state == "value"
             and not self._gives_way(key)
-            and self._answered.isdisjoint(callers(key))
-            and self.passed_over.isdisjoint(callers(key))
+            and all(self._calls.get(caller, "ran") == "ran" for caller in callers(key))
         ]
 
     def _yield_after(self, key: str) -> None:

@@ -36,20 +36,23 @@ T = TypeVar("T")
 class AsyncIO:
     """Runs coroutine functions, and waits, on the running loop."""
 
-    async def call(self, frame: Frame) -> Any:
-        limit = frame.call.callee.limit
-        try:
-            value = await (self._body(frame) if limit is None else self._limited(frame, limit))
-        except asyncio.CancelledError as error:
-            if _was_cancelled():
-                raise
-            raise NodeCancelledError(frame.call.callee.name) from error
+    def call(self, frame: Frame) -> Awaitable[Any]:
+        # As it is: every coroutine around a body is one more for as long as it waits.
+        return self._body(frame) if frame.call.execution.emitter is None else self._heard(frame)
+
+    async def _heard(self, frame: Frame) -> Any:
+        """Run a body that somebody listens to, and wait until they have room for more."""
+        value = await self._body(frame)
         emitter = frame.call.execution.emitter
         while emitter is not None and (change := emitter.room()) is not None:
             await change
         return value
 
-    async def _body(self, frame: Frame) -> Any:
+    def _body(self, frame: Frame) -> Awaitable[Any]:
+        limit = frame.call.callee.limit
+        return self._unlimited(frame) if limit is None else self._limited(frame, limit)
+
+    async def _unlimited(self, frame: Frame) -> Any:
         call = frame.call
         frame.loop = asyncio.get_running_loop()
         frame.home = asyncio.current_task(frame.loop)
@@ -62,12 +65,16 @@ class AsyncIO:
             if call.execution.emitter is None or not asyncio.iscoroutine(body):
                 return await body
             return await paced(body, call.execution.emitter.room)
+        except asyncio.CancelledError as error:
+            if _was_cancelled():
+                raise
+            raise NodeCancelledError(call.callee.name) from error
         finally:
             current.reset(token)
 
     async def _limited(self, frame: Frame, limit: TimeoutPolicy) -> Any:
         frame.deadlines = deadlines = Deadlines(limit, frame.call.callee.name, time.monotonic())
-        body = asyncio.ensure_future(self._body(frame))
+        body = asyncio.ensure_future(self._unlimited(frame))
         try:
             while not body.done():
                 remaining_s = deadlines.remaining_s(time.monotonic())
@@ -79,6 +86,8 @@ class AsyncIO:
             await asyncio.wait([body])
             raise
         if body.done():
+            if body.cancelled():  # by itself
+                raise NodeCancelledError(frame.call.callee.name)
             return body.result()
         error = deadlines.error(time.monotonic())
         body.cancel()

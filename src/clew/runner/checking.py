@@ -108,7 +108,7 @@ def _not_made(journal: Journal) -> str | None:
 def _not_asked(run: Run, execution: Execution) -> str | None:
     """Say which question that waits is not asked any more; nobody knows where a call was passed over before."""
     asked = {question.key: question.fingerprint for question in execution.asked}
-    for question in [] if execution.journal is None or execution.journal.passed_over else questions_of(run):
+    for question in [] if execution.journal is None or execution.journal.is_cut else questions_of(run):
         if asked.get(question.key) != question.fingerprint:
             return f"the question that waits is no longer asked, or is another one: {question.value!r}"
     return None

@@ -190,7 +190,7 @@ class Execution(Struct, eq=False, kw_only=True):
         self.check_stopped()
         if self.only_replays:
             if self.journal is not None:
-                self.journal.passed_over.add(key)
+                self.journal.pass_over(key)
             raise Stopped(f"call {key!r} is not recorded")
 
     def value_of(self, record: Record) -> Any:

@@ -28,8 +28,9 @@ Drain = Literal["wait", "stop", "abandon"]
 class RunnerIO(Protocol):
     """The verbs of a procedure."""
 
-    async def call(self, frame: Frame) -> Any:
+    def call(self, frame: Frame) -> Awaitable[Any]:
         """Run the function of a frame and return what it returns."""
+        ...
 
     async def drain(self, frame: Frame, how: Drain) -> None:
         """See to it that every call that a body started has ended: "wait" for them; "stop" those that can be stopped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -75,12 +75,10 @@ def invoke(settings: Settings, request: Request) -> Result:
     return _on_some_loop(run_workflow(async_io.ON_LOOP, settings, request))
 
 
-async def ainvoke(settings: Settings, request: Request) -> Result:
+def ainvoke(settings: Settings, request: Request) -> Awaitable[Result]:
     """Run a workflow for async code."""
     frame = _outer(settings)
-    if frame is not None:
-        return Result(value=await _nested(frame, settings, request))
-    return await _run_async(settings, request)
+    return _run_async(settings, request) if frame is None else _anested(frame, settings, request)
 
 
 def stream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool) -> Iterator[Any]:
@@ -191,9 +189,17 @@ def _run_to_channel(settings: Settings, request: Request, channel: Channel) -> N
         channel.end()
 
 
-async def _run_async(settings: Settings, request: Request) -> Result:
-    if settings.callee.is_async:
-        return await run_workflow(async_io.ON_LOOP, settings, request)
+async def _anested(frame: Frame, settings: Settings, request: Request) -> Result:
+    return Result(value=await _nested(frame, settings, request))
+
+
+def _run_async(settings: Settings, request: Request) -> Coroutine[Any, Any, Result]:
+    is_async = settings.callee.is_async
+    return run_workflow(async_io.ON_LOOP, settings, request) if is_async else _run_elsewhere(settings, request)
+
+
+async def _run_elsewhere(settings: Settings, request: Request) -> Result:
+    """Run a blocking workflow for async code, on an OS thread."""
     loop = asyncio.get_running_loop()
     request = replace(request, loop=loop)
     context = copy_context()

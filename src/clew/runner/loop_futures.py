@@ -48,12 +48,12 @@ class LoopFuture(asyncio.Future[T]):
         self.heard = True
         frame = self._call.parent
         if frame is None or frame.lazy is not self or self._work is None or not self._is_all_that_runs(frame):
-            return (yield from super().__await__())
+            return super().__await__()
         frame.in_a_row += 1
         if frame.in_a_row % _MOST_IN_A_ROW == 0:
-            return (yield from super().__await__())  # the loop's next round begins it, and others as well
+            return super().__await__()  # the loop's next round begins it, and others as well
         frame.lazy = None
-        return (yield from self._driven(frame.home))
+        return self._driven(frame.home)
 
     def start(self) -> None:
         """Give the work an asyncio task of its own, unless it has begun or was cancelled."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from clew.engine.records import Record
 from clew.engine.retry import Retries
 from clew.errors import NotRecordable, Suspended, UnreadableRecord
 from clew.runner import watching
-from clew.runner.caching import entry_for
+from clew.runner.caching import Entry, entry_for
 from clew.runner.execution import Execution
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
@@ -140,16 +140,22 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
         await keep(io, execution, (), frame.writes)
 
 
-async def produce(
+def produce(
     io: RunnerIO, call: Call, first_s: float, settle: Settle | None = None, commit: Commit | None = None
-) -> tuple[Any, Frame]:
+) -> Coroutine[Any, Any, tuple[Any, Frame]]:
     """Give what a cache keeps for a call, or else run its attempts; see `run_attempts`.
 
     The frame's `entry` is where the result is to be kept, once it is recorded.
     """
     entry = entry_for(call)
     if entry is None:
-        return await run_attempts(io, call, first_s, settle, commit)
+        return run_attempts(io, call, first_s, settle, commit)
+    return _through_cache(io, call, first_s, entry, settle, commit)
+
+
+async def _through_cache(
+    io: RunnerIO, call: Call, first_s: float, entry: Entry, settle: Settle | None, commit: Commit | None
+) -> tuple[Any, Frame]:
     journal = call.execution.journal
     # A body that was begun goes on: what was answered in it must not give way to the result of another call.
     is_new = journal is None or not journal.has_begun(call.key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from clew.codec.values import decode
@@ -23,11 +22,12 @@ from clew.runner.io import RunnerIO
 from clew.runner.leases import keeper
 from clew.runner.logs import logged
 from clew.runner.loops import cancellations
-from clew.runner.procedures import produce
+from clew.runner.procedures import Settle, produce
 from clew.runner.requests import Request, thread_of
 from clew.runner.saved import Saved
 from clew.runner.settings import Settings
 from clew.runner.showing import show_input
+from clew.runner.streams import Emitter
 from clew.runner.taking import Taken
 from clew.runner.turns import turns
 from clew.runner.waiting import Waiting
@@ -229,19 +229,12 @@ async def _execute(
     emitter = execution.emitter
     if emitter is not None:
         emitter.started(call)
-    updated: list[Any] = []
-
-    def settle(value: Any) -> None:
-        if emitter is not None and not execution.questions and not updated:
-            updated.append(True)
-            emitter.updated(call, value.value if isinstance(value, final) else value)
-
     value: Any = None
     frame: Frame | None = None
     result: Result | None = None
     try:
         execution.check_stopped()  # what was told to stop before it began does nothing
-        value, frame = await _produce(io, call, settle)
+        value, frame = await _produce(io, call, None if emitter is None else _Update(call, emitter))
         if not execution.questions:
             result = await ending.finish(io, execution, call, value, frame)
     except BaseException as error:
@@ -255,7 +248,7 @@ async def _execute(
     return result
 
 
-async def _produce(io: RunnerIO, call: Call, settle: Callable[[Any], None]) -> tuple[Any, Frame]:
+async def _produce(io: RunnerIO, call: Call, settle: Settle | None) -> tuple[Any, Frame]:
     """Run the body, so that it can be cancelled from elsewhere."""
     execution = call.execution
     execution.canceller = canceller = io.canceller() if execution.saver is not None else None
@@ -269,6 +262,20 @@ async def _produce(io: RunnerIO, call: Call, settle: Callable[[Any], None]) -> t
         raise
     finally:
         canceller.disarm()
+
+
+class _Update:
+    """Shows what a body returned, once, unless it only waits for answers."""
+
+    def __init__(self, call: Call, emitter: Emitter) -> None:
+        self._call = call
+        self._emitter = emitter
+        self._is_shown = False
+
+    def __call__(self, value: Any) -> None:
+        if not self._is_shown and not self._call.execution.questions:
+            self._is_shown = True
+            self._emitter.updated(self._call, value.value if isinstance(value, final) else value)
 
 
 def _stopped(execution: Execution, error: BaseException) -> bool:
