@@ -14,6 +14,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
+    def go_on(self, seconds: float) -> None:
+        self.now_s += seconds
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
@@ -23,15 +26,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def work(pace: Pace, clock: Clock, seconds: float) -> bool:
-    with pace.measured():
-        clock.now_s += seconds
+    pace.measured(clock.go_on, seconds)
     return pace.is_others_turn()
-
-
-def work_that_raises(pace: Pace, clock: Clock) -> None:
-    with pace.measured():
-        clock.now_s += 0.01
-        raise KeyError
 
 
 def test_quick_work_is_followed_by_more(clock: Clock) -> None:
@@ -83,24 +79,27 @@ def test_slow_work_takes_a_twentieth_of_the_time_at_most(clock: Clock) -> None:
 
 def test_work_that_raised_took_as_long(clock: Clock) -> None:
     pace = Pace()
+
+    def work_that_raises() -> None:
+        clock.go_on(0.01)
+        raise KeyError
+
     with pytest.raises(KeyError):
-        work_that_raises(pace, clock)
+        pace.measured(work_that_raises)
     assert not pace.is_quick()
     assert pace.is_others_turn()
 
 
 def test_a_turn_that_is_due_stays_due(clock: Clock) -> None:
     pace = Pace()
-    with pace.measured():
-        clock.now_s += 0.0002
-    with pace.measured():
-        clock.now_s += 0.00001
+    pace.measured(clock.go_on, 0.0004)
+    pace.measured(clock.go_on, 0.00001)
     assert pace.is_others_turn()
     assert not pace.is_others_turn()
 
 
 def test_others_get_their_turn_after_some_work_in_a_row(clock: Clock) -> None:
     pace = Pace()
-    turns = [work(pace, clock, 0.000021) for _ in range(10)]
+    turns = [work(pace, clock, 0.000061) for _ in range(10)]
     assert turns == [False, False, False, False, True] * 2
-    assert work(pace, clock, 0.0002)
+    assert work(pace, clock, 0.0004)

@@ -7,13 +7,16 @@ the loop is spared for a while.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from types import coroutine
+from typing import ParamSpec, TypeVar
 
-_MOST_S = 0.0003  # about what it takes to wake another OS thread and to be woken by it
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST_S = 0.0003  # in a row: about what it takes to wake another OS thread and to be woken by it
 _SPARED = 20  # times as long as what was slow took, so that of all time slow work takes a twentieth at most
 _LET_PASS_S = 0.005  # of slow work now and then
-_TURN_S = 0.0001  # of work in a row; to give others a turn takes a twentieth of that
 
 
 class Pace:
@@ -27,38 +30,24 @@ class Pace:
         """Say whether the next one may be done on an event loop."""
         return self._made_up_s - time.perf_counter() <= _SPARED * _LET_PASS_S
 
-    def measured(self) -> Measured:
-        """Take the time of a block that does such work on an event loop, whatever it raises."""
-        return Measured(self)
-
-    def worked(self, began_s: float, ended_s: float) -> None:
-        """Take note of work and its times, as time.perf_counter() gives them."""
-        took_s = ended_s - began_s
-        if took_s > _MOST_S:
-            self._made_up_s = max(self._made_up_s, ended_s) + _SPARED * took_s
-        self._in_a_row_s += took_s
+    def measured(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do such work on an event loop; its time is taken, whatever it raises."""
+        began_s = time.perf_counter()
+        try:
+            return work(*args, **kwargs)
+        finally:
+            ended_s = time.perf_counter()
+            took_s = ended_s - began_s
+            if took_s > _MOST_S:
+                self._made_up_s = max(self._made_up_s, ended_s) + _SPARED * took_s
+            self._in_a_row_s += took_s
 
     def is_others_turn(self) -> bool:
         """Say whether others on the loop are to have their turn now; if so, what comes after is a new row."""
-        if self._in_a_row_s < _TURN_S:
+        if self._in_a_row_s < _MOST_S:
             return False
         self._in_a_row_s = 0.0
         return True
-
-
-class Measured:
-    """A block whose time is taken; lighter than a generator, for it is around each record that async code keeps."""
-
-    __slots__ = ("_began_s", "_pace")
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-
-    def __enter__(self) -> None:
-        self._began_s = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._pace.worked(self._began_s, time.perf_counter())
 
 
 @coroutine

@@ -149,8 +149,7 @@ class SqliteDatabase:
         self._one_on_loop = True
         done: T | None = None
         try:
-            with self._commits.measured():
-                done = self.write_at_once(work, waits=False)
+            done = self._commits.measured(self.write_at_once, work, waits=False)
             if self._commits.is_others_turn():
                 await others_first()  # whoever else has something to commit comes now, and they commit together
         except asyncio.CancelledError:
@@ -194,8 +193,7 @@ class SqliteDatabase:
         if self.in_memory or not self._glances.is_quick():
             return await asyncio.get_running_loop().run_in_executor(self._threads(), self.glance, work)
         self._connect_reader()  # which takes longer, once
-        with self._glances.measured():
-            found = self.glance(work)
+        found = self._glances.measured(self.glance, work)
         if self._glances.is_others_turn():
             await others_first()
         return found
@@ -302,11 +300,14 @@ class SqliteDatabase:
         """Like `_commit`, if commits are quick and no other process is writing; say whether that is so."""
         if self._writer is None or not self._commits.is_quick():
             return False
-        with self._commits.measured(), errors(self.path):
-            if not begin_at_once(self._connect_writer()):
-                return False
+        return self._commits.measured(self._commit_unless_busy, batch)
+
+    def _commit_unless_busy(self, batch: list[Waiting[Work[Any], Any]]) -> bool:
+        with errors(self.path):
+            is_begun = begin_at_once(self._connect_writer())
+        if is_begun:
             self._commit(batch, begun=True)
-        return True
+        return is_begun
 
     def _commit(self, batch: list[Waiting[Work[Any], Any]], *, begun: bool = False) -> None:
         with errors(self.path):

@@ -53,7 +53,8 @@ def _begun(connection: sqlite3.Connection) -> bool:
 
 def unless_busy(connection: Connection, work: Work[T]) -> T | None:
     """Run work that begins to write; None, without waiting, if another process is writing."""
-    connection.wait_for_others(False)
+    if connection.is_patient:  # else without a call, for each record comes by here
+        connection.wait_for_others(False)
     try:
         return work(connection)
     except sqlite3.OperationalError as error:
