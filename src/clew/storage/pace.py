@@ -14,9 +14,10 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MOST_S = 0.0003  # in a row: about what it takes to wake another OS thread and to be woken by it
+_MOST_S = 0.0003  # about what it takes to wake another OS thread and to be woken by it
 _SPARED = 20  # times as long as what was slow took, so that of all time slow work takes a twentieth at most
 _LET_PASS_S = 0.005  # of slow work now and then
+_TURN_S = _MOST_S  # of work in a row; to give others a turn takes a fortieth of that
 
 
 class Pace:
@@ -44,7 +45,7 @@ class Pace:
 
     def is_others_turn(self) -> bool:
         """Say whether others on the loop are to have their turn now; if so, what comes after is a new row."""
-        if self._in_a_row_s < _MOST_S:
+        if self._in_a_row_s < _TURN_S:
             return False
         self._in_a_row_s = 0.0
         return True
