@@ -84,7 +84,8 @@ class GroupCommit(Generic[W]):
         on_loop: Callable[[W], Awaitable[Any]] | None = None,
         at_once: Callable[[list[Waiting[W, Any]]], bool] | None = None,
     ) -> None:
-        self._lock = threading.Lock()
+        #: Held while something is carried out; only ever by a `with`, which Ctrl-C cannot come in between.
+        self.lock = threading.Lock()
         self._at_once = at_once
         #: The loops that will look what waits, after all that is to run on them now.
         self._looking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
@@ -104,11 +105,11 @@ class GroupCommit(Generic[W]):
         try:
             self._waiting.append(unit)
             while not unit.done:
-                if self._lock.acquire(blocking=False):
-                    self._commit_batch()
-                else:
+                if self.lock.locked():
                     # Not for the lock: to get it only to see that others did the work would hold up those who need it.
                     gate.acquire()
+                else:
+                    self._commit_batch()
         except BaseException:  # such as Ctrl-C: it may have been chosen to commit for the others
             with contextlib.suppress(ValueError):  # it is being carried out
                 self._waiting.remove(unit)
@@ -136,38 +137,36 @@ class GroupCommit(Generic[W]):
         return unit.result()
 
     def _is_idle(self) -> bool:
-        return not (self._waiting or self._is_at_work or self._lock.locked())
+        return not (self._waiting or self._is_at_work or self.lock.locked())
 
-    def try_alone(self) -> bool:
-        """Let nothing be carried out until `end_alone`, if nothing is just now; say whether that is so."""
-        return not self._waiting and self._lock.acquire(blocking=False)
+    def is_free(self) -> bool:
+        """Say whether nobody waits and nothing is carried out: then one's own work, under the lock, needs no batch."""
+        return not (self._waiting or self.lock.locked())
 
-    def end_alone(self) -> None:
-        """Go on carrying out."""
-        self._lock.release()
+    def go_on(self) -> None:
+        """Let others carry out what has come while the lock was held."""
         if self._waiting:
             self._wake_next()
 
     @contextlib.contextmanager
     def alone(self) -> Generator[None]:
         """Let nothing be carried out for the length of a block."""
-        self._lock.acquire()
         try:
-            yield
+            with self.lock:
+                yield
         finally:
-            self.end_alone()
+            self.go_on()
 
     def close(self) -> None:
         """Commit what waits and end the OS thread."""
         self._thread.shutdown(wait=True)
         while self._waiting:  # for a loop that has not come to it
-            self._lock.acquire()
             self._commit_batch()
 
     def _commit_here(self, loop: asyncio.AbstractEventLoop) -> None:
         """Commit what waits, if that takes no longer than to have it done off the event loop."""
         self._looking.discard(loop)
-        if len(self._waiting) <= _MOST_AT_ONCE and self._lock.acquire(blocking=False):
+        if len(self._waiting) <= _MOST_AT_ONCE and not self.lock.locked():
             self._commit_batch(loop)
         if self._waiting:
             self._start_thread()
@@ -180,7 +179,6 @@ class GroupCommit(Generic[W]):
     def _commit_waiting(self) -> None:
         while True:
             while self._waiting:  # nothing, if a blocking caller was quicker
-                self._lock.acquire()
                 self._commit_batch()
             self._is_at_work = False
             if not self._waiting:  # somebody may have relied on it
@@ -188,20 +186,24 @@ class GroupCommit(Generic[W]):
             self._is_at_work = True
 
     def _commit_batch(self, here: asyncio.AbstractEventLoop | None = None) -> None:
-        """Commit what waits, up to the most that one batch takes, and give back the lock, which is held.
+        """Commit what waits, up to the most that one batch takes.
 
         Args:
             here: the loop that runs on this OS thread, where nothing is done that would hold it up.
         """
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._most))]
+        batch: list[Waiting[W, Any]] = []
         try:
-            if not batch:  # somebody has just done it
-                pass
-            elif here is None:
-                self._carry_out(batch)
-            elif self._at_once is None or not self._at_once(batch):
-                self._waiting.extendleft(reversed(batch))
-                batch = []
+            with self.lock:
+                while self._waiting and len(batch) < self._most:  # nothing, if somebody has just done it
+                    batch.append(self._waiting[0])  # before it is taken: Ctrl-C may come in between
+                    self._waiting.popleft()
+                if not batch:
+                    pass
+                elif here is None:
+                    self._carry_out(batch)
+                elif self._at_once is None or not self._at_once(batch):
+                    self._waiting.extendleft(reversed(batch))
+                    batch = []
         except BaseException as error:
             for unit in batch:
                 unit.fail(error)
@@ -210,7 +212,6 @@ class GroupCommit(Generic[W]):
         finally:
             for unit in batch:
                 unit.done = True
-            self._lock.release()
             self._wake_next()
             _wake(batch, here)
 

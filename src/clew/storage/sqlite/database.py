@@ -36,6 +36,7 @@ from clew.storage.sqlite.transactions import (
     carry_out_all,
     carry_out_each,
     look,
+    take_back,
     transact,
     unless_busy,
 )
@@ -100,13 +101,14 @@ class SqliteDatabase:
             Whatever `work` raises: its changes are rolled back.
         """
         writes = self._group()
-        if writes.try_alone():
-            try:  # nobody else writes: no queue, no batch
-                return transact(self._connect_writer(), work)
+        if writes.is_free():
+            try:
+                with writes.lock:  # nobody else writes: no queue, no batch
+                    return transact(self._connect_writer(), work)
             except sqlite3.Error as error:
                 raise translated(error, self.path) from error
             finally:
-                writes.end_alone()
+                writes.go_on()
         value: T = writes.run(work)
         return value
 
@@ -123,21 +125,24 @@ class SqliteDatabase:
         """
         # What _group and _connect_writer do, without a call of its own for each recorded task.
         writes = self._writes if self._process == processes.here and not self._closed else self._group()
-        if not writes.try_alone():
+        if not writes.is_free():
             return None
         try:
-            if time.monotonic() >= self._check_at_s:
-                self._check_file()
-            connection = self._writer or self._connect_first()
-            if not waits:
-                return unless_busy(connection, work)
-            if not connection.is_patient:
-                connection.wait_for_others(True)
-            return work(connection)
+            with writes.lock:
+                if time.monotonic() >= self._check_at_s:
+                    self._check_file()
+                connection = self._writer or self._connect_first()
+                if connection.in_transaction:
+                    take_back(connection)
+                if not waits:
+                    return unless_busy(connection, work)
+                if not connection.is_patient:
+                    connection.wait_for_others(True)
+                return work(connection)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         finally:
-            writes.end_alone()
+            writes.go_on()
 
     async def awrite_at_once(self, work: Work[T]) -> T | None:
         """Like `write_at_once`, on the event loop, while commits are quick and nobody else on it has just made one.
@@ -167,11 +172,11 @@ class SqliteDatabase:
         """Run `work` on one consistent state of the database and return what it returns."""
 
         def in_a_transaction(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 return work(connection)
             finally:
-                connection.execute("COMMIT")
+                take_back(connection)  # there is nothing to commit
 
         return self.glance(work if self.in_memory else in_a_transaction)
 
@@ -180,13 +185,15 @@ class SqliteDatabase:
         if self.in_memory:
             with self._group().alone(), errors(self.path):
                 return look(self._connect_writer(), work)
-        connection = self._reader()
-        try:
-            return look(connection, work)
-        except sqlite3.Error as error:
-            raise translated(error, self.path) from error
-        finally:
-            connection.in_use.release()
+        while True:
+            connection = self._connect_reader()
+            try:
+                with connection.in_use:
+                    of_this_thread: object = getattr(self._local, "connection", None)
+                    if connection is of_this_thread:  # else it was closed meanwhile
+                        return look(connection, work)
+            except sqlite3.Error as error:
+                raise translated(error, self.path) from error
 
     async def aglance(self, work: Work[T]) -> T:
         """Like `glance`, off the event loop unless such reads take less than the way there."""
@@ -271,7 +278,7 @@ class SqliteDatabase:
     def _disconnect(self) -> None:
         """Close every connection, once nobody uses it; the write lock and that of opening are held."""
         readers, self._readers = list(self._readers), weakref.WeakSet()
-        self._local = threading.local()  # before they are closed: see _reader
+        self._local = threading.local()  # before they are closed: see glance
         for reader in readers:
             with reader.in_use:
                 reader.close()
@@ -358,17 +365,8 @@ class SqliteDatabase:
             "file back, or open a new Database to begin with what is there now"
         )
 
-    def _reader(self) -> Connection:
-        """Return the connection of this OS thread, marked as in use."""
-        while True:
-            connection = self._connect_reader()
-            connection.in_use.acquire()
-            of_this_thread: object = getattr(self._local, "connection", None)
-            if connection is of_this_thread:
-                return connection
-            connection.in_use.release()  # it was closed meanwhile
-
     def _connect_reader(self) -> Connection:
+        """Return the connection of this OS thread."""
         self._group()  # a fork is noticed before anyone reads
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:

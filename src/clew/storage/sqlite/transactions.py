@@ -25,24 +25,31 @@ def transact(connection: Connection, work: Work[T], *, begun: bool = False) -> T
         begun: whether `begin_at_once` has begun the transaction.
     """
     while True:
-        if not begun:
-            connection.wait_for_others(True)
-            connection.execute("BEGIN IMMEDIATE")
         try:
+            if not begun:
+                take_back(connection)
+                connection.wait_for_others(True)
+                connection.execute("BEGIN IMMEDIATE")
             value = work(connection)
             connection.execute("COMMIT")
             return value
         except BaseException as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            take_back(connection)
             connection.wait_for_others(True)  # to make tables, in a transaction of its own
             if not make_missing(connection, error):
                 raise
         begun = False
 
 
+def take_back(connection: sqlite3.Connection) -> None:
+    """End a transaction that is under way; nobody commits one that was begun by somebody whom Ctrl-C has stopped."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
 def begin_at_once(connection: Connection) -> bool:
     """Begin a transaction that may write, if no other process is writing; say whether that is so."""
+    take_back(connection)
     return unless_busy(connection, _begun) or False
 
 
@@ -79,6 +86,7 @@ def attempt(connection: sqlite3.Connection, work: Work[T]) -> T:
 
 def look(connection: sqlite3.Connection, work: Work[T]) -> T:
     """Run work that reads."""
+    take_back(connection)
     while True:
         try:
             return work(connection)
