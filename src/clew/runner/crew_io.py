@@ -25,7 +25,7 @@ _MOST_BYTES = 1_000_000  # of outcomes together: for more, a commit of its own i
 
 
 class CrewIO(SyncIO):
-    """Like SyncIO, but a call may stop at an await: then it is to `wait` until the crew goes on with it."""
+    """Like SyncIO, but a procedure may stop at an await, with an Unkept: that is told how to go on with it later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,10 @@ class CrewIO(SyncIO):
 
 
 class Unkept:
-    """Records of a call that wait to be kept. Awaited, it gives what the run was asked, or raises why they are not."""
+    """Records of a call that wait to be kept.
+
+    Awaited, it stops the procedure; then it gives what the run was asked meanwhile, or raises why they are not kept.
+    """
 
     __slots__ = ("append", "asked", "error", "go_on", "io", "saver", "size")
 
@@ -95,7 +98,7 @@ class Unkept:
         return self.asked
 
     def wait(self, go_on: Callable[[], None]) -> None:
-        """Have the crew call `go_on` once that is known. It may be this OS thread that keeps what waits now."""
+        """Have the crew call `go_on` once they are kept, or cannot be. It may be this OS thread that keeps them now."""
         self.go_on = go_on
         self.io.add(self)
 
