@@ -12,7 +12,7 @@ from clew.database import Database
 from clew.engine.shown import ShownCall, ShownQuestion, ShownRun, ShownThread, ShownTree
 from clew.errors import InvalidOption
 from clew.runner import looking
-from clew.runner.async_io import ON_LOOP
+from clew.runner.async_io import ON_LOOP, run_awaited
 from clew.runner.io import RunnerIO, run_blocking
 from clew.runner.submitting import kept_options
 from clew.runner.sync_io import BLOCKING
@@ -45,7 +45,7 @@ def list_threads(where: AnyKept, *, workflow: str | None = None, limit: int = 10
 
 async def alist_threads(where: AnyKept, *, workflow: str | None = None, limit: int = 100) -> list[ShownThread]:
     """Like `list_threads`, for async code."""
-    return await looking.threads(ON_LOOP, _saver(where), workflow, _checked(limit))
+    return await run_awaited(looking.threads(ON_LOOP, _saver(where), workflow, _checked(limit)))
 
 
 def list_runs(
@@ -71,7 +71,7 @@ async def alist_runs(
     where: AnyKept, thread_id: str, *, workflow: str | None = None, limit: int | None = None
 ) -> list[ShownRun]:
     """Like `list_runs`, for async code."""
-    return await _runs(ON_LOOP, where, thread_id, workflow, limit)
+    return await run_awaited(_runs(ON_LOOP, where, thread_id, workflow, limit))
 
 
 def show_run(where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None) -> ShownTree:
@@ -92,7 +92,7 @@ async def ashow_run(
     where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
 ) -> ShownTree:
     """Like `show_run`, for async code."""
-    return await _tree(ON_LOOP, where, thread_id, run_id, workflow)
+    return await run_awaited(_tree(ON_LOOP, where, thread_id, run_id, workflow))
 
 
 def kept_call(
@@ -119,7 +119,7 @@ async def akept_call(
     where: AnyKept, thread_id: str, *, run_id: str | None = None, workflow: str | None = None
 ) -> tuple[Any, dict[str, Any], Any]:
     """Like `kept_call`, for async code."""
-    return await _kept_call(ON_LOOP, where, thread_id, run_id, workflow)
+    return await run_awaited(_kept_call(ON_LOOP, where, thread_id, run_id, workflow))
 
 
 async def _kept_call(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from clew.database import Database
 from clew.errors import InvalidOption
 from clew.runner import moving
-from clew.runner.async_io import ON_LOOP
+from clew.runner.async_io import ON_LOOP, run_awaited
 from clew.runner.io import each_blocking, run_blocking
 from clew.runner.moving import Moved
 from clew.runner.sync_io import BLOCKING
@@ -92,9 +92,9 @@ async def aimport_lines(
 ) -> Moved:
     """Like `import_lines`, for async code."""
     store = movable(database)
-    moved = await moving.take(
-        ON_LOOP, database.checkpointer, store, aiter(lines), skip_existing=skip_existing, seen=progress
-    )
+    saver = database.checkpointer
+    procedure = moving.take(ON_LOOP, saver, store, aiter(lines), skip_existing=skip_existing, seen=progress)
+    moved = await run_awaited(procedure)
     await store.aembed_waiting()
     return moved
 

@@ -41,7 +41,8 @@ class ShowsStates:
 
     async def aget_state(self, config: Config, *, subgraphs: bool = False) -> StateSnapshot:
         """Like `get_state`, for async code."""
-        return await states.get_state(async_io.ON_LOOP, *self._kept(config), subgraphs=subgraphs)
+        procedure = states.get_state(async_io.ON_LOOP, *self._kept(config), subgraphs=subgraphs)
+        return await async_io.run_awaited(procedure)
 
     def get_state_history(
         self,
@@ -103,7 +104,8 @@ class ShowsStates:
     async def aupdate_state(self, config: Config, values: Any, as_node: str | None = None) -> dict[str, Any]:
         """Like `update_state`, for async code."""
         self._check_node(as_node)
-        return await states.update_state(async_io.ON_LOOP, *self._kept(config), values)
+        procedure = states.update_state(async_io.ON_LOOP, *self._kept(config), values)
+        return await async_io.run_awaited(procedure)
 
     def _kept(self, config: Config) -> tuple[Checkpointer, Any, Mapping[str, Any]]:
         saver = self._settings.kept_by

@@ -62,7 +62,7 @@ class Handle:
 
     async def astatus(self) -> HandleStatus:
         """Like `status`, for async code."""
-        return await submitting.status(async_io.ON_LOOP, self._ticket)
+        return await async_io.run_awaited(submitting.status(async_io.ON_LOOP, self._ticket))
 
     def result(self, timeout_s: float | None = None) -> Any:
         """Wait for a worker to carry it out, and return what `invoke` would return, questions included.
@@ -80,7 +80,8 @@ class Handle:
 
     async def aresult(self, timeout_s: float | None = None) -> Any:
         """Like `result`, for async code."""
-        return launching.Output.of(await submitting.result(async_io.ON_LOOP, self._ticket, timeout_s), "v1")
+        result = await async_io.run_awaited(submitting.result(async_io.ON_LOOP, self._ticket, timeout_s))
+        return launching.Output.of(result, "v1")
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.aresult().__await__()
@@ -94,7 +95,7 @@ class Handle:
 
     async def acancel(self) -> bool:
         """Like `cancel`, for async code."""
-        return await submitting.cancel(async_io.ON_LOOP, self._ticket)
+        return await async_io.run_awaited(submitting.cancel(async_io.ON_LOOP, self._ticket))
 
     def stream(self) -> Iterator[Any]:
         """Yield what happens in the run, wherever it is carried out, in the shape that `submit` was asked for.
@@ -192,7 +193,8 @@ class Submits(Generic[InputT]):
         want = None if stream_mode is None else events.wanted(stream_mode, subgraphs=subgraphs)
         options = self._call_options(config, context, want)
         saver, place = self._place(input, options, run_key, priority, delay_s)
-        return Handle(await submitting.submit(async_io.ON_LOOP, saver, input, options, place, run_key), want)
+        procedure = submitting.submit(async_io.ON_LOOP, saver, input, options, place, run_key)
+        return Handle(await async_io.run_awaited(procedure), want)
 
     def submitted(self, id: str, config: Config) -> Handle:
         """Return the handle of a call with an input that was submitted before, perhaps by another process.

@@ -11,7 +11,7 @@ from clew.database import Database
 from clew.engine.pruning import Keeping
 from clew.errors import InvalidOption
 from clew.runner import erasing, pruning
-from clew.runner.async_io import ON_LOOP
+from clew.runner.async_io import ON_LOOP, run_awaited
 from clew.runner.erasing import Erased
 from clew.runner.io import run_blocking
 from clew.runner.pruning import Pruned
@@ -73,7 +73,8 @@ async def aprune(
 ) -> Pruned:
     """Like `prune`, for async code."""
     keeping = check_keeping(keep_last, keep_for)
-    return await pruning.prune(ON_LOOP, _saver(where), keeping, thread_id=thread_id, dry_run=dry_run, seen=progress)
+    procedure = pruning.prune(ON_LOOP, _saver(where), keeping, thread_id=thread_id, dry_run=dry_run, seen=progress)
+    return await run_awaited(procedure)
 
 
 def erase(
@@ -127,7 +128,7 @@ async def aerase(
 ) -> Erased:
     """Like `erase`, for async code."""
     parts = _checked(database, subject, keys, namespaces)
-    erased = await erasing.erase(ON_LOOP, *parts, dry_run=dry_run, seen=progress)
+    erased = await run_awaited(erasing.erase(ON_LOOP, *parts, dry_run=dry_run, seen=progress))
     if not dry_run:
         await database.acompact()
     return erased

@@ -168,6 +168,15 @@ class AsyncIO:
 ON_LOOP = AsyncIO()
 
 
+async def run_awaited(procedure: Awaitable[T]) -> T:
+    """Run a procedure for async code. Whoever is cancelled as something is kept learns of it here, and not later."""
+    value = await procedure
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)
+    return value
+
+
 def _was_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -78,7 +78,7 @@ def invoke(settings: Settings, request: Request) -> Result:
 def ainvoke(settings: Settings, request: Request) -> Awaitable[Result]:
     """Run a workflow for async code."""
     frame = _outer(settings)
-    return _run_async(settings, request) if frame is None else _anested(frame, settings, request)
+    return async_io.run_awaited(_run_async(settings, request)) if frame is None else _anested(frame, settings, request)
 
 
 def stream(settings: Settings, request: Request, wanted: Wanted, *, detach: bool) -> Iterator[Any]:

@@ -103,6 +103,8 @@ class LoopFuture(asyncio.Future[T]):
                 waits_for = run(step, given)
             except StopIteration as ended:
                 value: T = ended.value
+                if task.cancelling():
+                    yield  # its awaiter was cancelled as it was kept, and learns of it here and not later
                 return value
             try:
                 step, given = work.send, (yield waits_for)

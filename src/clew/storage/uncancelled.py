@@ -1,4 +1,9 @@
-"""A future that whoever awaits it cannot cancel: a write that has begun goes on."""
+"""A future that whoever awaits it cannot cancel: a write that has begun goes on.
+
+What it gave must be known to whoever began it, such as a lease; so a cancellation that came meanwhile comes after it,
+at the next await. But it must not come after the call for which it was meant, where `asyncio.timeout` no longer looks
+for it: what gives something to people's code awaits `told` before.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +39,10 @@ def cancel_at_next_await() -> None:
     if task is not None:
         task.uncancel()  # so that the cancellation still counts once, as asyncio.timeout relies on
         task.cancel()
+
+
+async def told() -> None:
+    """Let the task that runs learn now that it was cancelled, if it was."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)

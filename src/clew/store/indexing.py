@@ -120,6 +120,9 @@ class IndexingStore(BaseStore, Generic[S]):
     async def _atransact(self, how: How, work: Callable[[S], T]) -> T:
         """Like `_transact`, off the event loop."""
 
+    async def _told(self) -> None:
+        """Let a caller learn now that it was cancelled during a transaction, if the engine's go on all the same."""
+
     def index_status(self) -> IndexStatus:
         """Say how many items are indexed, what waits for its vectors, and why."""
         return self._transact("read", lambda state: self._keeper.index_status(state, *self._embedder))

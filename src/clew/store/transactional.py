@@ -98,6 +98,7 @@ class TransactionalStore(IndexingStore[S]):
             item, reading = await self._atransact("glance", partial(self._glance, draft_get(op)))
             if reading.ending:
                 await self._atransact("write", partial(self._refresh_ending, reading))
+            await self._told()
             return [item]
         plan = self._plan(ops, pending)
         if plan.drafts or plan.ahead:
@@ -127,6 +128,7 @@ class TransactionalStore(IndexingStore[S]):
         for at, search, found in looking_back(plan, results):
             texts = past_texts(found, search, self.settings)
             results[at] = search_past(found, search, self.settings, await self._aembed(texts))
+        await self._told()
         return results
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
@@ -155,7 +157,9 @@ class TransactionalStore(IndexingStore[S]):
 
     async def adelete_namespace(self, prefix: NamespacePath) -> int:
         """See BaseStore.adelete_namespace."""
-        return await self._atransact("write", partial(self._delete_namespace, check_labels(prefix, what="prefix")))
+        deleted = await self._atransact("write", partial(self._delete_namespace, check_labels(prefix, what="prefix")))
+        await self._told()
+        return deleted
 
     def erase_namespace(self, prefix: NamespacePath) -> Erased:
         """Remove every item at or below the prefix for good, with all its old versions, and give their numbers."""

@@ -13,6 +13,7 @@ from clew.storage.postgres.items_keeper import PostgresKeeper
 from clew.storage.postgres.items_nearby import make_indexes, make_table
 from clew.storage.postgres.migrations import quote
 from clew.storage.postgres.statements import rows
+from clew.storage.uncancelled import told
 from clew.store.filters import check_filter_fields
 from clew.store.keeper import How
 from clew.store.operations import Mode
@@ -150,6 +151,9 @@ class PostgresStore(TransactionalStore["psycopg.Connection"]):
 
     async def _atransact(self, how: How, work: Callable[[psycopg.Connection], T]) -> T:
         return await self.database.atransact(how, work)
+
+    async def _told(self) -> None:
+        await told()
 
 
 def _declare(connection: psycopg.Connection, paths: Sequence[tuple[str, ...]]) -> None:

@@ -7,8 +7,9 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from clew.late import late
 from clew.storage.sqlite.database import SqliteDatabase
 from clew.storage.sqlite.items_fields import declare
 from clew.storage.sqlite.items_keeper import SqliteKeeper
@@ -18,6 +19,11 @@ from clew.store.operations import Mode
 from clew.store.settings import CACHE_BYTES, VECTORS_SHARE, LoadEmbedder, StoreOptions
 from clew.store.sweeping import Done
 from clew.store.transactional import TransactionalStore
+
+if TYPE_CHECKING:
+    from clew.storage import uncancelled
+else:
+    late(globals(), "clew.storage.uncancelled")
 
 T = TypeVar("T")
 
@@ -128,6 +134,9 @@ class SqliteStore(TransactionalStore[sqlite3.Connection]):
                 return await self.database.awrite(work)
             case "look_ahead":
                 return await self.database.alook_ahead(work)
+
+    async def _told(self) -> None:
+        await uncancelled.told()
 
 
 AsyncSqliteStore = SqliteStore
