@@ -21,20 +21,22 @@ from support.colours import PATIENCE_S, thread
 
 Kept = Callable[[], set[str]]
 
-_STORAGE = str(Path(clew.__file__).parent / "storage")
+_PACKAGE = Path(clew.__file__).parent
 #: After these the interpreter looks whether a signal has come.
 _LOOKS = {"CALL", "CALL_FUNCTION_EX", "RESUME", "JUMP_BACKWARD", "CALL_KW"}
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt in the code of the databases, at one of the steps at which a signal is heard.
+    """Raises KeyboardInterrupt in the code of a folder, at one of the steps at which a signal is heard.
 
     Args:
         at: which of them, from 0.
+        room: the folder.
     """
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, room: str = "storage") -> None:
         self._left = at
+        self._within = str(_PACKAGE / room)
         self._last: dict[FrameType, _Step] = {}
         self.has_come = False
 
@@ -46,7 +48,7 @@ class Interrupt:
         sys.settrace(None)
 
     def _called(self, frame: FrameType, event: str, _: Any) -> Any:
-        if self.has_come or not frame.f_code.co_filename.startswith(_STORAGE):
+        if self.has_come or not frame.f_code.co_filename.startswith(self._within):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self._stepped
@@ -83,10 +85,10 @@ def _steps(code: CodeType) -> dict[int, _Step]:
     return _known[code]
 
 
-def everywhere(do: Callable[[int], Any], then: Callable[[int, bool], None]) -> int:
+def everywhere(do: Callable[[int], Any], then: Callable[[int, bool], None], room: str = "storage") -> int:
     """Do something again and again, interrupted one step later each time; give the number of steps."""
     for at in range(10_000):
-        interrupt = Interrupt(at)
+        interrupt = Interrupt(at, room)
         with contextlib.suppress(KeyboardInterrupt), interrupt:
             do(at)
         then(at, not interrupt.has_come)
@@ -150,7 +152,11 @@ def test_a_read_sees_what_was_put_since(database: Database, kept: Kept) -> None:
     assert everywhere(lambda at: store.search(("a",)), then) > 20
 
 
-def test_a_task_is_recorded_or_runs_again(database: Database, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:.*coroutine")  # one that was made and, because of Ctrl-C, not begun
+@pytest.mark.parametrize("room", ["storage", "runner"])
+def test_a_task_is_recorded_or_runs_again(
+    database: Database, kept: Kept, monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
     monkeypatch.setattr(taking, "LEASE_S", 0.3)  # whoever is interrupted as it takes one cannot give it back
     ran: list[int] = []
 
@@ -172,7 +178,7 @@ def test_a_task_is_recorded_or_runs_again(database: Database, kept: Kept, monkey
         assert len(ran) <= 4
         ran.clear()
 
-    assert everywhere(lambda at: flow.invoke(0, thread(str(at))), then) > 100
+    assert everywhere(lambda at: flow.invoke(0, thread(str(at))), then, room) > 100
 
 
 def test_no_os_thread_of_many_waits_for_ever(database: Database, kept: Kept) -> None:

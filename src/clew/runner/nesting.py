@@ -76,9 +76,10 @@ def _asks_for_previous(call: Call) -> bool:
 
 
 async def _turn(io: RunnerIO, call: Call, saver: Checkpointer, thread: ThreadKey) -> Turn:
-    turn = turns.join(("nested", saver.database.identity), thread, call.execution)
+    turn = turns.turn(("nested", saver.database.identity), thread, call.execution)
     until_s = time.monotonic() + _WAIT_S
     try:
+        turn.join()
         while not await io.wait_for(turn, _LOOK_EVERY_S):
             call.execution.check_stopped()
             if time.monotonic() > until_s:

@@ -20,7 +20,7 @@ class Told(Protocol):
 
 
 class Turn:
-    """A place in the line for a thread. It has come when `ready` is true; `leave` it in any case.
+    """A place in the line for a thread, once it is joined. It has come when `ready` is true; `leave` it in any case.
 
     Args:
         turns: all lines.
@@ -50,8 +50,12 @@ class Turn:
         """Whether it waits for another call of the run that its caller has named."""
         return self.run_id is not None and self._turns._holder(self._key).run_id == self.run_id
 
+    def join(self) -> None:
+        """Take the place. Whoever is interrupted meanwhile may have it, and has to leave it."""
+        self._turns._join(self._key, self)
+
     def leave(self) -> None:
-        """Give the place up, and with it the turn."""
+        """Give the place up, and with it the turn, if it was taken."""
         self._turns._leave(self._key, self)
 
 
@@ -62,7 +66,7 @@ class Turns:
         self._lock = threading.Lock()
         self._lines: dict[Hashable, list[Turn]] = {}  # short ones; thousands of them
 
-    def join(
+    def turn(
         self,
         database: Hashable,
         thread: ThreadKey,
@@ -72,9 +76,10 @@ class Turns:
         wants: Asked | None = None,
         run_id: str | None = None,
     ) -> Turn:
-        """Take a place in the line for a thread in the database of that identity; see Turn."""
-        key = (database, thread)
-        turn = Turn(self, key, run, goes_on=goes_on, wants=wants, run_id=run_id)
+        """Return a place in the line for a thread in the database of that identity, to be joined; see Turn."""
+        return Turn(self, (database, thread), run, goes_on=goes_on, wants=wants, run_id=run_id)
+
+    def _join(self, key: Hashable, turn: Turn) -> None:
         with self._lock:
             line = self._lines.setdefault(key, [])
             turn.ready = not line
@@ -82,7 +87,6 @@ class Turns:
             what = _told(line)
         if what is not None:
             line[0].run.tell(what)
-        return turn
 
     def _holder(self, key: Hashable) -> Turn:
         with self._lock:
@@ -90,7 +94,9 @@ class Turns:
 
     def _leave(self, key: Hashable, turn: Turn) -> None:
         with self._lock:
-            line = self._lines[key]
+            line = self._lines.get(key, [])
+            if turn not in line:
+                return
             line.remove(turn)
             if not line:
                 del self._lines[key]

@@ -80,11 +80,12 @@ async def _run_in_turn(
     """Run a workflow once its turn on the thread has come."""
     thread = thread_of(settings, request.config)
     waiting = _waiting(settings, request, saver, thread)
-    turn = turns.join(
+    turn = turns.turn(
         saver.database.identity, thread, request.reins, goes_on=waiting.goes_on, wants=waiting.wants,
         run_id=waiting.run_id,
     )  # fmt: skip
     try:
+        turn.join()
         try:
             await waiting.for_turn(io, turn)
             request.reins.check()
@@ -93,7 +94,11 @@ async def _run_in_turn(
             await waiting.leave(io)
         return await _run_taken(io, settings, request, saver, taken, seen)
     finally:
-        turn.leave()
+        try:
+            turn.leave()
+        except BaseException:  # Ctrl-C, before it was done
+            turn.leave()
+            raise
 
 
 def _activity(settings: Settings, request: Request) -> WatchedRun:
@@ -167,15 +172,19 @@ async def _run_taken(
     execution.deadlines = {asked.key: asked.deadline_s for asked in taken.asked}
     if taken.told is not None:
         execution.tell(taken.told)
-    keeper.hold(saver, taken.lease, execution.tell)
-    if request.publisher is not None:
-        request.publisher.open(saver, taken.lease)
     try:
+        keeper.hold(saver, taken.lease, execution.tell)
+        if request.publisher is not None:
+            request.publisher.open(saver, taken.lease)
         with logged(thread, run, seen, is_unattended=request.keeps_failure):
             input = await _shown_input(io, execution, saver, taken.lease, run)
             return _told(seen, await _execute(io, settings, request, execution, input, taken.previous))
     finally:
-        keeper.let_go(taken.lease)
+        try:
+            keeper.let_go(taken.lease)
+        except BaseException:  # Ctrl-C, before it was done
+            keeper.let_go(taken.lease)
+            raise
         if request.publisher is not None and not execution.is_handed_over:
             await request.publisher.close(io)
 
