@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from clew import (
 )
 from clew.errors import Conflict, InvalidNamespaceError, UsageError
 from clew.store.operations import GetOp, PutOp
-from support.colours import Colour, Gate, Meeting, result, results, thread
+from support.colours import PATIENCE_S, Colour, Gate, Meeting, result, results, thread
 
 NOTES = ("notes",)
 
@@ -192,6 +194,67 @@ def test_a_failed_task_leaves_nothing(database: Database, colour: Colour) -> Non
     failing.clear()
     colour.invoke(flow, 1, thread("other"))
     assert kept(database.store) == {"a": 1}
+
+
+def test_what_a_task_leaves_behind_writes_at_once_when_the_task_has_ended(database: Database) -> None:
+    go_on = threading.Event()
+    behind: list[threading.Thread] = []
+
+    @task
+    def leave(number: int) -> int:
+        context = contextvars.copy_context()
+
+        def later() -> None:
+            assert go_on.wait(PATIENCE_S)
+            get_store().put(NOTES, "late", {"n": number})
+
+        behind.append(threading.Thread(target=context.run, args=(later,)))
+        behind[0].start()
+        get_store().put(NOTES, "early", {"n": number})
+        return number
+
+    @entrypoint(database=database)
+    def flow(number: int) -> int:
+        kept = leave(number).result()
+        assert [item.key for item in database.store.search(NOTES)] == ["early"]
+        go_on.set()
+        behind[0].join()
+        return kept
+
+    assert flow.invoke(1, thread()) == 1
+    assert sorted(item.key for item in database.store.search(NOTES)) == ["early", "late"]
+
+
+def test_what_a_failed_attempt_leaves_behind_is_refused(database: Database) -> None:
+    go_on = threading.Event()
+    behind: list[threading.Thread] = []
+    refused: list[str] = []
+
+    @task(retry_policy=RetryPolicy(initial_interval=0.001, retry_on=ValueError))
+    def leave(number: int) -> int:
+        if behind:
+            go_on.set()
+            behind[0].join()
+            return number
+        context = contextvars.copy_context()
+
+        def later() -> None:
+            assert go_on.wait(PATIENCE_S)
+            with pytest.raises(UsageError, match="task 'leave' has ended or failed before this was written") as error:
+                get_store().put(NOTES, "late", {"n": number})
+            refused.append(str(error.value))
+
+        behind.append(threading.Thread(target=context.run, args=(later,)))
+        behind[0].start()
+        raise ValueError("once")
+
+    @entrypoint(database=database)
+    def flow(number: int) -> int:
+        return leave(number).result()
+
+    assert flow.invoke(1, thread()) == 1
+    assert len(refused) == 1
+    assert database.store.search(NOTES) == []
 
 
 def test_a_task_whose_result_cannot_be_kept_leaves_nothing(database: Database, colour: Colour) -> None:

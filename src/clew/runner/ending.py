@@ -27,7 +27,7 @@ async def finish(io: RunnerIO, execution: Execution, call: Call, value: Any, fra
         left = _left(call, value)
         error = "; ".join(execution.unheard) or None
         end = End(status="done", value=left.value, saved=left.saved, error=error, ended_s=time.time())
-        await keep(io, execution, (), frame.writes, pieces=left.pieces, end=end)
+        await keep(io, execution, pieces=left.pieces, end=end)
         left.is_kept(execution.saver)
     if execution.emitter is not None:
         if frame.is_cached:

@@ -184,8 +184,9 @@ class Frame(Struct, eq=False):
     in_a_row: int = 0  # how many calls were driven by their awaiters
     children: set[Any] = field(default_factory=set)  # futures of calls that were handed to a pool or a loop
     unheard: list[tuple[str, Heard, BaseException]] = field(default_factory=list)  # errors that nobody asked for yet
-    # Memories that wait for the task's record.
-    writes: list[tuple[BaseStore, list[PreparedWrite]]] = field(default_factory=list)
+    # Memories that wait for the task's record; None once they are committed with it, or never will be.
+    writes: list[tuple[BaseStore, list[PreparedWrite]]] | None = field(default_factory=list)
+    is_recorded: bool = False  # or, where nothing is, it has ended well
     deadlines: Deadlines | None = None
     made: int = 0  # how many calls
     is_cached: bool = False  # nothing ran: a cache gave the result
@@ -237,7 +238,7 @@ class Frame(Struct, eq=False):
 
     def pending(self, store: BaseStore) -> list[PreparedWrite]:
         """Return the memories that this attempt wrote to a store and that wait for the task's record."""
-        return [write for written_to, writes in self.writes if written_to is store for write in writes]
+        return [write for written_to, writes in self.writes or () if written_to is store for write in writes]
 
     def arguments(self) -> Mapping[str, Any]:
         """Return the keyword arguments of the call, with what its function is injected."""

@@ -59,7 +59,7 @@ class RunStore(BaseStore):
         frame = current.get()
         if frame is None or pending:
             return await self.store.aexecute(ops, pending=pending)
-        return await use_store(async_io.ON_LOOP, frame, self.store, ops)
+        return await async_io.run_awaited(use_store(async_io.ON_LOOP, frame, self.store, ops))
 
     def prepare(self, writes: Sequence[PutOp]) -> Sequence[PreparedWrite]:
         """See BaseStore.prepare."""

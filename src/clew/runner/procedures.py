@@ -122,6 +122,7 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
     execution = call.execution
     if execution.questions and _asks_below(call):
         raise Suspended("a question was asked below, and the code caught it")
+    writes, frame.writes = tuple(frame.writes or ()), None
     if execution.journal is not None:
         returned = value.value if type(value) is final else value
         if execution.saver is None:
@@ -135,9 +136,9 @@ async def _commit(io: RunnerIO, call: Call, digest: bytes, started_s: float, val
             state="value", outcome=outcome, attempts=frame.attempt, started_s=started_s, ended_s=time.time(),
         )  # fmt: skip
         also = left_by(call, value) if call.scope.remembers_on is not None else ()
-        await keep(io, execution, [record], frame.writes, also=also)
+        await keep(io, execution, [record], writes, also=also)
     else:
-        await keep(io, execution, (), frame.writes)
+        await keep(io, execution, (), writes)
 
 
 def produce(
@@ -204,11 +205,14 @@ async def run_attempts(
                 _report_unheard(frame)
             if commit is not None and (frame.writes or execution.journal is not None or execution.questions):
                 await commit(value, frame)
+            frame.writes, frame.is_recorded = None, True
             return value, frame
         except Suspended:
+            frame.writes = None
             await io.drain(frame, "wait")
             raise
         except BaseException as error:
+            frame.writes = None
             await io.drain(frame, "stop" if isinstance(error, Exception) else "abandon")
             _report_unheard(frame, lineage(error))
             pause_s = _pause_s(io, retries, error)

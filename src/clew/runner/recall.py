@@ -45,7 +45,18 @@ async def _read_in_task(io: RunnerIO, frame: Frame, store: BaseStore, reads: Seq
 
 
 async def _write_in_task(io: RunnerIO, frame: Frame, store: BaseStore, writes: Sequence[PutOp]) -> None:
-    frame.writes.append((store, await _prepared(io, frame, store, writes)))
+    prepared = await _prepared(io, frame, store, writes)
+    waiting = frame.writes
+    if waiting is None and frame.is_recorded:  # who writes was left behind by a task that has ended
+        await io.apply(store, prepared)
+        return
+    if waiting is not None:
+        waiting.append((store, prepared))
+    if frame.writes is None:  # what comes as they are taken may not be among them
+        raise UsageError(
+            f"task {frame.call.callee.name!r} has ended or failed before this was written to memory: let a task wait "
+            "for the OS threads and asyncio tasks that write for it"
+        )
 
 
 async def _found(io: RunnerIO, store: BaseStore, reads: Sequence[Op], pending: Sequence[PreparedWrite]) -> list[Result]:
