@@ -14,8 +14,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from clew import Checkpointer, Conflict, Database, SqliteSaver, ThreadBusy, Workflow, entrypoint, task
+from clew import (
+    Checkpointer,
+    Command,
+    Conflict,
+    Database,
+    SqliteSaver,
+    ThreadBusy,
+    Workflow,
+    entrypoint,
+    interrupt,
+    task,
+)
 from clew.engine.records import Record, Run, ThreadKey
+from clew.errors import Unavailable
 from clew.runner import leases, taking, workflows
 from clew.runner.leases import Keeper, is_dead, this_process
 from clew.storage.base import Append, Begin, End, Lease, Load, LoadRecords, Renew
@@ -344,6 +356,14 @@ class TestFencing:
         saver.execute(Append(lease=lease, end=End(status="done", ended_s=1.0)))
         begin(saver, new_run("r2", 1), saver.execute(Load(THREAD)), until_s=20, now_s=2)
 
+    def test_a_thread_that_changed_since_it_was_seen_is_not_taken(self, saver: Checkpointer) -> None:
+        lease = begin(saver, new_run("r1"), None, until_s=10)
+        seen = saver.execute(Load(THREAD))  # still running
+        saver.execute(Append(lease=lease, end=End(status="done", value=b"\x01", ended_s=1)))
+        with pytest.raises(Conflict):  # it would begin from the value before that of r1
+            begin(saver, new_run("r2", 1), seen, until_s=20, now_s=2)
+        begin(saver, new_run("r2", 1), saver.execute(Load(THREAD)), until_s=20, now_s=2)
+
 
 def test_a_failed_begin_leaves_no_thread_behind(colour: Colour, saver: Checkpointer) -> None:
     @colour.entrypoint(checkpointer=saver)
@@ -371,10 +391,109 @@ def test_a_run_of_this_process_is_over_when_its_lease_is_free(colour: Colour, sa
             colour.invoke(flow, 1, thread())
     assert time.monotonic() - started_s < leases.LEASE_S
 
-    def test_a_thread_that_changed_since_it_was_seen_is_not_taken(self, saver: Checkpointer) -> None:
-        lease = begin(saver, new_run("r1"), None, until_s=10)
-        seen = saver.execute(Load(THREAD))  # still running
-        saver.execute(Append(lease=lease, end=End(status="done", value=b"\x01", ended_s=1)))
-        with pytest.raises(Conflict):  # it would begin from the value before that of r1
-            begin(saver, new_run("r2", 1), seen, until_s=20, now_s=2)
-        begin(saver, new_run("r2", 1), saver.execute(Load(THREAD)), until_s=20, now_s=2)
+
+class Outage:
+    """Lets a saver keep no more ends of runs for as long as it `lasts`."""
+
+    def __init__(self, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lasts = True
+        execute, aexecute = saver.execute, saver.aexecute
+
+        def look(operation: Any) -> None:
+            if self.lasts and isinstance(operation, Append) and operation.end is not None:
+                raise Unavailable("the disk is full")
+
+        def looked(operation: Any) -> Any:
+            look(operation)
+            return execute(operation)
+
+        def alooked(operation: Any) -> Any:
+            look(operation)
+            return aexecute(operation)
+
+        monkeypatch.setattr(saver, "execute", looked)
+        monkeypatch.setattr(saver, "aexecute", alooked)
+
+
+class TestARunWhoseEndCouldNotBeKept:
+    """Its process goes on with it at once, and does not wait for its own lease."""
+
+    def test_it_goes_on_once_it_can(self, colour: Colour, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+        outage, ran = Outage(saver, monkeypatch), []
+
+        @colour.task
+        async def note(x: int) -> int:
+            ran.append(x)
+            return x
+
+        @colour.entrypoint(checkpointer=saver, wait_s=0)
+        async def flow(x: int) -> int:
+            return await result(note(x)) + 1
+
+        for input in (1, None, None):
+            with pytest.raises(Unavailable, match="the disk is full"):
+                colour.invoke(flow, input, thread())
+        outage.lasts = False
+        assert colour.invoke(flow, None, thread()) == 2
+        assert ran == [1]
+        assert colour.invoke(flow, 2, thread()) == 3
+
+    def test_what_it_failed_with_runs_again(
+        self, colour: Colour, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outage, ran = Outage(saver, monkeypatch), []
+
+        @colour.task
+        async def fails_once() -> int:
+            ran.append(1)
+            if len(ran) == 1:
+                raise KeyError("once")
+            return len(ran)
+
+        @colour.entrypoint(checkpointer=saver, wait_s=0)
+        async def flow(x: int) -> int:
+            return await result(fails_once())
+
+        with pytest.raises(Unavailable, match="the disk is full"):
+            colour.invoke(flow, 1, thread())
+        outage.lasts = False
+        assert colour.invoke(flow, None, thread()) == 2
+
+    def test_its_questions_are_asked(
+        self, colour: Colour, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outage = Outage(saver, monkeypatch)
+
+        @colour.entrypoint(checkpointer=saver, wait_s=0)
+        async def flow(x: int) -> Any:
+            return interrupt("sure?")
+
+        with pytest.raises(Unavailable, match="the disk is full"):
+            colour.invoke(flow, 1, thread())
+        outage.lasts = False
+        assert [asked.value for asked in colour.invoke(flow, None, thread())["__interrupt__"]] == ["sure?"]
+        assert colour.invoke(flow, Command(resume="yes"), thread()) == "yes"
+
+    def test_whoever_has_taken_its_thread_keeps_it(
+        self, colour: Colour, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        outage = Outage(saver, monkeypatch)
+
+        @colour.entrypoint(checkpointer=saver, wait_s=0)
+        async def flow(x: int) -> int:
+            return x
+
+        with pytest.raises(Unavailable, match="the disk is full"):
+            colour.invoke(flow, 1, thread())
+        outage.lasts = False
+        head = saver.execute(Load(THREAD))
+        assert head is not None
+        now_s, owner = time.time(), this_process()
+        newer = saver.execute(
+            Begin(thread=THREAD, run=head, head=head, owner=owner, until_s=now_s + 60, now_s=now_s, evicts=[owner])
+        )
+        for _ in range(2):
+            with pytest.raises(ThreadBusy):
+                colour.invoke(flow, 2, thread())
+        saver.execute(Append(lease=newer, end=End(status="failed", error="by hand", ended_s=now_s)))
+        assert colour.invoke(flow, 2, thread()) == 2

@@ -8,12 +8,14 @@ from typing import Any
 
 from clew.engine.final import final
 from clew.engine.questions import Question
+from clew.engine.records import Record
 from clew.errors import Conflict, NotRecordable, RunCancelled, RunStopped, Unavailable
 from clew.runner import asking, saved, taking
 from clew.runner.execution import Execution, Result
 from clew.runner.frame import Call, Frame
 from clew.runner.io import RunnerIO
 from clew.runner.keeping import failure_record, keep
+from clew.runner.leases import keeper
 from clew.runner.showing import show_end
 from clew.storage.base import Asked, End
 
@@ -56,7 +58,7 @@ async def suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     questions, told = execution.asked, execution.told
     interrupts = tuple(question.interrupt for question in questions)
     if execution.saver is not None:
-        await keep(io, execution, end=_end(execution, questions, told))
+        await _keep(io, execution, _end(execution, questions, told))
     if execution.emitter is not None and not execution.is_handed_over:  # else whoever takes it up goes on showing
         if told is None:
             execution.emitter.interrupted(interrupts)
@@ -64,6 +66,16 @@ async def suspend(io: RunnerIO, execution: Execution, call: Call) -> Result:
     if told is not None:
         raise _stop_error(execution, told)
     return Result(interrupts=interrupts, interrupted=True)
+
+
+async def _keep(io: RunnerIO, execution: Execution, end: End, records: Sequence[Record] = ()) -> None:
+    """Keep how a run ended; where it cannot be kept now, whoever wants the thread next in this process tries again."""
+    try:
+        await keep(io, execution, records, end=end)
+    except BaseException:
+        if execution.saver is not None and execution.lease is not None:
+            keeper.leave_unended(execution.saver, execution.lease, end)
+        raise
 
 
 def _stop_error(execution: Execution, told: Asked) -> RunStopped:
@@ -109,7 +121,7 @@ async def fail(io: RunnerIO, execution: Execution, call: Call, error: BaseExcept
     if execution.keeps_failure and isinstance(error, Unavailable):
         end, records = taking.left_for_later(reopened), []
     try:
-        await keep(io, execution, records, end=end)
+        await _keep(io, execution, end, records)
     except Conflict:
         if not isinstance(error, Conflict):
             raise

@@ -1,4 +1,7 @@
-"""Who holds a thread: names this process so that others can tell whether it lives, and keeps held leases fresh."""
+"""Who holds a thread: names this process so that others can tell whether it lives, and keeps held leases fresh.
+
+A run whose end could not be kept still holds its thread. Only its own process can know that nobody runs it any more.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from clew.engine.records import ThreadKey
 from clew.errors import Conflict
 from clew.late import late
 from clew.runner.dispatching import heed
 from clew.runner.logs import fields
-from clew.storage.base import Asked, Checkpointer, Lease, Renew, Watch
+from clew.storage.base import Asked, Checkpointer, End, Lease, Renew, Watch
 
 if TYPE_CHECKING:
     import socket
@@ -99,6 +103,14 @@ class _Held(Struct):
     renewed_at_s: float
 
 
+class Unended(Struct, frozen=True):
+    """A run that is over, and whose end could not be kept."""
+
+    lease: Lease
+    end: End
+    left_at_s: float
+
+
 class Keeper:
     """Looks after the leases of runs that go on for long, on one daemon OS thread.
 
@@ -108,6 +120,7 @@ class Keeper:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[Lease, _Held] = {}
+        self._unended: dict[tuple[Hashable, ThreadKey], Unended] = {}  # by database and thread
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._asked = threading.Event()  # something was, perhaps
@@ -126,6 +139,18 @@ class Keeper:
         """Look after it no more."""
         with self._lock:
             self._held.pop(lease, None)
+
+    def leave_unended(self, saver: Checkpointer, lease: Lease, end: End) -> None:
+        """Note how a run ended that still holds its thread, for whoever wants the thread next in this process."""
+        now_s = time.monotonic()
+        with self._lock:
+            self._unended = {key: each for key, each in self._unended.items() if now_s - each.left_at_s < LEASE_S}
+            self._unended[saver.database.identity, lease.thread] = Unended(lease, end, now_s)
+
+    def unended(self, saver: Checkpointer, thread: ThreadKey) -> Unended | None:
+        """Return what was noted of a thread, once."""
+        with self._lock:
+            return self._unended.pop((saver.database.identity, thread), None)
 
     def _look_after_all(self) -> None:
         heeded: dict[Lease, Callable[[], None]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 import uuid
@@ -33,7 +32,7 @@ from clew.errors import (
 from clew.runner import saved
 from clew.runner.asking import answer_record, answered_questions, questions_of, report_dropped
 from clew.runner.io import RunnerIO
-from clew.runner.leases import LEASE_S, called, is_dead, this_process
+from clew.runner.leases import LEASE_S, Unended, called, is_dead, keeper, this_process
 from clew.runner.logs import fields
 from clew.runner.saved import NOTHING, Saved
 from clew.runner.waiting import Waiting
@@ -118,6 +117,8 @@ async def take(
                 evicts.append(busy.owner)
                 text = "thread %r of workflow %r is taken over from %s, which has ended"
                 log.info(text, *thread, called(busy.owner), extra=fields(thread))
+            elif busy.owner == this_process() and (unended := keeper.unended(saver, thread)) is not None:
+                await _keep_end(io, saver, unended)
             else:
                 await waiting.for_others(io, busy, place.head, plan.run)
 
@@ -315,8 +316,21 @@ async def told_before(io: RunnerIO, saver: Checkpointer, lease: Lease) -> Asked 
 async def give_back(io: RunnerIO, saver: Checkpointer, lease: Lease, error: BaseException) -> None:
     """Give a lease back before anything was executed, because of an error; the run can be continued."""
     end = left_for_later() if isinstance(error, Unavailable) else failed(error)
-    with contextlib.suppress(StorageError):  # the error that is raised is the first one
+    try:
         await io.keep(saver, Append(lease=lease, end=end))
+    except StorageError:  # the error that is raised is the first one
+        keeper.leave_unended(saver, lease, end)
+
+
+async def _keep_end(io: RunnerIO, saver: Checkpointer, unended: Unended) -> None:
+    """Keep how a run of this process ended, which could not be kept then."""
+    try:
+        await io.keep(saver, Append(lease=unended.lease, end=unended.end))
+    except Conflict:
+        return  # the thread was taken over since, or its end was kept after all
+    except BaseException:
+        keeper.leave_unended(saver, unended.lease, unended.end)
+        raise
 
 
 def failed(error: BaseException, reopened: Sequence[str] = ()) -> End:
