@@ -129,7 +129,14 @@ class PostgresDatabase:
         Raises:
             StorageError: nothing of it was kept.
         """
-        value: T = self._opened().calls.run(call)
+        calls = self._opened().calls
+        if calls.is_free():
+            try:
+                with calls.lock:  # nobody else writes: no queue, no batch
+                    return self._by_itself(call)
+            finally:
+                calls.go_on()
+        value: T = calls.run(call)
         return value
 
     async def acall(self, call: Call[T]) -> T:
@@ -286,6 +293,14 @@ class PostgresDatabase:
                 unit.value = unit.work.result(found) if found is not None else self._alone(unit.work, is_lost)
             except Exception as error:
                 unit.fail(error)
+
+    def _by_itself(self, call: Call[T]) -> T:
+        """Carry out a call that nobody else's goes with."""
+        try:
+            found, is_lost = self._exchanged([call])
+        except driver().Error as error:
+            raise translated(error, self.shown) from error
+        return call.result(found) if found is not None else self._alone(call, is_lost)
 
     def _exchanged(self, calls: Sequence[Call[Any]]) -> tuple[Mapping[Function, Found] | None, bool]:
         """Carry out calls together; return what came back, or None, and whether nobody knows what was kept."""

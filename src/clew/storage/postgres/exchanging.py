@@ -101,7 +101,7 @@ def wait(descriptor: int, *, writes: bool = False, timeout_s: float | None = Non
 
 
 def _answers(pgconn: PGconn, statements: Sequence[Statement], prepared: set[bytes] | None) -> Talk[list[PGresult]]:
-    if prepared is not None:
+    if prepared is not None and any(spelled.name not in prepared for spelled, _ in statements):
         yield from _prepare(pgconn, statements, prepared)
     try:
         if len(statements) > 1:
@@ -159,11 +159,16 @@ def _results(pgconn: PGconn, count: int, *, is_piped: bool = False) -> Talk[list
             pgconn.consume_input()
         for place in range(count):
             results.append(None)
-            while (result := (yield from _next(pgconn))) is not None:
+            while True:
+                if pgconn.is_busy():
+                    yield from _until_read(pgconn)
+                if (result := pgconn.get_result()) is None:
+                    break
                 results[place] = result
                 failed = failed if failed is not None or _is_ok(result) else result
         if is_piped:
-            yield from _next(pgconn)  # the result of the synchronization
+            yield from _until_read(pgconn)
+            pgconn.get_result()  # of the synchronization
     except driver().OperationalError:
         if failed is None:
             raise
@@ -171,11 +176,11 @@ def _results(pgconn: PGconn, count: int, *, is_piped: bool = False) -> Talk[list
     return [failed or result for result in results]
 
 
-def _next(pgconn: PGconn) -> Talk[PGresult | None]:
+def _until_read(pgconn: PGconn) -> Talk[None]:
+    """Wait until there is a result, or known to be none."""
     while pgconn.is_busy():
         yield False
         pgconn.consume_input()
-    return pgconn.get_result()
 
 
 def _checked(result: PGresult | None) -> PGresult:
