@@ -31,18 +31,21 @@ class LoopFuture(asyncio.Future[T]):
         on_pool: whether the work waits for an OS thread, which a cancellation does not stop.
     """
 
+    heard = False
+    on_pool = False
+    _task: asyncio.Task[Any] | None = None  # the one that drives the work
+    _is_guest = False  # that task is its awaiter's
+    _was_cancelled = False
+
     def __init__(
         self, call: Call, work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop, *, on_pool: bool = False
     ) -> None:
         super().__init__(loop=loop)
-        self.heard = False
-        self.on_pool = on_pool
+        if on_pool:
+            self.on_pool = True
         self._call = call
         self._work: Coroutine[Any, Any, T] | None = work
         self._context = copy_context()
-        self._task: asyncio.Task[Any] | None = None  # the one that drives the work
-        self._is_guest = False  # that task is its awaiter's
-        self._was_cancelled = False
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.heard = True
