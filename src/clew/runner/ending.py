@@ -72,8 +72,8 @@ async def _keep(io: RunnerIO, execution: Execution, end: End, records: Sequence[
     """Keep how a run ended; where it cannot be kept now, whoever wants the thread next in this process tries again."""
     try:
         await keep(io, execution, records, end=end)
-    except BaseException:
-        if execution.saver is not None and execution.lease is not None:
+    except BaseException as error:
+        if execution.saver is not None and execution.lease is not None and not isinstance(error, Conflict):
             keeper.leave_unended(execution.saver, execution.lease, end)
         raise
 
