@@ -206,6 +206,9 @@ def _sqlite_path(url: str) -> str | None:
     if url == ":memory:":
         return None
     scheme, separator, rest = url.partition("://")
+    if not separator and url.startswith(("sqlite:", "file:", "postgres:", "postgresql:")):
+        # It is not repeated: there may be a password in it.
+        raise UsageError("this is no address: use sqlite:///file.db, a plain path, postgresql://…, or :memory:")
     if not separator:
         return url
     if scheme != "sqlite":
@@ -214,6 +217,8 @@ def _sqlite_path(url: str) -> str | None:
         )
     if not rest.startswith("/"):
         raise UsageError(f"{url!r} lacks a slash: sqlite:///relative.db or sqlite:////absolute.db")
+    if "?" in rest:
+        raise UsageError(f"{url!r} has options, and addresses of SQLite have none; a path may have a '?'")
     if rest == "/":
         raise UsageError(f"{url!r} names no file: sqlite:///file.db, or :memory: for the memory of this process")
     return rest[1:]

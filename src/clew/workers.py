@@ -100,15 +100,26 @@ class Worker:
         self._sweeping = _swept([store, *(one.settings.store for one in known.values())])
         if unknown := set(limits or ()) - set(known):
             raise InvalidOption(f"there are limits for {sorted(unknown)}, which this worker does not know")
+        self._was_run = False
         self._work = WorkLoop(saver, known, concurrency=concurrency, poll_s=poll_s, max_crashes=_checked(max_crashes))
 
     def run(self) -> None:
-        """Work until `stop` is called. Runs of async workflows are on a loop in the background."""
+        """Work until `stop` is called. Runs of async workflows are on a loop in the background.
+
+        Raises:
+            UsageError: it has run before.
+        """
+        self._begin()
         with self._stack, self._sweeping:
             self._work.run_until_stopped()
 
     async def arun(self) -> None:
-        """Work until `stop` is called or this is cancelled. Runs of async workflows are on the running loop."""
+        """Work until `stop` is called or this is cancelled. Runs of async workflows are on the running loop.
+
+        Raises:
+            UsageError: it has run before.
+        """
+        self._begin()
         with self._stack, self._sweeping:
             await self._work.arun_until_stopped()
 
@@ -119,6 +130,11 @@ class Worker:
         handler.
         """
         self._work.stop()
+
+    def _begin(self) -> None:
+        if self._was_run:
+            raise UsageError("this worker runs, or has run; make a new Worker")
+        self._was_run = True
 
 
 @contextlib.contextmanager

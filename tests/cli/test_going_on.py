@@ -174,10 +174,12 @@ def test_a_run_that_goes_on_and_a_fork_have_the_config_that_was_kept() -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("resume", "shop.db", "program.py:shop", "asks", "--answer", "yes"), "--answer is no JSON"),
+        (("resume", "shop.db", "program.py:shop", "asks", "--answer", "yes"), "a text as '\"yes\"'"),
         (("resume", "shop.db", "program.py:shop", "asks", "--answer", "1", "--answer-to", "a=1"), "not both"),
         (("resume", "shop.db", "program.py:shop", "asks", "--answer-to", "yes"), "write ID=JSON"),
-        (("resume", "shop.db", "program.py:shop", "asks", "--answer-to", f"{'0' * 32}=1"), "is not known"),
+        (("resume", "shop.db", "program.py:shop", "asks", "--answer-to", f"{'0' * 32}=1"), "waits; these do: "),
+        (("resume", "shop.db", "program.py:shop", "asks", "--answer-to", "foo=1"), "no question 'foo' waits"),
+        (("export", "shop.db", "--threads", "--memories"), "for both give neither"),
         (("resume", "shop.db", "program.py:shop", "done", "--answer", "1"), "nothing is waiting"),
         (("resume", "shop.db", "program.py:shop", "none"), "nothing on this thread to continue"),
         (("resume", "shop.db", "program.py:order", "asks"), "no workflow"),

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from clew import Database, InMemoryStore, PostgresStore, SqliteStore
-from clew.errors import InvalidOption, UsageError
+from clew.errors import ClewError, InvalidOption, UsageError
 from clew.store.settings import StoreOptions
 
 
@@ -35,6 +35,26 @@ def test_a_store_opened_by_its_address_takes_every_option(tmp_path: Path) -> Non
         store.put(("m",), "k", {"kind": "old"})
         store.put(("m",), "k", {"kind": "new"})
         assert len(store.history(("m",), "k")) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("sqlite:app.db", "no address"),
+        ("file:app.db", "no address"),
+        ("postgresql:/ann:hush@host/db", "no address"),
+        ("sqlite:///app.db?mode=ro", "has options"),
+        ("sqlite://app.db", "lacks a slash"),
+    ],
+)
+def test_what_is_no_address_makes_no_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ClewError, match=why) as refused, Database(address) as database:
+        database.store.put(("a",), "k", {"x": 1})
+    assert "hush" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_limits_the_calls_of_its_embedder(tmp_path: Path) -> None:

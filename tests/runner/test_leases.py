@@ -113,7 +113,7 @@ def test_the_lease_of_a_process_that_ended_but_was_not_collected_is_taken_over_a
             assert Counted(database).flow.invoke(None, thread()) == [1, "first", "second"]
 
 
-def test_a_new_input_after_a_crash_starts_afresh(tmp_path: Path) -> None:
+def test_a_new_input_after_a_crash_starts_afresh_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "app.db"
     with holding(file) as process:
         killed(process)
@@ -121,6 +121,9 @@ def test_a_new_input_after_a_crash_starts_afresh(tmp_path: Path) -> None:
             counted = Counted(database, wait_s=0)
             assert counted.flow.invoke(2, thread()) == [2, "first", "second"]
             assert counted.ran == ["first", "second"]
+            assert caplog.text.count("goes on without the rest of run") == 1
+            assert counted.flow.invoke(3, thread()) == [3, "first", "second"]
+            assert caplog.text.count("goes on without") == 1
 
 
 def test_an_update_by_hand_after_a_crash_is_not_refused(tmp_path: Path) -> None:

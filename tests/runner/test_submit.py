@@ -26,7 +26,7 @@ from clew import (
     task,
 )
 from clew.engine.records import ThreadKey
-from clew.errors import InvalidOption, NoThreadId, RecordedFailure
+from clew.errors import InvalidOption, NoThreadId, RecordedFailure, UsageError
 from clew.storage.queueing import ListQueue
 from support.colours import PATIENCE_S, Colour, Gate, result, thread
 from support.working import eventually, head, leave_half_way, working
@@ -67,6 +67,10 @@ class TestResult:
             returned = await handle, await handle.aresult(1), await handle.astatus()
             worker.stop()
             await running
+            with pytest.raises(UsageError, match="make a new Worker"):
+                await worker.arun()
+            with pytest.raises(UsageError, match="make a new Worker"):
+                worker.run()
             return returned
 
         assert asyncio.run(main()) == (2, 2, "done")

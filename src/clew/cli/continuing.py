@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -46,12 +47,13 @@ def resume(
     with errors_shown(screen):
         if answer is not None and answer_to:
             raise UsageError("give --answer for the only question, or --answer-to for each of several, not both")
-        input = None
+        input = answers = None
         if answer is not None:
             input = Command(resume=parse_json(answer, "--answer"))
         elif answer_to:
-            input = Command(resume=dict(map(_answer_to, answer_to)))
-        _go_on(screen, database, code, input, thread, None, as_json)
+            answers = dict(map(_answer_to, answer_to))
+            input = Command(resume=answers)
+        _go_on(screen, database, code, input, thread, None, as_json, answers)
 
 
 def fork(
@@ -78,14 +80,23 @@ def fork(
 
 
 def _go_on(
-    screen: Screen, database: str, code: str, input: Any, thread: str, checkpoint: str | None, as_json: bool
+    screen: Screen,
+    database: str,
+    code: str,
+    input: Any,
+    thread: str,
+    checkpoint: str | None,
+    as_json: bool,
+    answered: Collection[str] | None = None,
 ) -> None:
-    """Carry out a run, and show what became of it."""
+    """Carry out a run, and show what became of it; `answered` are the ids of questions that have to wait."""
     found = find_workflow(code)
     with open_database(existing_url(database)) as opened:
         workflow = adopted(found, opened.checkpointer, opened.store)
         saver = workflow.checkpointer or opened.checkpointer
         kept, config, context = _call_to_repeat(saver, workflow.name, thread, checkpoint)
+        if answered is not None:
+            _check_waiting(workflow, config, answered)
         failed = _ran_into(workflow, kept if input is None else input, config, context)
         tree = show_run(saver, thread, workflow=workflow.name)
         if as_json:
@@ -95,6 +106,18 @@ def _go_on(
     if failed is not None:
         screen.problem(f"clew: the run failed: {type(failed).__name__}: {failed}")
         raise typer.Exit(1)
+
+
+def _check_waiting(workflow: Workflow[Any, Any], config: dict[str, Any], ids: Collection[str]) -> None:
+    """Refuse answers to questions that do not wait: in a program, a dict may be the answer to the only question.
+
+    Raises:
+        UsageError: one does not, and others do. Where none waits, the workflow says so.
+    """
+    waiting = [asked.id for asked in workflow.get_state(config).interrupts]
+    unknown = [id for id in ids if id not in waiting]
+    if waiting and unknown:
+        raise UsageError(f"no question {unknown[0]!r} waits; these do: {', '.join(waiting)}")
 
 
 def _call_to_repeat(

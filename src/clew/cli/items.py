@@ -112,4 +112,7 @@ def parse_json(text: str | None, what: str) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise UsageError(f"{what} is no JSON ({error}): {text!r}; write it in single quotes for the shell") from error
+        quoted = f"'{json.dumps(text, ensure_ascii=False)}'"
+        raise UsageError(
+            f"{what} is no JSON ({error}): {text!r}; write it in single quotes for the shell, a text as {quoted}"
+        ) from error

@@ -32,6 +32,9 @@ def export_(
     if sys.stdout.isatty():
         screen.problem("clew: the lines go to standard output; write them to a file: clew export app.db > app.jsonl")
         raise typer.Exit(WRONGLY_ASKED)
+    if threads and memories:
+        screen.problem("clew: --threads leaves the memories out, and --memories the threads; for both give neither")
+        raise typer.Exit(WRONGLY_ASKED)
     with errors_shown(screen), open_database(existing_url(database)) as opened:
         both = threads == memories
         total = (thread_count(opened) if both or threads else 0) + (

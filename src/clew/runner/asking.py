@@ -87,8 +87,13 @@ def _encoded_answer(question: Question, answer: Any) -> bytes:
 
 
 def report_dropped(thread: ThreadKey, head: Run | None) -> None:
-    """Say which questions will not be answered any more, because the thread goes on without them."""
+    """Say what the thread goes on without: answers to questions, or the rest of a run whose process died."""
     dropped = questions_of(head) if head is not None else []
     if dropped:
         shown = ", ".join(f"{question.id} ({question.value!r})" for question in dropped)
         log.warning("thread %r of workflow %r goes on without an answer to %s", *thread, shown, extra=fields(thread))
+    if head is not None and head.has_crashed:
+        text = (
+            "thread %r of workflow %r goes on without the rest of run %s, whose process died: a new input gives it up"
+        )
+        log.warning(text, *thread, head.id, extra=fields(thread, head.id))
