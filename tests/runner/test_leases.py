@@ -28,6 +28,7 @@ from clew import (
 )
 from clew.engine.records import Record, Run, ThreadKey
 from clew.errors import Unavailable
+from clew.looking import list_runs, show_run
 from clew.runner import leases, taking, workflows
 from clew.runner.leases import Keeper, is_dead, this_process
 from clew.storage.base import Append, Begin, End, Lease, Load, LoadRecords, Renew
@@ -124,6 +125,9 @@ def test_a_new_input_after_a_crash_starts_afresh_and_says_so(tmp_path: Path, cap
             assert caplog.text.count("goes on without the rest of run") == 1
             assert counted.flow.invoke(3, thread()) == [3, "first", "second"]
             assert caplog.text.count("goes on without") == 1
+            runs = list_runs(database, "1", workflow="flow")
+            assert [run.status for run in runs] == ["done", "done", "crashed"]
+            assert show_run(database, "1", run_id=runs[2].id, workflow="flow").run.status == "crashed"
 
 
 def test_an_update_by_hand_after_a_crash_is_not_refused(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ async def runs(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, limit: int 
     """Show the runs of a thread, newest first; at most `limit`."""
     found = await io.keep(saver, ListRuns(thread, None, limit))
     crashed = await _crashed(io, saver, {thread.workflow} if found and found[0].has_crashed else ())
-    return [_run(run, thread in crashed) for run in found]
+    # A thread goes on with another run only once nobody runs the one before.
+    return [_run(run, place > 0 or thread in crashed) for place, run in enumerate(found)]
 
 
 async def find_run(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run_id: str | None) -> Run:
@@ -94,10 +95,12 @@ async def tree(io: RunnerIO, saver: Checkpointer, thread: ThreadKey, run_id: str
     """
     run = await find_run(io, saver, thread, run_id)
     records = await io.keep(saver, LoadRecords(run.id))
-    crashed = await _crashed(io, saver, {thread.workflow} if run.has_crashed else ())
+    head = await io.keep(saver, Load(thread)) if run.has_crashed else None
+    is_newest = head is not None and head.id == run.id
+    crashed = await _crashed(io, saver, {thread.workflow} if is_newest else ())
     raised = next((text_of_failure(record.outcome) for record in records if record.name == FAILURE), None)
     return ShownTree(
-        thread_id=thread.thread_id, workflow=thread.workflow, run=_run(run, thread in crashed),
+        thread_id=thread.thread_id, workflow=thread.workflow, run=_run(run, not is_newest or thread in crashed),
         value=await _unfolded(io, saver, run.value), saved=await _unfolded(io, saver, run.kept),
         traceback=raised and raised[2], calls=_calls(call_tree(records, _questions(run))),
     )  # fmt: skip
